@@ -1,0 +1,52 @@
+# Every target makes its own environment first: a venv with uv from the package index, then what uv.lock says.
+# A second run finds the stamp and starts at once. Needs git, make and Python 3.11 or newer with venv.
+
+UV_VERSION := 0.13.9
+STAMP := .venv/.synced
+UV := .cache/uv/bin/uv
+RUN := .venv/bin
+# Any final CPython from 3.11 will do; a version manager's shim that answers nothing is passed over.
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.14,\
+	$(shell $(p) -c 'import sys, venv; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+
+.PHONY: help setup demo test lint bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## make .venv from uv.lock
+
+$(UV):
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer with venv found; name one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	$(PYTHON) -m venv .cache/uv
+	.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): $(UV) uv.lock pyproject.toml layers/beacon/pyproject.toml lab/pyproject.toml
+	UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python $(if $(PYTHON),$(PYTHON),python3)
+	@touch $(STAMP)
+
+demo: $(STAMP) ## two Regions on this machine: fail over, heal, drain, release
+	@exec $(RUN)/beacon-lab demo $(ARGS)
+
+test: $(STAMP) ## all tests (ARGS="-k name" narrows)
+	$(RUN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## formatter, linter, types, template
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/cfn-lint template.yaml
+	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(RUN)/sam validate --lint --template template.yaml
+
+bench: $(STAMP) ## benchmarks (NAME=fault_to_dns runs one); writes benchmarks/results.json
+	$(RUN)/python benchmarks/run.py $(NAME)
+
+lock: $(UV) ## resolve the dependencies again and export the layer's
+	$(UV) lock
+	$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-header --package dsql-beacon \
+		--extra publisher --prune boto3 \
+		--output-file layers/beacon/src/requirements.txt
+
+clean: ## remove everything that was made here
+	rm -rf .venv .cache .aws-sam .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Beacon on one machine, with real parts."""
