@@ -1,0 +1,181 @@
+"""What the domain talks about: endpoints, observations, intents, states, documents and changes.
+
+Pure: frozen values that validate themselves; no I/O and no clock. All instants are timezone-aware UTC,
+all durations carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+
+__all__ = [
+    "Change",
+    "Document",
+    "Effective",
+    "Endpoint",
+    "EndpointState",
+    "Forced",
+    "Intent",
+    "Observation",
+    "Observed",
+    "Outcome",
+    "ProbeReport",
+]
+
+
+class Outcome(Enum):
+    """What one probe says. ``UNKNOWN`` is a fault of ours and never a verdict on the endpoint."""
+
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+class Observed(Enum):
+    """An endpoint's state after hysteresis; ``UNKNOWN`` until the first usable observation."""
+
+    UP = "up"
+    DOWN = "down"
+    UNKNOWN = "unknown"
+
+
+class Forced(Enum):
+    """What an operator demands of a Region, whatever is observed."""
+
+    DRAIN = "drain"
+
+
+class Effective(Enum):
+    """What routing uses: ``IN`` is a candidate, ``OUT`` is not."""
+
+    IN = "in"
+    OUT = "out"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A target's address in one Region.
+
+    ``dial`` is an optional ``(address, port)`` to connect to instead of resolving ``host``; TLS, SNI and the
+    token still use ``host`` (compare ``curl --connect-to``).
+    """
+
+    region: str
+    host: str
+    port: int = 5432
+    dial: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An operator's forced state for one Region as the database holds it, expiry already judged there.
+
+    ``remaining_s`` is what was left of it when it was read, by the database's clock; ``None`` is until
+    released.
+    """
+
+    region: str
+    forced: Forced
+    reason: str = ""
+    actor: str = ""
+    remaining_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a probe saw: an outcome, a reason code of :mod:`beacon.outcome` and, for a pass, its latency."""
+
+    outcome: Outcome
+    reason: str
+    latency_ms: float | None = None
+    warning: str | None = None
+    sqlstate: str | None = None
+    reconnected: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise ValueError("an observation needs a reason code")
+        if self.latency_ms is not None and self.latency_ms < 0:
+            raise ValueError("latency_ms must not be negative")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """An observation and the intents that the same statement returned.
+
+    ``intents`` maps a Region to its valid intent; ``None`` means that they could not be read, which is not
+    the same as an empty mapping (read, and nobody forces anything).
+    """
+
+    observation: Observation
+    intents: Mapping[str, Intent] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """One endpoint's row in a document.
+
+    ``streak`` counts the latest consecutive observations that contradict ``observed``; ``since`` is when the
+    effective state last changed; ``latency_ms`` is smoothed.
+    """
+
+    region: str
+    host: str
+    port: int
+    observed: Observed
+    forced: Forced | None
+    effective: Effective
+    reason: str
+    since: datetime
+    latency_ms: float | None = None
+    streak: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What one Region's publisher says of one target: every endpoint, best first."""
+
+    service: str
+    target: str
+    observer: str
+    epoch: int
+    as_of: datetime
+    valid_until: datetime
+    endpoints: tuple[EndpointState, ...]
+    frozen: bool = False
+    note: str = ""
+    schema: int = field(default=1)
+
+    def __post_init__(self) -> None:
+        if not self.endpoints:
+            raise ValueError("a document names at least one endpoint")
+        regions = [state.region for state in self.endpoints]
+        if len(set(regions)) != len(regions):
+            raise ValueError("a document names each Region once")
+        if all(state.effective is Effective.OUT for state in self.endpoints):
+            raise ValueError("a document leaves at least one endpoint in")
+        for name, instant in (("as_of", self.as_of), ("valid_until", self.valid_until)):
+            if instant.utcoffset() != timedelta(0):
+                raise ValueError(f"{name} must be an instant in UTC")
+
+    @property
+    def preferred(self) -> EndpointState:
+        """The first endpoint that is in."""
+        return next(state for state in self.endpoints if state.effective is Effective.IN)
+
+    def state_of(self, region: str) -> EndpointState | None:
+        """The row of ``region``, or ``None`` when the document does not name it."""
+        return next((state for state in self.endpoints if state.region == region), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One endpoint's step from ``before`` to ``after`` with a reason that a person understands."""
+
+    region: str
+    before: EndpointState | None
+    after: EndpointState
+    reason: str

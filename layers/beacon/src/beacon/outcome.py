@@ -1,0 +1,143 @@
+"""What a probe's end means: the outcome table.
+
+====================================================  =========  ==============================
+what happened                                         outcome    reason code
+====================================================  =========  ==============================
+the SELECT answered                                   pass       ``ok``
+optimistic-concurrency conflict, twice                pass       ``conflict`` (the database is alive)
+schema, table or grant of ``beacon`` missing          pass       ``ok``, warning ``intent_unreadable``
+an intent that makes no sense                         pass       ``ok``, warning ``intent_unreadable``
+connection refused                                    fail       ``refused``
+connection reset or ended                             fail       ``reset``
+no answer within the deadline                         fail       ``timeout``
+name not resolved                                     fail       ``name``
+TLS failed                                            fail       ``tls``
+certificate not trusted, expired or of another name   fail       ``certificate``
+login rejected                                        fail       ``login_rejected``
+too many connections                                  fail       ``too_many_connections``
+server starting, stopping or ending the session       fail       ``unavailable``
+any other server error                                fail       ``server_error``
+an answer that is not ours                            fail       ``bad_answer``
+no credentials, cannot sign                           unknown    ``no_credentials``
+bad configuration found at run time                   unknown    ``configuration``
+a defect of Beacon                                    unknown    ``internal``
+====================================================  =========  ==============================
+
+Sources: PostgreSQL 16 appendix A (SQLSTATE), the Aurora DSQL User Guide (OC000, OC001, connection limits).
+Pure: no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+from beacon.model import Outcome
+
+__all__ = [
+    "CONFLICT",
+    "INTENT_UNREADABLE",
+    "UNREADABLE",
+    "Reason",
+    "classify_message",
+    "classify_sqlstate",
+    "outcome_of",
+]
+
+#: SQLSTATEs of an optimistic-concurrency conflict: worth one retry, and proof of life.
+CONFLICT = frozenset({"40001", "OC000", "OC001"})
+#: SQLSTATEs that say the database answered but ``beacon.intent`` cannot be read.
+UNREADABLE = frozenset({"42P01", "3F000", "42501"})
+#: The warning that goes with a pass whose intent could not be read.
+INTENT_UNREADABLE = "intent_unreadable"
+
+
+class Reason(Enum):
+    """Reason codes of observations; the only words about a failure that ever leave the process."""
+
+    OK = "ok"
+    CONFLICT = "conflict"
+    REFUSED = "refused"
+    RESET = "reset"
+    TIMEOUT = "timeout"
+    NAME = "name"
+    TLS = "tls"
+    CERTIFICATE = "certificate"
+    LOGIN_REJECTED = "login_rejected"
+    TOO_MANY_CONNECTIONS = "too_many_connections"
+    UNAVAILABLE = "unavailable"
+    SERVER_ERROR = "server_error"
+    BAD_ANSWER = "bad_answer"
+    NO_CREDENTIALS = "no_credentials"
+    CONFIGURATION = "configuration"
+    INTERNAL = "internal"
+
+
+_PASS = frozenset({Reason.OK, Reason.CONFLICT})
+_UNKNOWN = frozenset({Reason.NO_CREDENTIALS, Reason.CONFIGURATION, Reason.INTERNAL})
+
+
+def outcome_of(reason: Reason) -> Outcome:
+    """The outcome that ``reason`` stands for, by the table above."""
+    if reason in _PASS:
+        return Outcome.PASS
+    return Outcome.UNKNOWN if reason in _UNKNOWN else Outcome.FAIL
+
+
+_SQLSTATE = {
+    "53300": Reason.TOO_MANY_CONNECTIONS,
+    "53400": Reason.TOO_MANY_CONNECTIONS,
+    "57P01": Reason.UNAVAILABLE,
+    "57P02": Reason.UNAVAILABLE,
+    "57P03": Reason.UNAVAILABLE,
+    "57P05": Reason.UNAVAILABLE,
+}
+_SQLSTATE_CLASS = {"28": Reason.LOGIN_REJECTED, "08": Reason.RESET}
+
+
+def classify_sqlstate(sqlstate: str) -> Reason:
+    """The reason for a server error that is neither a conflict nor an unreadable intent."""
+    return _SQLSTATE.get(sqlstate) or _SQLSTATE_CLASS.get(sqlstate[:2]) or Reason.SERVER_ERROR
+
+
+# libpq gives no code for errors of its own, so its English text is all there is to go by (it is never
+# translated here: the wheel's libpq is built without NLS). The first match wins.
+_MESSAGES = (
+    ("certificate verify failed", Reason.CERTIFICATE),
+    ("does not match host name", Reason.CERTIFICATE),
+    ("certificate", Reason.CERTIFICATE),
+    ("access denied", Reason.LOGIN_REJECTED),
+    ("ssl is mandatory", Reason.LOGIN_REJECTED),
+    ("authentication failed", Reason.LOGIN_REJECTED),
+    ("too many", Reason.TOO_MANY_CONNECTIONS),
+    ("connection limit", Reason.TOO_MANY_CONNECTIONS),
+    ("rate limit", Reason.TOO_MANY_CONNECTIONS),
+    ("connection refused", Reason.REFUSED),
+    ("no route to host", Reason.REFUSED),
+    ("network is unreachable", Reason.REFUSED),
+    ("reset by peer", Reason.RESET),
+    ("closed the connection", Reason.RESET),
+    ("unexpected eof", Reason.RESET),
+    ("broken pipe", Reason.RESET),
+    ("ssl syscall error", Reason.RESET),
+    ("ssl", Reason.TLS),
+    ("tls", Reason.TLS),
+    ("timed out", Reason.TIMEOUT),
+    ("timeout", Reason.TIMEOUT),
+    ("starting up", Reason.UNAVAILABLE),
+    ("shutting down", Reason.UNAVAILABLE),
+    ("in recovery", Reason.UNAVAILABLE),
+    ("not currently accepting", Reason.UNAVAILABLE),
+    # Whatever else a server says while logging in ("FATAL: ..."), it is a rejection of that login.
+    ("fatal:", Reason.LOGIN_REJECTED),
+)
+
+
+_CAUSE = re.compile(r"port [0-9]+ failed: ")
+
+
+def classify_message(message: str) -> Reason:
+    """The reason for a failure that libpq reports in words only (no SQLSTATE reached the client)."""
+    # Everything before the cause names the host, whose random part may hold any of the fragments.
+    text = _CAUSE.split(message.lower())[-1]
+    return next((reason for fragment, reason in _MESSAGES if fragment in text), Reason.SERVER_ERROR)

@@ -1,0 +1,199 @@
+"""Probe an endpoint: one real SELECT under one deadline, over a reused connection where there is one.
+
+=============================================  ==========================================================
+what happens on the way                        what the probe does
+=============================================  ==========================================================
+the open connection fails, whatever the way    one fresh connection inside the same deadline
+the open connection is silent                  it gets a third of the deadline, the fresh one the rest
+optimistic-concurrency conflict                the statement is run once more
+``beacon.intent`` missing or not readable      pass with a warning: the database answered
+no credentials for a fresh connection          unknown: our own fault
+=============================================  ==========================================================
+
+A connection is retired before DSQL ends it at 60 minutes, with jitter, and each connect signs a new token.
+Kinds of target are kept in :data:`PROBES`; the first is ``dsql``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from beacon.credentials import NoCredentialsError, find_credentials
+from beacon.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
+from beacon.model import Endpoint, Observation, Outcome, ProbeReport
+from beacon.outcome import CONFLICT, INTENT_UNREADABLE, UNREADABLE, Reason, outcome_of
+from beacon.resolver import NameNotResolvedError, Resolver
+from beacon.session import Row, Session, SessionError
+from beacon.settings import Settings
+from beacon.token import Credentials, sign_token
+from beacon.trust import system_ca_file
+
+__all__ = ["PROBES", "DsqlProbe", "Probe", "ProbeContext"]
+
+#: DSQL ends a connection at 60 minutes; ours live 40 to 55.
+_AGE_S = (2400.0, 3300.0)
+#: The share of the deadline that a reused connection may use before a fresh one is opened.
+_REUSED_SHARE = 1 / 3
+
+
+class Probe(Protocol):
+    """Looks at one endpoint, again and again. Not to be shared between threads."""
+
+    def run(self, deadline: float) -> ProbeReport:
+        """Probe once; return before ``deadline`` on the context's monotonic clock, whatever the fault."""
+
+    def close(self) -> None:
+        """Let go of whatever is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeContext:
+    """What probes take from outside, so that tests can put their own in place."""
+
+    settings: Settings
+    resolver: Resolver
+    credentials: Callable[[], Credentials] = find_credentials
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    jitter: Callable[[float, float], float] = random.uniform
+
+
+class DsqlProbe:
+    """Probes an Aurora DSQL endpoint with a SELECT that reads the operators' intents.
+
+    ``only_region`` reads that Region's intent alone, which is a point read.
+    """
+
+    def __init__(self, endpoint: Endpoint, context: ProbeContext, only_region: str | None = None) -> None:
+        settings = context.settings
+        self._endpoint = endpoint
+        self._context = context
+        self._statement = ALL_REGIONS if only_region is None else ONE_REGION
+        self._parameters = [settings.service, settings.target]
+        if only_region is not None:
+            self._parameters.append(only_region)
+        self._ca_file = settings.ca_file or system_ca_file()
+        self._session: Session | None = None
+        self._retire_at = 0.0
+
+    def run(self, deadline: float) -> ProbeReport:
+        """See :class:`Probe`."""
+        reused = self._usable_session()
+        if reused is not None:
+            now = self._context.clock()
+            try:
+                return self._ask(reused, now + (deadline - now) * _REUSED_SHARE)
+            except SessionError:
+                self.close()
+        try:
+            return self._ask(self._connect(deadline), deadline, reconnected=reused is not None)
+        except SessionError as error:
+            self.close()
+            return _report(error.reason, sqlstate=error.sqlstate, reconnected=reused is not None)
+        except NameNotResolvedError as error:
+            return _report(Reason.TIMEOUT if error.stalled else Reason.NAME)
+        except NoCredentialsError:
+            return _report(Reason.NO_CREDENTIALS)
+
+    def close(self) -> None:
+        """See :class:`Probe`."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def _usable_session(self) -> Session | None:
+        if self._session is not None and self._context.clock() >= self._retire_at:
+            self.close()
+        return self._session
+
+    def _connect(self, deadline: float) -> Session:
+        context, endpoint, settings = self._context, self._endpoint, self._context.settings
+        # Signed before the name is looked up: without credentials nothing is contacted.
+        token = sign_token(endpoint.host, endpoint.region, context.credentials(), context.now())
+        addresses, port = self._addresses(deadline)
+        for last, address in _with_last(addresses):
+            now = context.clock()
+            try:
+                session = Session.open(
+                    host=endpoint.host,
+                    port=port,
+                    address=address,
+                    user=settings.db_user,
+                    password=token,
+                    database=settings.database,
+                    ca_file=self._ca_file,
+                    # One dead address of several must not use up the time of the others.
+                    deadline=deadline if last else now + (deadline - now) / 2,
+                    clock=context.clock,
+                )
+            except SessionError as error:
+                if last or error.reason not in {Reason.REFUSED, Reason.TIMEOUT, Reason.RESET}:
+                    raise
+                continue
+            self._session = session
+            self._retire_at = session.opened_at + context.jitter(*_AGE_S)
+            return session
+        raise NameNotResolvedError(stalled=False)
+
+    def _addresses(self, deadline: float) -> tuple[Sequence[str], int]:
+        endpoint = self._endpoint
+        if endpoint.dial is not None:
+            return [endpoint.dial[0]], endpoint.dial[1]
+        found = self._context.resolver.resolve(endpoint.host, deadline - self._context.clock())
+        return found[:2], endpoint.port
+
+    def _ask(self, session: Session, deadline: float, *, reconnected: bool = False) -> ProbeReport:
+        for last_try in (False, True):
+            started = self._context.clock()
+            try:
+                rows = session.query(self._statement, self._parameters, deadline)
+            except SessionError as error:
+                if error.sqlstate in CONFLICT:
+                    if not last_try:
+                        continue
+                    return _report(Reason.CONFLICT, warning=INTENT_UNREADABLE, reconnected=reconnected)
+                if error.sqlstate in UNREADABLE:
+                    return self._passed(started, None, reconnected=reconnected)
+                raise
+            return self._passed(started, rows, reconnected=reconnected)
+        raise AssertionError("the loop returns or raises")
+
+    def _passed(self, started: float, rows: Sequence[Row] | None, *, reconnected: bool) -> ProbeReport:
+        latency_ms = (self._context.clock() - started) * 1000
+        intents = None
+        if rows is not None:
+            if not rows:
+                raise SessionError(Reason.BAD_ANSWER)
+            try:
+                intents = parse_intents(rows)
+            except MalformedIntentError:
+                intents = None
+        warning = INTENT_UNREADABLE if intents is None else None
+        observation = Observation(
+            Outcome.PASS, Reason.OK.value, latency_ms, warning=warning, reconnected=reconnected
+        )
+        return ProbeReport(observation, intents)
+
+
+def _with_last(addresses: Sequence[str]) -> list[tuple[bool, str]]:
+    return [(index == len(addresses) - 1, address) for index, address in enumerate(addresses)]
+
+
+def _report(
+    reason: Reason, *, sqlstate: str | None = None, warning: str | None = None, reconnected: bool = False
+) -> ProbeReport:
+    outcome = outcome_of(reason)
+    if outcome is Outcome.UNKNOWN:
+        warning = reason.value
+    return ProbeReport(
+        Observation(outcome, reason.value, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
+    )
+
+
+#: The kinds of target that can be probed: name -> maker of a probe for an endpoint.
+PROBES: Mapping[str, Callable[[Endpoint, ProbeContext, str | None], Probe]] = {"dsql": DsqlProbe}

@@ -1,0 +1,81 @@
+"""Resolve host names without ever letting a stalled resolver hold a deadline.
+
+``getaddrinfo`` cannot be interrupted: a silent DNS server blocks it for ten seconds and more. So one daemon
+thread per name does the look-up (single flight: callers that come meanwhile wait for the same one), callers
+wait only as long as they can, and the last good addresses are kept as the answer for when it stalls.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+
+__all__ = ["NameNotResolvedError", "Resolver"]
+
+#: Returns the addresses of a host, best first; raises OSError when there are none. Blocks.
+Lookup = Callable[[str], list[str]]
+
+
+class NameNotResolvedError(Exception):
+    """The name has no address, or none was found in time. ``stalled`` tells the two apart."""
+
+    def __init__(self, *, stalled: bool) -> None:
+        self.stalled = stalled
+        super().__init__("name resolution stalled" if stalled else "name not resolved")
+
+
+def _system_lookup(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class _Flight:
+    __slots__ = ("addresses", "done", "failed")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.addresses: list[str] = []
+        self.failed = False
+
+
+class Resolver:
+    """Looks names up in at most one lingering thread each; safe to use from several threads."""
+
+    def __init__(self, lookup: Lookup = _system_lookup) -> None:
+        self._lookup = lookup
+        self._lock = threading.Lock()
+        self._flights: dict[str, _Flight] = {}
+        self._last_good: dict[str, list[str]] = {}
+
+    def resolve(self, host: str, timeout_s: float) -> list[str]:
+        """Return the addresses of ``host`` within ``timeout_s`` seconds, best first.
+
+        The last good answer serves when the look-up fails or is slow (it gets a third of the time then, so
+        that enough is left to connect). Raises :class:`NameNotResolvedError` when there is none.
+        """
+        with self._lock:
+            flight = self._flights.get(host)
+            if flight is None:
+                flight = self._flights[host] = _Flight()
+                threading.Thread(
+                    target=self._fly, args=(host, flight), name="beacon-resolve", daemon=True
+                ).start()
+            known = self._last_good.get(host)
+        done = flight.done.wait(timeout_s / 3 if known else timeout_s)
+        if done and flight.addresses:
+            return flight.addresses
+        if known:
+            return known
+        raise NameNotResolvedError(stalled=not done)
+
+    def _fly(self, host: str, flight: _Flight) -> None:
+        try:
+            flight.addresses = self._lookup(host)
+        except OSError:
+            flight.failed = True
+        with self._lock:
+            if flight.addresses:
+                self._last_good[host] = flight.addresses
+            del self._flights[host]
+        flight.done.set()
