@@ -1,0 +1,84 @@
+"""The SSM parameters of one target: read both, write with a check of the version that Put returns.
+
+PutParameter has no compare-and-swap. A writer therefore re-reads before it writes and looks at the version
+that comes back: anything but the one read plus one means that somebody wrote in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+
+__all__ = ["ParameterStore", "StoreError", "Stored"]
+
+# A round must end within its minute, whatever SSM does: at most about 5 s a call.
+_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+class StoreError(Exception):
+    """SSM could not be read or written. ``code`` is the service's error code or the client's error type."""
+
+    def __init__(self, action: str, code: str) -> None:
+        self.code = code
+        super().__init__(f"{action}: {code}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored now; version 0 and ``None`` stand for a parameter that does not exist."""
+
+    document: str | None = None
+    document_version: int = 0
+    endpoint: str | None = None
+
+
+class ParameterStore:
+    """Reads and writes ``{path}/endpoint`` and ``{path}/document`` in one Region."""
+
+    def __init__(self, path: str, region: str, client: SSMClient | None = None) -> None:
+        self._document = f"{path}/document"
+        self._endpoint = f"{path}/endpoint"
+        self._client = client or boto3.client("ssm", region_name=region, config=_CONFIG)
+
+    def read(self) -> Stored:
+        """Return both values; raise :class:`StoreError`."""
+        try:
+            answer = self._client.get_parameters(Names=[self._document, self._endpoint])
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError("reading the parameters failed", _code(error)) from None
+        found = {parameter["Name"]: parameter for parameter in answer["Parameters"]}
+        document, endpoint = found.get(self._document), found.get(self._endpoint)
+        return Stored(
+            document=document["Value"] if document else None,
+            document_version=document["Version"] if document else 0,
+            endpoint=endpoint["Value"] if endpoint else None,
+        )
+
+    def write_document(self, text: str) -> int:
+        """Store the document and return its new version; raise :class:`StoreError`."""
+        return self._put(self._document, text)
+
+    def write_endpoint(self, host: str) -> None:
+        """Store the preferred host name; raise :class:`StoreError`."""
+        self._put(self._endpoint, host)
+
+    def _put(self, name: str, value: str) -> int:
+        try:
+            return self._client.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)[
+                "Version"
+            ]
+        except (BotoCoreError, ClientError) as error:
+            raise StoreError(f"writing {name} failed", _code(error)) from None
+
+
+def _code(error: BotoCoreError | ClientError) -> str:
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code", "unknown"))
+    return type(error).__name__
