@@ -83,8 +83,9 @@ class Publisher:
             self._read(problems)
         seen = self._observer.run(self._known_down())
         decision: Decision | None = None
-        written, attempt = False, 0
-        for attempt in range(_MOST_REPAIRS + 1):
+        written, repairs = False, -1
+        while repairs < _MOST_REPAIRS:
+            repairs += 1
             stored = self._read(problems)
             if (
                 decision is not None
@@ -107,7 +108,7 @@ class Publisher:
             round=seen,
             changes=decision.changes,
             written=written,
-            repairs=attempt,
+            repairs=repairs,
             problems=tuple(dict.fromkeys(problems)),
         )
 
