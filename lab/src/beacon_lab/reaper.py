@@ -1,0 +1,61 @@
+"""The lab's undertaker: a process that outlives the lab and leaves nothing of it behind.
+
+It reads lines of JSON from its standard input: `["session", PID, STARTED]`, `["forget", PID]` and
+`["directory", PATH]`. When the pipe closes, because the lab closed it or because the lab is dead, it
+kills every process of the sessions it knows, removes the directories and exits. It imports the standard
+library only, runs in a session of its own, and no signal that a terminal sends ends it before its work.
+"""
+
+import json
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from beacon_lab.process_table import Identity, session_tree, snapshot
+
+__all__ = ["kill_sessions", "main"]
+
+KILL_WITHIN_S = 10.0
+
+
+def main() -> int:
+    """Read until the pipe closes, then clean up. The exit code is 0 when nothing is left."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    sessions: dict[int, Identity] = {}
+    directories: list[Path] = []
+    for line in sys.stdin:
+        match json.loads(line):
+            case ["session", int(pid), int(started)]:
+                sessions[pid] = Identity(pid, started)
+            case ["forget", int(pid)]:
+                sessions.pop(pid, None)
+            case ["directory", str(path)]:
+                directories.append(Path(path))
+    left = kill_sessions(list(sessions.values()), within_s=KILL_WITHIN_S)
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
+    return 1 if left or any(directory.exists() for directory in directories) else 0
+
+
+def kill_sessions(leaders: list[Identity], *, within_s: float) -> list[Identity]:
+    """Kill the sessions and their descendants until none lives; returns what is left after `within_s`.
+
+    Several rounds, since a process can fork between the look and the kill. SIGKILL needs no SIGCONT: it
+    ends stopped processes too.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        table = snapshot()
+        alive = [found for leader in leaders for found in session_tree(leader, table)]
+        if not alive or time.monotonic() >= deadline:
+            return alive
+        for found in alive:
+            found.send(signal.SIGKILL)
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
