@@ -1,0 +1,72 @@
+"""What the settings predict: how long a change takes to reach DNS and SSM. Pure.
+
+DNS. A checker asks every interval and changes its mind at the threshold-th answer in a row, so that its turn
+comes between (threshold - 1) and threshold intervals after the change, later by what an answer takes. A check
+turns when the share of checkers that call it healthy crosses 18 %: for 16 checkers with the 14th that has
+seen the failure, or the 3rd that has seen the recovery. With evenly spread phases the k-th of n checkers is
+expected at k / (n + 1) of an interval.
+
+SSM. The publisher comes by at its next tick. A failure is then confirmed by rechecks in the same run; a
+recovery needs `rise` runs; an operator's intent needs one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Pace", "Span", "dns_after", "ssm_after"]
+
+_HEALTHY_SHARE = 0.18
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A prediction in seconds: earliest, expected (the mean of where the phases fall) and latest."""
+
+    earliest_s: float
+    expected_s: float
+    latest_s: float
+
+    def __str__(self) -> str:
+        return f"{self.earliest_s:.1f}-{self.latest_s:.1f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The settings that time depends on, after the lab's speed has been applied to the intervals."""
+
+    interval_s: float
+    threshold: int
+    publish_every_s: float
+    recheck_s: float
+    deadline_s: float
+    fall: int
+    rise: int
+    checkers: int = 16
+    #: What a far checker's handshake and request take, at the most.
+    distance_s: float = 0.9
+    #: What the machine and the pollers of the lab may add.
+    slack_s: float = 1.5
+
+
+def dns_after(pace: Pace, *, failing: bool, answer_s: float) -> Span:
+    """When the health check, and with it DNS, turns after a change; ``answer_s`` is what an answer takes."""
+    still_healthy = int(pace.checkers * _HEALTHY_SHARE)
+    turn = pace.checkers - still_healthy if failing else still_healthy + 1
+    full = (pace.threshold - 1) * pace.interval_s
+    return Span(
+        full,
+        full + pace.interval_s * turn / (pace.checkers + 1) + answer_s,
+        full + pace.interval_s + answer_s + pace.distance_s + pace.slack_s,
+    )
+
+
+def ssm_after(pace: Pace, *, runs: int, confirming: bool) -> Span:
+    """When the document turns: after ``runs`` ticks and, when ``confirming`` a failure, its rechecks."""
+    work_s = (pace.fall - 1) * max(pace.recheck_s, pace.deadline_s) + pace.deadline_s if confirming else 0.0
+    full = (runs - 1) * pace.publish_every_s
+    return Span(
+        full + work_s,
+        full + pace.publish_every_s / 2 + work_s,
+        full + pace.publish_every_s + work_s + pace.slack_s,
+    )
