@@ -54,7 +54,6 @@ def read(directory: Path) -> Note | None:
 
 def claim(directory: Path, control_url: str) -> Note:
     """Leave this process's note; raise :class:`LabError` when a lab that still runs has left one."""
-    other = read(directory)
     refuse_second(directory)
     own = identify(os.getpid())
     assert own is not None  # noqa: S101 - this process is running
