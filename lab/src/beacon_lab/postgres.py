@@ -21,6 +21,8 @@ from typing import Protocol
 
 import psycopg
 
+from beacon_lab.errors import LabError
+
 __all__ = ["DATABASE", "Postgres", "PostgresError", "Spawner"]
 
 DATABASE = "postgres"
@@ -61,7 +63,7 @@ _ROLES = (
 )
 
 
-class PostgresError(RuntimeError):
+class PostgresError(LabError):
     """The database cannot start; the sentence says what is in the way."""
 
 

@@ -1,0 +1,198 @@
+"""One Region's Aurora DSQL endpoint: TLS, SNI and IAM tokens before the lab's PostgreSQL, and its faults.
+
+| fault | open connections | new connections | after `heal` |
+| --- | --- | --- | --- |
+| dsql-refuse | RST | refused | new ones work |
+| dsql-freeze | silent | accepted, then silent | stalled ones get RST, new ones work |
+| dsql-slow | each message from the server is late | the same | at full speed |
+| dsql-reset | RST | accepted, then RST | new ones work |
+| dsql-deny | terminated | login refused with 28000 | new ones work |
+| dsql-halfopen | swallow every byte, for ever | work | nothing changes |
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from datetime import datetime
+
+from beacon_lab import tcp
+from beacon_lab.distance import DistantListener
+from beacon_lab.dsql_rules import Refusal
+from beacon_lab.faults import FaultKind
+from beacon_lab.gate import Gate, Pace, Weather
+from beacon_lab.iam_grants import IamGrants
+from beacon_lab.pki import Certificate
+from beacon_lab.postgres import Postgres
+from beacon_lab.principals import Principals
+from beacon_lab.relay import Disturbance
+from beacon_lab.session import Session
+from beacon_lab.tls_channel import TlsIdentity
+
+__all__ = ["DsqlFront"]
+
+SLOW_MS = 300.0
+# Aurora DSQL ends a connection after an hour.
+CONNECTION_LIMIT_S = 3600.0
+
+
+class DsqlFront:
+    """A DSQL endpoint on `address`:`port` that calls itself `host`.
+
+    `principals` and `grants` are shared by the fronts of one cluster. Port 0 takes a free one; it stays the
+    same for the front's life, also while connections are refused. Use it in the event loop that started it.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str,
+        host: str,
+        certificate: Certificate,
+        postgres: Postgres,
+        principals: Principals,
+        grants: IamGrants,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        connection_limit_s: float = CONNECTION_LIMIT_S,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.region = region
+        self.host = host
+        self.address = address
+        self._wanted_port = port
+        self._certificate = certificate
+        self._gate = Gate(
+            region=region,
+            host=host,
+            identity=TlsIdentity(certificate),
+            principals=principals,
+            grants=grants,
+            backend=postgres.socket_path,
+            connection_limit_s=connection_limit_s,
+        )
+        if clock is not None:
+            self._gate.clock = clock
+        self._sessions: set[Session] = set()
+        self._reserved: socket.socket | None = None
+        self._server: asyncio.Server | None = None
+        self._distant: list[DistantListener] = []
+
+    @property
+    def port(self) -> int:
+        """The TCP port. Raises RuntimeError before the start."""
+        if self._reserved is None:
+            raise RuntimeError("the front was not started")
+        return int(self._reserved.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._sessions)
+
+    @property
+    def disturbance(self) -> Disturbance:
+        """Conflicts and errors that the next statements meet; set its fields."""
+        return self._gate.disturbance
+
+    async def start(self) -> None:
+        """Listens. Raises OSError if the port is in use."""
+        self._reserved = tcp.reserve(self.address, self._wanted_port)
+        await self._open()
+
+    async def stop(self) -> None:
+        """Closes everything; no error if it was not started."""
+        self._close()
+        open_sessions = list(self._sessions)
+        for session in open_sessions:
+            session.reset()
+        await asyncio.gather(*(session.closed for session in open_sessions))
+        await asyncio.gather(*(distant.stop() for distant in self._distant))
+        self._distant.clear()
+        if self._reserved is not None:
+            self._reserved.close()
+            self._reserved = None
+        # Connections to PostgreSQL that were just given up are closed in the loop's next turns.
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+    async def add_listener(self, delay_ms: float) -> int:
+        """Opens a second port for callers that are `delay_ms` of round trip away; returns the port."""
+        distant = DistantListener(self.address, (self.address, self.port), delay_ms)
+        await distant.start()
+        if self._server is None:
+            distant.close()
+        self._distant.append(distant)
+        return distant.port
+
+    async def inject(
+        self, kind: FaultKind, *, delay_ms: float = SLOW_MS, drip_bytes: int | None = None
+    ) -> None:
+        """Breaks the endpoint; a further fault replaces the one before (`dsql-halfopen` comes on top).
+
+        `delay_ms` and `drip_bytes` are for `dsql-slow`: a delay before each message, or before each piece of
+        that many bytes. Raises ValueError for a fault that is not the front's.
+        """
+        if not kind.is_dsql:
+            raise ValueError(f"a DSQL front cannot carry out {kind}")
+        if kind is FaultKind.DSQL_HALFOPEN:
+            for session in list(self._sessions):
+                session.swallow()
+            return
+        await self.heal()
+        match kind:
+            case FaultKind.DSQL_REFUSE:
+                self._close()
+                self._each(Session.reset)
+            case FaultKind.DSQL_FREEZE:
+                self._gate.weather = Weather.FROZEN
+                self._each(Session.freeze)
+            case FaultKind.DSQL_RESET:
+                self._gate.weather = Weather.RESETTING
+                self._each(Session.reset)
+            case FaultKind.DSQL_DENY:
+                self._gate.weather = Weather.DENYING
+                self._each(Session.terminate)
+            case _:
+                self._gate.pace = Pace(delay_ms, drip_bytes)
+
+    async def heal(self) -> None:
+        """Ends the fault, and what the tests' own switches below have set; no error if there is none."""
+        self._gate.weather = Weather.FAIR
+        self._gate.pace = None
+        self._gate.login_refusal = None
+        self.disturbance.clear()
+        self.present(self._certificate)
+        for session in list(self._sessions):
+            if session.frozen:
+                session.reset()
+            else:
+                session.quicken()
+        if self._server is None and self._reserved is not None:
+            await self._open()
+
+    def answer_logins_with(self, sqlstate: str, message: str) -> None:
+        """Refuses every login so (53300, 53400, 57P03 ...) until `heal`."""
+        self._gate.login_refusal = Refusal(sqlstate, message)
+
+    def present(self, certificate: Certificate) -> None:
+        """Shows another certificate to new connections, until `heal`."""
+        self._gate.identity = TlsIdentity(certificate)
+
+    def _each(self, act: Callable[[Session], None]) -> None:
+        for session in list(self._sessions):
+            act(session)
+
+    async def _open(self) -> None:
+        self._server = await tcp.listen(self._new_session, self.address, self.port)
+        for distant in self._distant:
+            await distant.start()
+
+    def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for distant in self._distant:
+            distant.close()
+
+    def _new_session(self) -> Session:
+        return Session(self._gate, self._sessions)

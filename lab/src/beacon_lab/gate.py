@@ -1,0 +1,94 @@
+"""What all connections of one DSQL front have in common: who it is, whom it lets in, and what is broken."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, unique
+from pathlib import Path
+
+from beacon_lab.dsql_rules import Refusal
+from beacon_lab.iam_grants import IamGrants
+from beacon_lab.principals import DbAction, Principals, Refused, TokenRefused, verify_token
+from beacon_lab.relay import Disturbance
+from beacon_lab.tls_channel import TlsIdentity
+
+__all__ = ["ADMIN", "Gate", "Pace", "Weather"]
+
+ADMIN = "admin"
+NO_TLS = Refusal("28000", "unable to accept connection, SSL is mandatory. AWS Authentication is required.")
+NO_SNI = Refusal("28000", "unable to accept connection, sni was not received")
+DENIED = Refusal("28000", "unable to accept connection, access denied")
+
+
+@unique
+class Weather(Enum):
+    """What a front does with connections at the moment."""
+
+    FAIR = "fair"
+    FROZEN = "frozen"
+    RESETTING = "resetting"
+    DENYING = "denying"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly messages reach the client: `delay_ms` before each.
+
+    With `drip_bytes`, before each piece of so many bytes instead.
+    """
+
+    delay_ms: float
+    drip_bytes: int | None = None
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Gate:
+    """The state of one front that its connections read."""
+
+    region: str
+    host: str
+    identity: TlsIdentity
+    principals: Principals
+    grants: IamGrants
+    backend: Path
+    """PostgreSQL's Unix socket."""
+    connection_limit_s: float
+    clock: Callable[[], datetime] = _utc_now
+    weather: Weather = Weather.FAIR
+    pace: Pace | None = None
+    login_refusal: Refusal | None = None
+    """What every login is answered with, if anything."""
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    refused_logins: dict[Refused, int] = field(default_factory=dict)
+    """How many tokens were refused, by reason."""
+
+    def admit(self, user: str, token: str) -> Refusal | None:
+        """Why `user` may not log in with `token`; None if it may."""
+        if self.login_refusal is not None:
+            return self.login_refusal
+        if self.weather is Weather.DENYING:
+            return DENIED
+        action = DbAction.CONNECT_ADMIN if user == ADMIN else DbAction.CONNECT
+        try:
+            principal = verify_token(
+                token,
+                host=self.host,
+                region=self.region,
+                action=action,
+                principals=self.principals,
+                now=self.clock(),
+            )
+        except TokenRefused as refused:
+            self.refused_logins[refused.reason] = self.refused_logins.get(refused.reason, 0) + 1
+            if refused.reason is Refused.ACTION:
+                other = DbAction.CONNECT if user == ADMIN else DbAction.CONNECT_ADMIN
+                hint = f"Wrong user to action mapping. user: {user}, action: {other}"
+                return Refusal(DENIED.sqlstate, DENIED.message, hint)
+            return DENIED
+        if user != ADMIN and not self.grants.allows(user, principal.arn):
+            return DENIED
+        return None
