@@ -238,8 +238,10 @@ class Relay:
 
     def _error(self, packet: bytes) -> bytes:
         found = _MARKED.search(packet)
-        refusal = found and (self._errors.pop(found[0], None) or self._lasting.get(found[0]))
-        if refusal:
+        refusal = None
+        if found is not None:
+            refusal = self._errors.pop(found[0], None) or self._lasting.get(found[0])
+        if refusal is not None:
             return pgwire.error_response(refusal.sqlstate, refusal.message, hint=refusal.hint)
         if _SERIALIZATION_FAILURE in packet:
             return pgwire.error_response(CONFLICT.sqlstate, CONFLICT.message)
