@@ -75,7 +75,7 @@ def wait_until_gone(identities: list[Identity], within_s: float = 15.0) -> None:
 async def until_there(path: Path) -> None:
     """Wait, at most 15 s, for a file that a child makes."""
     for _ in range(750):
-        if path.exists():
+        if await asyncio.to_thread(path.exists):
             return
         await asyncio.sleep(0.02)
     raise AssertionError(f"{path} was not made")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Entry", "Identity", "descendants", "entry", "identify", "session_tree", "snapshot"]
+__all__ = ["Entry", "Identity", "children", "descendants", "entry", "identify", "session_tree", "snapshot"]
 
 PROC = Path("/proc")
 
@@ -108,3 +108,16 @@ def session_tree(leader: Identity, table: Iterable[Entry]) -> list[Identity]:
         for pid in descendants(members, rows.values())
         if pid in rows and rows[pid].state != "Z" and rows[pid].identity.started >= leader.started
     ]
+
+
+def children(pid: int) -> list[int]:
+    """The children of one process now, of whichever of its threads started them."""
+    found: list[int] = []
+    try:
+        for thread in (PROC / str(pid) / "task").iterdir():
+            found.extend(int(number) for number in (thread / "children").read_text().split())
+    except (FileNotFoundError, ProcessLookupError):
+        # A thread or the whole process ended meanwhile. A thread's children pass to another thread, so a
+        # caller that must not miss any looks again.
+        return found
+    return found
