@@ -1,0 +1,29 @@
+"""One Region's stack in the lab: template.yaml translated, resolved, and created where moto can create it."""
+
+from beacon_lab.stack.deploy import Code, Deployer
+from beacon_lab.stack.document import ParametersError, TemplateError
+from beacon_lab.stack.model import (
+    ApiResource,
+    FunctionResource,
+    HealthCheckConfig,
+    HealthCheckResource,
+    RecordResource,
+    Route,
+    ScheduleResource,
+    Stack,
+)
+
+__all__ = [
+    "ApiResource",
+    "Code",
+    "Deployer",
+    "FunctionResource",
+    "HealthCheckConfig",
+    "HealthCheckResource",
+    "ParametersError",
+    "RecordResource",
+    "Route",
+    "ScheduleResource",
+    "Stack",
+    "TemplateError",
+]

@@ -1,0 +1,221 @@
+"""Creates, updates and deletes one Region's stack against the lab's AWS APIs, as CloudFormation would.
+
+Roles, log groups and the REST API's id come from moto's CloudFormation. Health check and record go through
+Route 53's own API, because moto's CloudFormation drops fields of the one (EnableSNI, Regions) and, when it
+changes the other, deletes every Region's record of that name. The rest the lab runs itself; it is read from
+the resolved template.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import boto3
+
+from beacon_lab.stack.document import Json, TemplateError, mapping, sequence
+from beacon_lab.stack.identity import Identity
+from beacon_lab.stack.model import HealthCheckResource, RecordResource, Stack
+from beacon_lab.stack.read import (
+    of_type,
+    read_api,
+    read_functions,
+    read_health_check,
+    read_record,
+    read_schedules,
+)
+from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.route53 import put_health_check, put_record, remove_health_check, remove_record
+from beacon_lab.stack.translate import Translation, translate
+
+__all__ = ["Code", "Deployer"]
+
+_SIMULATED = frozenset({"AWS::ApiGateway::RestApi", "AWS::IAM::Role", "AWS::Logs::LogGroup"})
+_RUN_OR_WRITTEN_HERE = frozenset(
+    {
+        "AWS::ApiGateway::Deployment",
+        "AWS::ApiGateway::Stage",
+        "AWS::Lambda::EventInvokeConfig",
+        "AWS::Lambda::Function",
+        "AWS::Lambda::LayerVersion",
+        "AWS::Lambda::Permission",
+        "AWS::Route53::HealthCheck",
+        "AWS::Route53::RecordSet",
+        "AWS::Scheduler::Schedule",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Where a deployment takes code from: the working tree, or what `sam build` made of it."""
+
+    built: Mapping[str, Path] | None = None
+    """For built code, the directory of each function and layer by its logical id in template.yaml."""
+
+    def directory(self, sources: Mapping[str, Path]) -> Callable[[str], Path]:
+        """Gives the directory for a logical id, by default the one that template.yaml names."""
+        return (sources if self.built is None else self.built).__getitem__
+
+
+class Deployer:
+    """Deploys one template to any Region of the lab. Its calls block; it keeps no connection.
+
+    `endpoint_url` is where the AWS APIs answer. The hosted zone that a record goes into has to exist.
+    """
+
+    def __init__(
+        self, template: Path, code: Code, *, endpoint_url: str, access_key_id: str, secret_access_key: str
+    ) -> None:
+        self._template = template
+        self._code = code
+        self._endpoint_url = endpoint_url
+        self._access_key_id = access_key_id
+        self._secret_access_key = secret_access_key
+
+    def check(self, region: str, name: str, parameters: Mapping[str, str]) -> None:
+        """Raise what `create` would, ParametersError or TemplateError, without contacting anything."""
+        self._resolved(region, name, parameters)
+
+    def create(self, region: str, name: str, parameters: Mapping[str, str]) -> Stack:
+        """Create the stack `name` in `region`.
+
+        Raises ParametersError, with every wrong parameter, before anything is contacted.
+        """
+        translation, resolver = self._resolved(region, name, parameters)
+        body = json.dumps({"Resources": _simulated(resolver)})
+        with closing(
+            self._session(region).client("cloudformation", endpoint_url=self._endpoint_url)
+        ) as client:
+            client.create_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
+        return self._settle(translation, resolver, name, parameters, before=None)
+
+    def update(self, stack: Stack, changes: Mapping[str, str]) -> Stack:
+        """The same stack with some parameters changed; the others keep their values.
+
+        Raises ParametersError before anything is contacted, and TemplateError for a change of a role, a log
+        group or the API's name, which moto cannot make.
+        """
+        parameters = {**stack.parameters, **changes}
+        translation, resolver = self._resolved(stack.region, stack.name, parameters)
+        _, earlier = self._resolved(stack.region, stack.name, stack.parameters)
+        was, wanted = _simulated(earlier), _simulated(resolver)
+        if changed := sorted(key for key in was.keys() | wanted.keys() if was.get(key) != wanted.get(key)):
+            raise TemplateError(
+                f"the lab cannot change {', '.join(changed)}: delete the stack and create it anew"
+            )
+        return self._settle(translation, resolver, stack.name, parameters, before=stack)
+
+    def delete(self, stack: Stack) -> None:
+        """Delete what `create` and `update` made; the record goes first."""
+        session = self._session(stack.region)
+        with closing(session.client("route53", endpoint_url=self._endpoint_url)) as route53:
+            if stack.record is not None:
+                remove_record(route53, stack.record)
+            if stack.health_check is not None:
+                remove_health_check(route53, stack.health_check)
+        with closing(session.client("cloudformation", endpoint_url=self._endpoint_url)) as client:
+            client.delete_stack(StackName=stack.name)
+
+    # -- parts
+
+    def _session(self, region: str) -> boto3.Session:
+        return boto3.Session(
+            aws_access_key_id=self._access_key_id,
+            aws_secret_access_key=self._secret_access_key,
+            region_name=region,
+        )
+
+    def _resolved(
+        self, region: str, name: str, parameters: Mapping[str, str]
+    ) -> tuple[Translation, Resolver]:
+        translation = translate(self._template, region=region, parameters=parameters)
+        resolver = Resolver.create(translation.template, parameters, region=region, stack_name=name)
+        for logical_id, kind in resolver.resource_types().items():
+            if kind not in _SIMULATED | _RUN_OR_WRITTEN_HERE:
+                raise TemplateError(f"the lab does not know {kind} ({logical_id})")
+            if kind == "AWS::ApiGateway::Deployment":
+                # Nothing outside the stack refers to a deployment, so any id will do.
+                resolver.created[logical_id] = Identity(logical_id.lower())
+        return translation, resolver
+
+    def _settle(
+        self,
+        translation: Translation,
+        resolver: Resolver,
+        name: str,
+        parameters: Mapping[str, str],
+        before: Stack | None,
+    ) -> Stack:
+        """Everything after the simulated resources exist: ids, Route 53, outputs."""
+        session = self._session(resolver.region)
+        with closing(session.client("cloudformation", endpoint_url=self._endpoint_url)) as client:
+            for logical_id in of_type(resolver, "AWS::ApiGateway::RestApi"):
+                found = client.describe_stack_resource(StackName=name, LogicalResourceId=logical_id)
+                resolver.created[logical_id] = Identity(found["StackResourceDetail"]["PhysicalResourceId"])
+            health_check, record = self._write_route53(session, resolver, before)
+            outputs = resolver.outputs()
+            described: dict[str, Json] = {key: {"Value": value} for key, value in outputs.items()}
+            body = json.dumps({"Resources": _simulated(resolver), "Outputs": described})
+            client.update_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
+        functions = read_functions(resolver, self._code.directory(translation.sources))
+        return Stack(
+            region=resolver.region,
+            name=name,
+            functions=MappingProxyType(functions),
+            api=read_api(resolver),
+            schedules=read_schedules(resolver),
+            health_check=health_check,
+            record=record,
+            outputs=MappingProxyType(outputs),
+            parameters=MappingProxyType(dict(parameters)),
+        )
+
+    def _write_route53(
+        self, session: boto3.Session, resolver: Resolver, before: Stack | None
+    ) -> tuple[HealthCheckResource | None, RecordResource | None]:
+        old_check = before.health_check if before else None
+        old_record = before.record if before else None
+        health_check = record = None
+        with closing(session.client("route53", endpoint_url=self._endpoint_url)) as client:
+            for logical_id in of_type(resolver, "AWS::Route53::HealthCheck"):
+                properties = resolver.properties(logical_id)
+                config = read_health_check(properties)
+                health_check = put_health_check(client, config, old_check, _tags(properties))
+                resolver.created[logical_id] = Identity(health_check.id, {"HealthCheckId": health_check.id})
+            for logical_id in of_type(resolver, "AWS::Route53::RecordSet"):
+                record = read_record(resolver.properties(logical_id))
+                if old_record is not None and _place(old_record) != _place(record):
+                    remove_record(client, old_record)
+                put_record(client, record)
+            if record is None and old_record is not None:
+                remove_record(client, old_record)
+            if old_check is not None and (health_check is None or health_check.id != old_check.id):
+                remove_health_check(client, old_check)
+        return health_check, record
+
+
+def _simulated(resolver: Resolver) -> dict[str, Json]:
+    """The part of the stack that moto's CloudFormation creates, with nothing left to evaluate."""
+    resources: dict[str, Json] = {}
+    for logical_id, kind in resolver.resource_types().items():
+        if kind == "AWS::ApiGateway::RestApi":
+            # Its body refers to the rest of the stack, and moto ignores it.
+            name = resolver.property(logical_id, "Name")
+            resources[logical_id] = {"Type": kind, "Properties": {"Name": name}}
+        elif kind in _SIMULATED:
+            resources[logical_id] = {"Type": kind, "Properties": resolver.properties(logical_id)}
+    return resources
+
+
+def _place(record: RecordResource) -> tuple[str | None, ...]:
+    return (record.hosted_zone_id, record.name, record.type, record.set_identifier)
+
+
+def _tags(properties: Mapping[str, Json]) -> dict[str, str]:
+    pairs = (mapping(node, "tag") for node in sequence(properties.get("HealthCheckTags", []), "tags"))
+    return {str(pair["Key"]): str(pair["Value"]) for pair in pairs}

@@ -1,0 +1,41 @@
+"""What `Ref` and `Fn::GetAtt` give for a resource whose name decides it; for the rest its service does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["ACCOUNT_ID", "Identity", "named"]
+
+ACCOUNT_ID = "123456789012"
+"""The one account of the lab, as in moto."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A resource's `Ref`, and its attributes by name."""
+
+    ref: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+# By type: the property that holds the name, Ref, Arn. {n} is the name, {r} the Region, {a} the account.
+_NAMED = {
+    "AWS::IAM::Role": ("RoleName", "{n}", "arn:aws:iam::{a}:role/{n}"),
+    "AWS::Lambda::Function": ("FunctionName", "{n}", "arn:aws:lambda:{r}:{a}:function:{n}"),
+    "AWS::Lambda::LayerVersion": ("LayerName", "arn:aws:lambda:{r}:{a}:layer:{n}:1", None),
+    "AWS::Logs::LogGroup": ("LogGroupName", "{n}", "arn:aws:logs:{r}:{a}:log-group:{n}:*"),
+    "AWS::Scheduler::Schedule": ("Name", "{n}", "arn:aws:scheduler:{r}:{a}:schedule/default/{n}"),
+}
+
+
+def name_property(resource_type: str) -> str | None:
+    """The property that identifies a resource of this type, or None when its service makes an id."""
+    return _NAMED[resource_type][0] if resource_type in _NAMED else None
+
+
+def named(resource_type: str, name: str, region: str) -> Identity:
+    """The identity of a resource whose `name_property` has the value `name`."""
+    _, ref, arn = _NAMED[resource_type]
+    fill = {"n": name, "r": region, "a": ACCOUNT_ID}
+    return Identity(ref.format(**fill), {} if arn is None else {"Arn": arn.format(**fill)})
