@@ -332,6 +332,9 @@ class Session(asyncio.Protocol):
         if self._tls is None:
             self._write_raw(plain)
             return
+        if self._tls.ended:
+            # The client has said goodbye; what a slow server still had for it is of no use.
+            return
         self._tls.send(plain)
         self._flush()
 
@@ -364,6 +367,7 @@ class Session(asyncio.Protocol):
 
     def _close(self) -> None:
         self._stage = Stage.OVER
+        self._pacing.clear()
         self._drop_backend()
         if self._tls is not None:
             self._tls.say_goodbye()
