@@ -1,0 +1,166 @@
+"""Follows Route 53's API: reads zones, record sets and health checks again and again, and keeps the last
+good view.
+
+What one poll sees is one immutable `View`. A poll that fails changes nothing: the data plane keeps
+answering from what it knew, as Route 53's does when its control plane is down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import aiohttp
+
+from beacon_lab.route53 import listings
+from beacon_lab.route53.records import RecordSet, Zone
+from beacon_lab.route53.rules import HealthCheck
+
+POLL_S = 0.5
+_API = "/2013-04-01"
+_READ_LIMIT_S = 5.0
+# The simulator finds service and Region in the credential scope and checks no signature.
+_SCOPE = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=LAB/20260101/us-east-1/route53/aws4_request, "
+    "SignedHeaders=host, Signature=0"
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that one poll saw."""
+
+    zones: tuple[Zone, ...] = ()
+    checks: Mapping[str, HealthCheck] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class ControlPlane:
+    """Polls the Route 53 API behind `session` and hands each new `View` to its subscribers.
+
+    `session` reaches the API at `url` (a Unix socket's session needs any host name there); the caller
+    closes it. `overlay` maps a health check's id to fields of HealthCheckConfig, by their names in the API,
+    that the simulator dropped when CloudFormation created the check; they win over what the API lists. It
+    is read at every poll.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        overlay: Mapping[str, Mapping[str, object]] | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._session = session
+        self._url = url.rstrip("/")
+        self._overlay = overlay if overlay is not None else {}
+        self._poll_s = poll_s
+        self._view = View()
+        self._sticky = listings.StickyFields()
+        self._subscribers: list[Callable[[View], None]] = []
+        self._kicked = asyncio.Event()
+        self._reading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._complaints: set[str] = set()
+
+    @property
+    def view(self) -> View:
+        """The last good view; empty before the first poll."""
+        return self._view
+
+    def subscribe(self, callback: Callable[[View], None]) -> None:
+        """Call `callback` with each view that differs from the one before, and now with the present one."""
+        self._subscribers.append(callback)
+        callback(self._view)
+
+    async def start(self) -> None:
+        """Read once, then keep reading. Raises aiohttp.ClientError when the API does not answer."""
+        await self.refresh()
+        self._task = asyncio.create_task(self._follow(), name="route53-control-plane")
+
+    async def stop(self) -> None:
+        """Stop reading; idempotent. The last view stays."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def kick(self) -> None:
+        """Read soon, without waiting for the next poll: something was written."""
+        self._kicked.set()
+
+    async def refresh(self) -> View:
+        """Read now, else keep the last good view.
+
+        Raises aiohttp.ClientError, TimeoutError or listings.UnreadableError.
+        """
+        async with self._reading:
+            checks = self._keep_valid(await self._get("/healthcheck"))
+            zones = [
+                Zone(
+                    zone_id,
+                    name,
+                    tuple(self._drain(listings.record_sets(await self._get(f"/hostedzone/{zone_id}/rrset")))),
+                )
+                for zone_id, name in listings.zones(await self._get("/hostedzone"))
+            ]
+            view = View(tuple(zones), MappingProxyType(checks))
+        if view != self._view:
+            self._view = view
+            for callback in self._subscribers:
+                callback(view)
+        return view
+
+    def _keep_valid(self, listing: str) -> dict[str, HealthCheck]:
+        checks = {}
+        for config in listings.health_checks(listing):
+            merged = {**self._sticky.apply(config), **self._overlay.get(config.id, {})}
+            try:
+                checks[config.id] = listings.health_check(config.id, merged)
+            except ValueError as error:
+                self._complain(str(error))
+                if config.id in self._view.checks:
+                    checks[config.id] = self._view.checks[config.id]
+        return checks
+
+    def _drain(self, parsed: listings.Parsed) -> list[RecordSet]:
+        for sentence in parsed.refused:
+            self._complain(sentence)
+        return parsed.records
+
+    def _complain(self, sentence: str) -> None:
+        if sentence not in self._complaints:
+            self._complaints.add(sentence)
+            _log.warning("ignored: %s", sentence)
+
+    async def _get(self, path: str) -> str:
+        timeout = aiohttp.ClientTimeout(total=_READ_LIMIT_S)
+        async with self._session.get(f"{self._url}{_API}{path}", headers=_SCOPE, timeout=timeout) as response:
+            response.raise_for_status()
+            return await response.text()
+
+    async def _follow(self) -> None:
+        silent = False
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_s):
+                    await self._kicked.wait()
+            self._kicked.clear()
+            try:
+                await self.refresh()
+            except (aiohttp.ClientError, TimeoutError, listings.UnreadableError) as error:
+                if not silent:
+                    _log.warning(
+                        "the Route 53 API does not answer (%s): the last known records stay",
+                        type(error).__name__,
+                    )
+                silent = True
+            else:
+                silent = False

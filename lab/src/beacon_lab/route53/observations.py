@@ -1,0 +1,68 @@
+"""What a checker reports of an attempt, in the words of GetHealthCheckStatus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+
+from beacon_lab.route53.rules import Attempt, CheckType, HealthCheck, Outcome, Trouble
+
+
+class UnknownCheckError(Exception):
+    """No health check has that id."""
+
+
+class CalculatedCheckError(Exception):
+    """A calculated check has no checkers, so no observations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One checker's report: where it stands, its public address, what it says and when (UTC)."""
+
+    region: str
+    checker_address: str
+    status: str
+    checked_at: datetime
+    passed: bool
+
+
+_TROUBLES = {
+    Trouble.NAME: "DNS resolution failed: the domain name of the endpoint does not exist",
+    Trouble.REFUSED: "The endpoint refused the connection",
+    Trouble.UNREACHABLE: "The endpoint could not be reached",
+    Trouble.TLS: "The TLS handshake with the endpoint failed",
+    Trouble.RESET: "The endpoint closed the connection before it had answered",
+    Trouble.NOT_HTTP: "The endpoint did not answer with HTTP",
+}
+_OUTCOMES = {
+    Outcome.CONNECT_TIMEOUT: "The health checker could not establish a connection within the timeout limit",
+    Outcome.STATUS_TIMEOUT: "The endpoint did not respond with an HTTP status within the timeout limit",
+    Outcome.BODY_TIMEOUT: "The endpoint did not send the response body within the timeout limit",
+    Outcome.STRING_ABSENT: "The search string was not found in the first 5120 bytes of the response body",
+}
+
+
+def describe(check: HealthCheck, attempt: Attempt, outcome: Outcome, resolved: str) -> str:
+    """The status text, "Success: ..." or "Failure: ...", with the address the name resolved to, if any."""
+    passed = outcome is Outcome.PASS
+    if outcome is Outcome.TROUBLE and attempt.trouble is not None:
+        what = _TROUBLES[attempt.trouble]
+    elif passed and check.type is CheckType.TCP:
+        what = "TCP connection established"
+    elif passed or outcome is Outcome.BAD_STATUS:
+        what = f"HTTP Status Code {attempt.status}, {_phrase(attempt)}".rstrip(", ")
+    else:
+        what = _OUTCOMES[outcome]
+    ending = f". Resolved IP: {resolved}" if resolved else ""
+    return f"{'Success' if passed else 'Failure'}: {what}{ending}"
+
+
+def _phrase(attempt: Attempt) -> str:
+    if attempt.phrase:
+        return attempt.phrase
+    try:
+        return HTTPStatus(attempt.status or 0).phrase
+    except ValueError:
+        return ""
