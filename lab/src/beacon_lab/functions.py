@@ -173,7 +173,7 @@ class Function:
             return crashed(str(error), duration_s=time.monotonic() - started)
         else:
             self._busy.discard(sandbox)
-            if not self._broken:
+            if sandbox.alive and not self._broken:
                 self._idle.append(sandbox)
                 sandbox = None
             # A cold start's caller waited for the emulator too.

@@ -83,8 +83,8 @@ def emulator(directory: Path) -> Path:
 class Sandbox:
     """Serves one invocation at a time; its runtime is stopped (SIGSTOP) whenever none is running.
 
-    INIT happens inside the first invocation, as the emulator does it; a new INIT follows a time-out or a
-    crash. Lambda counts INIT apart from the function's timeout, the emulator counts it in.
+    INIT happens inside the first invocation, as the emulator does it. Lambda counts INIT apart from the
+    function's timeout, the emulator counts it in.
     """
 
     def __init__(self, spec: FunctionSpec, child: Child, url: str) -> None:
@@ -94,6 +94,7 @@ class Sandbox:
         self._url = url
         self._frozen: list[Identity] = []
         self._initialised = False
+        self._spent = False
         self._stopped = False
         # One connection that stays open: the emulator is on this machine and serves one request at a time.
         self._session = aiohttp.ClientSession(
@@ -137,10 +138,15 @@ class Sandbox:
 
     @property
     def alive(self) -> bool:
-        """Whether the emulator runs, not stopped by a stranger, and what was frozen has survived."""
+        """Whether it can take another invocation.
+
+        It cannot after a time-out or a crash of the runtime, when the emulator has ended or was stopped by
+        a stranger, and when a frozen process did not survive.
+        """
         row = entry(self._child.pid)
         return (
-            self._child.returncode is None
+            not self._spent
+            and self._child.returncode is None
             and row is not None
             and row.state not in "TtZ"
             and all(found.alive() for found in self._frozen)
@@ -154,10 +160,10 @@ class Sandbox:
     async def invoke(self, event: bytes) -> Outcome:
         """Thaw, run the handler on a JSON event, freeze.
 
-        Raises SandboxError when the sandbox itself died or does not answer; it must then be replaced.
+        Raises SandboxError when the sandbox is not `alive`, died meanwhile or does not answer.
         """
-        if self._stopped:
-            raise SandboxError(f"{self._spec.name}: the sandbox was stopped")
+        if self._stopped or self._spent:
+            raise SandboxError(f"{self._spec.name}: the sandbox cannot take another invocation")
         started = time.monotonic()
         cold = not self._initialised
         self._thaw()
@@ -165,11 +171,13 @@ class Sandbox:
             async with self._session.post(self._url, data=event) as response:
                 status, payload = response.status, await response.read()
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            self._spent = True
             raise SandboxError(f"{self._spec.name}: the sandbox died ({type(error).__name__})") from error
         kind, payload = self._outcome(status, payload)
-        # After a time-out and after a crash the emulator starts the runtime anew with the next invocation.
-        self._initialised = kind is Kind.OK or (kind is Kind.FUNCTION_ERROR and status == 200)
-        if self._initialised:
+        # The emulator would start a runtime that timed out or crashed anew, but loses an invocation at times.
+        self._spent = kind is Kind.TIMEOUT or status != 200
+        self._initialised = True
+        if not self._spent:
             self._freeze()
         return Outcome(kind, payload, cold=cold, duration_s=time.monotonic() - started)
 
