@@ -7,8 +7,8 @@ variable                    meaning                                             
 =========================== ============================================================ ==================
 BEACON_APP, BEACON_ENV      name one deployment; ``{app}-{env}`` prefixes every resource  required
 AWS_REGION                  this Region (Lambda sets it)                                 required
-BEACON_ENDPOINTS            ``region=host[:port],...``, this Region first                required
-BEACON_DB_USER              the database role to log in as                               required
+BEACON_ENDPOINTS            ``region=host[:port],...``, this Region first, at most 10    required
+BEACON_DB_USER              the database role to log in as, not ``admin``                required
 BEACON_PROBE_DEADLINE_MS    time for a whole probe, 100-1500                             1000
 BEACON_FALL                 consecutive fails that take an endpoint down, 1-20           5
 BEACON_RISE                 consecutive passes that bring it back, 1-20                  2
@@ -34,11 +34,19 @@ from beacon.model import Endpoint
 __all__ = ["TARGET", "Policy", "Settings", "SettingsError", "host_problem", "search_string", "service_name"]
 
 TARGET = "dsql"
-_NAME = re.compile(r"[a-z][a-z0-9]{0,19}(-[a-z0-9]+)*")
+# Bounded, so that a role name that holds both and a Region fits IAM's 64 characters, and the search string
+# the first 200 bytes of an answer; template.yaml has the same bounds.
+_APP = re.compile(r"(?=.{1,20}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_ENV = re.compile(r"(?=.{1,12}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
-_ROLE = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# `admin` logs in with another action (DbConnectAdmin), which no role of Beacon's holds.
+_ROLE = re.compile(r"(?!admin$)[a-z_][a-z0-9_]{0,62}")
+_FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_FILE = re.compile(r"/[ -~]{1,1023}")
 # `<id>.dsql.<region>.on.aws`; the second label gets a suffix for a private endpoint.
-_DSQL_HOST = re.compile(r"[a-z0-9]{26}\.dsql(-[a-z0-9]+)?\.(?P<region>[a-z0-9-]+)\.on\.aws")
+_DSQL_HOST = re.compile(r"[a-z0-9]{26}\.dsql(-[a-z0-9]{1,16})?\.(?P<region>[a-z0-9-]{1,20})\.on\.aws")
+#: A document must fit the 4,096 bytes of a parameter.
+_MOST_ENDPOINTS = 10
 
 
 class SettingsError(Exception):
@@ -112,8 +120,8 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read and validate ``environment``; raise :class:`SettingsError` with every reason at once."""
         reader = _Reader(environment)
-        app = reader.matching("BEACON_APP", _NAME, "lower-case letters, digits and inner hyphens")
-        env = reader.matching("BEACON_ENV", _NAME, "lower-case letters, digits and inner hyphens")
+        app = reader.matching("BEACON_APP", _APP, "at most 20 lower-case letters, digits and inner hyphens")
+        env = reader.matching("BEACON_ENV", _ENV, "at most 12 lower-case letters, digits and inner hyphens")
         region = reader.matching("AWS_REGION", _REGION, "a Region such as us-east-1")
         endpoints = reader.endpoints(region)
         settings = cls(
@@ -121,7 +129,9 @@ class Settings:
             env=env,
             region=region,
             endpoints=reader.dialled(endpoints),
-            db_user=reader.matching("BEACON_DB_USER", _ROLE, "a PostgreSQL role name in lower case"),
+            db_user=reader.matching(
+                "BEACON_DB_USER", _ROLE, "a PostgreSQL role name in lower case, not admin"
+            ),
             probe_deadline_s=reader.number("BEACON_PROBE_DEADLINE_MS", 1000, 100, 1500) / 1000,
             recheck_s=reader.number("BEACON_RECHECK_MS", 1000, 50, 5000) / 1000,
             publish_every_s=reader.number("BEACON_PUBLISH_EVERY_S", 60, 10, 300),
@@ -131,8 +141,8 @@ class Settings:
                 ranking=reader.choice("BEACON_RANKING", "latency", ("latency", "priority")),
                 rank_margin=reader.number("BEACON_RANK_MARGIN_PCT", 30, 0, 90) / 100,
             ),
-            publisher_function=environment.get("BEACON_PUBLISHER_FUNCTION") or None,
-            ca_file=environment.get("BEACON_CA_FILE") or None,
+            publisher_function=reader.optional("BEACON_PUBLISHER_FUNCTION", _FUNCTION, "a function's name"),
+            ca_file=reader.optional("BEACON_CA_FILE", _FILE, "an absolute path"),
         )
         if reader.reasons:
             raise SettingsError(reader.reasons)
@@ -155,7 +165,7 @@ def host_problem(host: str, region: str) -> str | None:
     if match is None:
         return f"{host!r} is not a DSQL endpoint (<26 characters>.dsql.<region>.on.aws, lower case)"
     if match["region"] != region:
-        return f"{host!r} is an endpoint of {match['region']}, not of {region}"
+        return f"{host!r} is an endpoint of {match['region']}, not of {region!r}"
     return None
 
 
@@ -173,6 +183,9 @@ class _Reader:
         elif not pattern.fullmatch(value):
             self.reasons.append(f"{name} must be {wanted}, not {value!r}")
         return value
+
+    def optional(self, name: str, pattern: re.Pattern[str], wanted: str) -> str | None:
+        return self.matching(name, pattern, wanted) if self._environment.get(name) else None
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
         text = self._environment.get(name) or str(default)
@@ -206,8 +219,15 @@ class _Reader:
                 self.reasons.append(f"BEACON_ENDPOINTS names {endpoint.host} twice")
             else:
                 endpoints.append(endpoint)
-        if own_region and own_region not in {region for region, _ in entries}:
+        regions = [region for region, _ in entries]
+        if own_region and own_region not in regions:
             self.reasons.append(f"BEACON_ENDPOINTS lacks this Region, {own_region}")
+        elif own_region and own_region != regions[0]:
+            self.reasons.append(f"BEACON_ENDPOINTS must name this Region, {own_region}, first")
+        if len(entries) > _MOST_ENDPOINTS:
+            self.reasons.append(
+                f"BEACON_ENDPOINTS names {len(entries)} endpoints, and at most {_MOST_ENDPOINTS} are possible"
+            )
         return tuple(endpoints)
 
     def _endpoint(self, region: str, address: str) -> Endpoint | None:
@@ -230,6 +250,8 @@ class _Reader:
             address = address.removeprefix("[").removesuffix("]")
             if not _is_address(address) or not _is_port(port):
                 self.reasons.append(f"BEACON_DIAL: {where!r} is not an IP address and a port")
+            elif host in dials:
+                self.reasons.append(f"BEACON_DIAL names {host!r} twice")
             else:
                 dials[host] = (address, int(port))
         return tuple(replace(endpoint, dial=dials.get(endpoint.host)) for endpoint in endpoints)
