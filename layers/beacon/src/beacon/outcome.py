@@ -20,7 +20,7 @@ any other server error                                fail       ``server_error`
 an answer that is not ours                            fail       ``bad_answer``
 no credentials, cannot sign                           unknown    ``no_credentials``
 bad configuration found at run time                   unknown    ``configuration``
-a defect of Beacon                                    unknown    ``internal``
+a defect of Beacon, a sandbox out of resources        unknown    ``internal``
 ====================================================  =========  ==============================
 
 Sources: PostgreSQL 16 appendix A (SQLSTATE), the Aurora DSQL User Guide (OC000, OC001, connection limits).
@@ -100,23 +100,43 @@ def classify_sqlstate(sqlstate: str) -> Reason:
     return _SQLSTATE.get(sqlstate) or _SQLSTATE_CLASS.get(sqlstate[:2]) or Reason.SERVER_ERROR
 
 
-# libpq gives no code for errors of its own, so its English text is all there is to go by (it is never
-# translated here: the wheel's libpq is built without NLS). The first match wins.
-_MESSAGES = (
-    ("certificate verify failed", Reason.CERTIFICATE),
-    ("does not match host name", Reason.CERTIFICATE),
-    ("certificate", Reason.CERTIFICATE),
+# libpq gives no code for errors of its own, nor for a server's refusal of a login, so the English text is all
+# there is to go by (libpq's is never translated here: the wheel is built without NLS). The first match wins.
+
+# What a server says while it refuses a login starts with its severity.
+_SEVERITIES = ("fatal:", "error:", "panic:")
+_REFUSALS = (
     ("access denied", Reason.LOGIN_REJECTED),
     ("ssl is mandatory", Reason.LOGIN_REJECTED),
     ("authentication failed", Reason.LOGIN_REJECTED),
     ("too many", Reason.TOO_MANY_CONNECTIONS),
+    ("connection slots", Reason.TOO_MANY_CONNECTIONS),
     ("connection limit", Reason.TOO_MANY_CONNECTIONS),
     ("rate limit", Reason.TOO_MANY_CONNECTIONS),
+    ("starting up", Reason.UNAVAILABLE),
+    ("shutting down", Reason.UNAVAILABLE),
+    ("in recovery", Reason.UNAVAILABLE),
+    ("not currently accepting", Reason.UNAVAILABLE),
+    ("not yet accepting", Reason.UNAVAILABLE),
+    ("terminating connection", Reason.UNAVAILABLE),
+)
+# What libpq says itself.
+_MESSAGES = (
+    # Faults of ours say nothing about the endpoint: files that are not there, a sandbox out of resources.
+    ("root certificate file", Reason.CONFIGURATION),
+    ("root certificate paths", Reason.CONFIGURATION),
+    ("could not create socket", Reason.INTERNAL),
+    ("too many open files", Reason.INTERNAL),
+    ("out of memory", Reason.INTERNAL),
+    ("cannot assign requested address", Reason.INTERNAL),
+    ("certificate", Reason.CERTIFICATE),
+    ("does not match host name", Reason.CERTIFICATE),
     ("connection refused", Reason.REFUSED),
     ("no route to host", Reason.REFUSED),
     ("network is unreachable", Reason.REFUSED),
     ("reset by peer", Reason.RESET),
     ("closed the connection", Reason.RESET),
+    ("closed unexpectedly", Reason.RESET),
     ("unexpected eof", Reason.RESET),
     ("broken pipe", Reason.RESET),
     ("ssl syscall error", Reason.RESET),
@@ -124,12 +144,6 @@ _MESSAGES = (
     ("tls", Reason.TLS),
     ("timed out", Reason.TIMEOUT),
     ("timeout", Reason.TIMEOUT),
-    ("starting up", Reason.UNAVAILABLE),
-    ("shutting down", Reason.UNAVAILABLE),
-    ("in recovery", Reason.UNAVAILABLE),
-    ("not currently accepting", Reason.UNAVAILABLE),
-    # Whatever else a server says while logging in ("FATAL: ..."), it is a rejection of that login.
-    ("fatal:", Reason.LOGIN_REJECTED),
 )
 
 
@@ -139,5 +153,12 @@ _CAUSE = re.compile(r"port [0-9]+ failed: ")
 def classify_message(message: str) -> Reason:
     """The reason for a failure that libpq reports in words only (no SQLSTATE reached the client)."""
     # Everything before the cause names the host, whose random part may hold any of the fragments.
-    text = _CAUSE.split(message.lower())[-1]
-    return next((reason for fragment, reason in _MESSAGES if fragment in text), Reason.SERVER_ERROR)
+    text = _CAUSE.split(message.lower(), maxsplit=1)[-1].strip()
+    if text.startswith(_SEVERITIES):
+        # Whatever else a server says while logging in, it is a rejection of that login.
+        return _first_match(_REFUSALS, text) or Reason.LOGIN_REJECTED
+    return _first_match(_MESSAGES, text) or Reason.SERVER_ERROR
+
+
+def _first_match(table: tuple[tuple[str, Reason], ...], text: str) -> Reason | None:
+    return next((reason for fragment, reason in table if fragment in text), None)
