@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 __all__ = ["Credentials", "sign_token"]
@@ -41,8 +41,11 @@ def sign_token(
 ) -> str:
     """Return a token for ``host``; it is good for ``expires_s`` seconds from ``now`` (aware, UTC).
 
-    It is checked when a connection logs in, and dies with the role session that signed it.
+    It is checked when a connection logs in, and dies with the role session that signed it. Raises
+    ``ValueError`` for a ``now`` that is not in UTC: such a token would be refused hours later or earlier.
     """
+    if now.utcoffset() != timedelta(0):
+        raise ValueError("a token is signed for an instant in UTC")
     stamp = now.strftime("%Y%m%dT%H%M%SZ")
     date = stamp[:8]
     scope = f"{date}/{region}/{_SERVICE}/aws4_request"
@@ -51,8 +54,8 @@ def sign_token(
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
         "X-Amz-Date": stamp,
-        "X-Amz-SignedHeaders": "host",
         "X-Amz-Expires": str(expires_s),
+        "X-Amz-SignedHeaders": "host",
     }
     if credentials.session_token:
         query["X-Amz-Security-Token"] = credentials.session_token
