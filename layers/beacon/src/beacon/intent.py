@@ -14,7 +14,8 @@ from beacon.model import Forced, Intent
 __all__ = ["ALL_REGIONS", "ONE_REGION", "MalformedIntentError", "parse_intents"]
 
 _SELECT = (
-    "SELECT i.region, i.forced, i.reason, i.actor, extract(epoch FROM i.until - now())"
+    # Two extracts, because the subtraction of an `infinity` is an error, and one row must not fail the probe.
+    "SELECT i.region, i.forced, i.reason, i.actor, extract(epoch FROM i.until) - extract(epoch FROM now())"
     " FROM (SELECT 1) AS alive LEFT JOIN beacon.intent AS i"
     " ON i.service = $1 AND i.target = $2{region} AND i.forced IS NOT NULL"
     " AND (i.until IS NULL OR i.until > now())"
@@ -48,8 +49,18 @@ def parse_intents(rows: Sequence[Sequence[str | None]]) -> Mapping[str, Intent]:
                 forced=Forced(forced),
                 reason=reason or "",
                 actor=actor or "",
-                remaining_s=None if remaining is None else float(remaining),
+                remaining_s=_remaining(remaining),
             )
         except ValueError:
             raise MalformedIntentError(f"the intent of {region} is not one that is known") from None
     return intents
+
+
+def _remaining(text: str | None) -> float | None:
+    """Seconds until the intent expires; ``None``, as for ``infinity``, is until released."""
+    if text is None:
+        return None
+    remaining_s = float(text)
+    if not remaining_s > 0:
+        raise ValueError("the statement returns intents that are valid")
+    return None if remaining_s == float("inf") else remaining_s
