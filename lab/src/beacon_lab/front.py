@@ -5,7 +5,7 @@
 | dsql-refuse | RST | refused | new ones work |
 | dsql-freeze | silent | accepted, then silent | stalled ones get RST, new ones work |
 | dsql-slow | each message from the server is late | the same | at full speed |
-| dsql-reset | RST | accepted, then RST | new ones work |
+| dsql-reset | RST | accepted, RST at the first byte | new ones work |
 | dsql-deny | terminated | login refused with 28000 | new ones work |
 | dsql-halfopen | swallow every byte, for ever | work | nothing changes |
 """

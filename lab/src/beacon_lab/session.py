@@ -79,12 +79,13 @@ class Session(asyncio.Protocol):
         self._limit = self._loop.call_later(LOGIN_LIMIT_S, self._expire, None)
         if self._gate.weather is Weather.FROZEN:
             self.freeze()
-        elif self._gate.weather is Weather.RESETTING:
-            self.reset()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._deaf or self._frozen or self._stage is Stage.OVER:
+            return
+        if self._gate.weather is Weather.RESETTING:
+            self.reset()
             return
         try:
             if self._tls is None:

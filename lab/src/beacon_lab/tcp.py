@@ -11,8 +11,8 @@ __all__ = ["listen", "reserve", "reset"]
 def reserve(address: str, port: int) -> socket.socket:
     """A socket that holds a port without listening on it.
 
-    While it is open nobody else gets the port, a connection to it is refused, and `listen` may be called for
-    it any number of times. Raises OSError if the port is in use.
+    While it is open nobody gets the port by chance, a connection to it is refused, and `listen` may be called
+    for it any number of times. Raises OSError if the port is in use.
     """
     holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
