@@ -1,7 +1,7 @@
 """The health checkers: two in each of eight places, polling what Route 53's API lists, each on its own clock.
 
-A checker polls, waits the interval, and polls again; nobody coordinates them, so requests come in bunches. The
-interval is divided by the lab's speed; the limits of an attempt are not. The rules are in `rules`.
+A checker polls, waits the interval, and polls again; nobody coordinates them, so requests come in bunches.
+The interval is divided by the lab's speed; the limits of an attempt are not. The rules are in `rules`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 
+from beacon_lab.address_plan import checker_source, public_address
 from beacon_lab.route53 import rules
 from beacon_lab.route53.distances import round_trip_ms
 from beacon_lab.route53.observations import CalculatedCheckError, Observation, UnknownCheckError, describe
@@ -35,16 +36,16 @@ class Checker:
 
 
 CHECKERS = tuple(
-    Checker(region, f"127.53.{place}.{number}")
-    for place, region in enumerate(CHECKER_REGIONS, start=1)
-    for number in range(1, CHECKERS_PER_PLACE + 1)
+    Checker(region, checker_source(region, number))
+    for region in CHECKER_REGIONS
+    for number in range(CHECKERS_PER_PLACE)
 )
 """All sixteen."""
 
 
 @dataclass(frozen=True, slots=True)
 class HealthChange:
-    """A check became healthy or unhealthy, at a monotonic time, with so many of its checkers saying healthy."""
+    """A check became healthy or unhealthy at a monotonic time; how many of its checkers say healthy."""
 
     check_id: str
     healthy: bool
@@ -58,7 +59,7 @@ class _Seat:
     """One checker's view of one check."""
 
     checker: Checker
-    tally: Tally = Tally()
+    tally: Tally = field(default_factory=Tally)
     last: Observation | None = None
     last_failure: Observation | None = None
     task: asyncio.Task[None] | None = None
@@ -80,8 +81,8 @@ class _Watched:
 class CheckerFleet:
     """Runs the checkers of every health check given to `apply`; use it inside one event loop.
 
-    `names` says where (host name, port) is dialled; it is read at each attempt, a missing entry fails as a name
-    that does not resolve. `speed` divides the interval. `seed` makes the starting phases repeatable.
+    `names` says where (host name, port) is dialled; it is read at each attempt, a missing entry fails like
+    a name that does not resolve. `speed` divides the interval. `seed` makes the starting phases repeatable.
     `public_address` turns a checker's loopback address into the one that reports show. `round_trip_s` is the
     distance between two Regions.
     """
@@ -92,7 +93,7 @@ class CheckerFleet:
         *,
         speed: float = 1.0,
         seed: int | None = None,
-        public_address: Callable[[str], str] = str,
+        public_address: Callable[[str], str] = public_address,
         round_trip_s: Callable[[str, str], float] = lambda one, other: round_trip_ms(one, other) / 1000,
     ) -> None:
         if speed <= 0:
@@ -111,7 +112,7 @@ class CheckerFleet:
         return lambda: self._subscribers.remove(callback)
 
     def apply(self, checks: Mapping[str, HealthCheck]) -> None:
-        """Make the fleet check exactly `checks`: new ones start, gone ones stop, changed ones are checked anew."""
+        """Make the fleet check exactly `checks`: new ones start, gone ones stop, changed ones change."""
         for check_id in [known for known in self._watched if known not in checks]:
             for seat in self._watched.pop(check_id).seats.values():
                 _end(seat)
@@ -133,7 +134,7 @@ class CheckerFleet:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def healthy(self, check_id: str) -> bool:
-        """Whether the check counts as healthy now; one that does not exist cannot take a record out of DNS."""
+        """Whether the check counts as healthy now; one that does not exist takes no record out of DNS."""
         return self._status(check_id, 0)
 
     def observations(self, check_id: str) -> tuple[Observation, ...]:
@@ -141,7 +142,7 @@ class CheckerFleet:
         return tuple(seat.last for seat in self._seats(check_id) if seat.last is not None)
 
     def last_failures(self, check_id: str) -> tuple[Observation, ...]:
-        """The last failure of each checker that met one. Raises UnknownCheckError and CalculatedCheckError."""
+        """Each checker's last failure, if any. Raises UnknownCheckError and CalculatedCheckError."""
         return tuple(seat.last_failure for seat in self._seats(check_id) if seat.last_failure is not None)
 
     def _seats(self, check_id: str) -> list[_Seat]:
@@ -161,7 +162,7 @@ class CheckerFleet:
         return rules.status(watched.check, watched.votes)
 
     def _seat(self, watched: _Watched) -> None:
-        """Give the check the checkers of its Regions; a disabled check has none, and starts from no data later."""
+        """Give the check the checkers of its Regions; a disabled check has none, so no data when enabled."""
         check = watched.check
         idle = check.disabled or check.type is CheckType.CALCULATED
         wanted = [] if idle else [checker for checker in CHECKERS if checker.region in check.regions]

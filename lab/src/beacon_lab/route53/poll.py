@@ -1,7 +1,8 @@
-"""One attempt of one checker, over real sockets: TCP, TLS up to 1.2, HTTP/1.1, as far away as the checker stands.
+"""One attempt of one checker over real sockets: TCP, TLS up to 1.2, HTTP/1.1, as far away as the checker is.
 
-Loopback has no distance, so the attempt waits for the round trips that the network would cost: one for TCP, two for
-the TLS handshake, one for the request. They count within the limits of a check, which nothing shortens.
+Loopback has no distance, so the attempt waits for the round trips that the network would cost: one for TCP,
+two for the TLS handshake, one for the request. They count within the limits of a check, which nothing
+shortens.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class _Attempt:
     source: str
     round_trip_s: float
     met: Attempt = field(default_factory=Attempt)
+    handed_over: bool = False  # the socket belongs to asyncio, which closes it
 
     async def run(self) -> Attempt:
         started = asyncio.get_running_loop().time()
@@ -89,7 +91,8 @@ class _Attempt:
         except (_NotHttpError, asyncio.LimitOverrunError):
             self._fail(Trouble.NOT_HTTP)
         finally:
-            sock.close()
+            if not self.handed_over:
+                sock.close()
         return self.met
 
     def _fail(self, trouble: Trouble) -> None:
@@ -123,8 +126,10 @@ class _Attempt:
 
     async def _open(self, sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not self.check.type.tls:
+            self.handed_over = True
             return await asyncio.open_connection(sock=sock, limit=_HEAD_BYTES)
         await asyncio.sleep(self.round_trip_s * _TLS_TRIPS)
+        self.handed_over = True
         # An empty server name is how asyncio is told to send no SNI.
         name = self.check.fqdn if self.check.enable_sni else ""
         return await asyncio.open_connection(
