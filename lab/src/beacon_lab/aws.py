@@ -21,7 +21,6 @@ from yarl import URL
 
 from beacon_lab.aws_call import Call, Protocol, read_call
 from beacon_lab.aws_errors import ApiError, Encoded, encode_error
-from beacon_lab.errors import LabError
 from beacon_lab.lambda_api import FunctionPort, NoFunctions, invoke, invoked_function
 from beacon_lab.route53_status import HealthReports, answer_status, asked_status
 from beacon_lab.ssm_limits import DEFAULT_PUTS_PER_S, PutRate, check_value
@@ -95,7 +94,7 @@ class AwsFront:
         return MappingProxyType({key: mode for key, (mode, _) in self._down.items()})
 
     async def start(self) -> None:
-        """Listen. Raises LabError when the address is in use."""
+        """Listen. Raises OSError when the address is in use."""
         application = web.Application(client_max_size=_LARGEST_REQUEST)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -103,10 +102,9 @@ class AwsFront:
         try:
             site = web.TCPSite(self._runner, self.address, self.port)
             await site.start()
-        except OSError as error:
+        except OSError:
             await self.stop()
-            taken = f"{self.address} port {self.port}"
-            raise LabError(f"the AWS front cannot listen on {taken}: {error.strerror}") from error
+            raise
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -1,0 +1,229 @@
+"""The command line of the lab: `up`, `fault`, `heal`, `status` and `demo`.
+
+Exit codes: 0 done; 1 the demo saw less than it should, or the lab broke down; 2 something the user can mend.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from beacon_lab import control, state
+from beacon_lab.errors import LabError
+from beacon_lab.faults import FaultKind
+from beacon_lab.settings import POLICIES, LabSettings
+
+__all__ = ["main"]
+
+Run = Callable[[asyncio.Event], Coroutine[Any, Any, int]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except LabError as error:
+        _complain(str(error))
+        return 2
+    except BrokenPipeError:
+        # Whoever read our output went away; there is nobody left to tell.
+        sys.stderr.close()
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="beacon-lab",
+        description="Beacon on one machine, with real parts: PostgreSQL behind a DSQL front per Region,"
+        " Lambda's runtime emulator, API Gateway, Route 53 checkers and DNS, and the AWS APIs.",
+        epilog="Start with: beacon-lab demo",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start two Regions and stay up until Ctrl-C or SIGTERM")
+    _add_lab_options(up, speed=1.0)
+    up.add_argument(
+        "--ready-file", type=Path, metavar="PATH", help="write one JSON object here once all answers"
+    )
+    for name, what in (
+        ("aws", "the AWS APIs"),
+        ("dns", "the DNS server"),
+        ("control", "fault, heal and status"),
+    ):
+        up.add_argument(
+            f"--{name}-port",
+            type=_port,
+            default=0,
+            metavar="N",
+            help=f"port of {what} (default: any free one)",
+        )
+    up.set_defaults(run=_up)
+
+    fault = commands.add_parser(
+        "fault",
+        help="break something in a Region of the lab that is up",
+        description="Break something in a Region of the lab that is up.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="kinds:\n" + "\n".join(f"  {kind.value:<15}{kind.description}" for kind in FaultKind),
+    )
+    fault.add_argument("region", metavar="REGION")
+    fault.add_argument("kind", metavar="KIND", type=FaultKind, help=", ".join(FaultKind))
+    _add_state_option(fault)
+    fault.set_defaults(run=_fault)
+
+    heal = commands.add_parser("heal", help="mend whatever is broken in a Region of the lab that is up")
+    heal.add_argument("region", metavar="REGION")
+    _add_state_option(heal)
+    heal.set_defaults(run=_heal)
+
+    status = commands.add_parser("status", help="show the Regions of the lab that is up")
+    status.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    _add_state_option(status)
+    status.set_defaults(run=_status)
+
+    demo = commands.add_parser(
+        "demo", help="walk two Regions through failover, recovery, drain and release, measure, and exit"
+    )
+    _add_lab_options(demo, speed=5.0)
+    demo.add_argument("--json", type=Path, metavar="PATH", help="write what was measured here as JSON")
+    demo.set_defaults(run=_demo)
+    return parser
+
+
+def _add_lab_options(parser: argparse.ArgumentParser, *, speed: float) -> None:
+    parser.add_argument(
+        "--policy", choices=POLICIES, default="failover", help="how the records route (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--speed",
+        type=_speed,
+        default=speed,
+        metavar="N",
+        help="shorten the intervals of checks and schedules by this factor, 1-20; a check's limits of 2 s and"
+        " 4 s stay as they are (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--built", action="store_true", help="run what `sam build` makes of the template (needs Python 3.13)"
+    )
+    _add_state_option(parser)
+
+
+def _add_state_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help=f"where a lab leaves its note for the other commands (default: {state.default_state_dir()})",
+    )
+
+
+def _speed(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 1 <= float(text) <= 20:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 20")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port")
+
+
+def _settings(options: argparse.Namespace, **more: Any) -> LabSettings:  # noqa: ANN401 - as argparse has them
+    return LabSettings(policy=options.policy, speed=options.speed, built=options.built, **more)
+
+
+def _up(options: argparse.Namespace) -> int:
+    from beacon_lab.up import stay_up  # noqa: PLC0415 - `fault` and `--help` need none of the lab's weight
+
+    settings = _settings(
+        options,
+        state_dir=options.state_dir or state.default_state_dir(),
+        ready_file=options.ready_file,
+        aws_port=options.aws_port,
+        dns_port=options.dns_port,
+        control_port=options.control_port,
+    )
+    return _run(lambda stop: stay_up(settings, _say, stop))
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from beacon_lab.demo import run_demo  # noqa: PLC0415 - as above
+    from beacon_lab.parent import end_with_parent  # noqa: PLC0415
+
+    end_with_parent()
+    settings = _settings(options, state_dir=options.state_dir)
+    return _run(lambda stop: run_demo(settings, _say, stop, options.json))
+
+
+def _run(work: Run) -> int:
+    """Run ``work`` until it ends; SIGINT, SIGTERM and SIGHUP set the event that asks it to end early."""
+
+    async def supervise() -> int:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, stop.set)
+        return await work(stop)
+
+    return asyncio.run(supervise())
+
+
+def _fault(options: argparse.Namespace) -> int:
+    _show(_order(options, "/fault", {"region": options.region, "kind": options.kind.value}))
+    return 0
+
+
+def _heal(options: argparse.Namespace) -> int:
+    _show(_order(options, "/heal", {"region": options.region}))
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    found = _order(options, "/status", None)
+    if options.json:
+        _say(json.dumps(found, indent=2))
+    else:
+        _show(found)
+    return 0
+
+
+def _order(options: argparse.Namespace, path: str, order: dict[str, str] | None) -> dict[str, object]:
+    directory = options.state_dir or state.default_state_dir()
+    note = state.read(directory)
+    if note is None or not note.alive:
+        raise LabError(f"no lab is up (no note of one in {directory}): start one with `beacon-lab up`")
+    return control.call(note.control_url, path, order)
+
+
+def _show(found: dict[str, object]) -> None:
+    regions = found.get("regions")
+    if not isinstance(regions, dict):
+        return
+    _say(f"{'Region':<12}{'health check':<14}{'faults'}")
+    for region, row in regions.items():
+        faults = ", ".join(row.get("faults", ())) or "none"
+        _say(f"{region:<12}{row.get('health_check', 'unknown'):<14}{faults}")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _complain(line: str) -> None:
+    print(f"beacon-lab: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

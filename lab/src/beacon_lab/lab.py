@@ -1,0 +1,403 @@
+"""The whole lab: starts its parts in the order of a first deployment, and takes them down.
+
+The order: database and AWS APIs; a stack per Region without records; schema and grants; functions and
+gateways; `/health` passes everywhere; records on; checkers, DNS and schedules. At any end, also by SIGKILL,
+the watcher of :mod:`beacon_lab.processes` leaves no process and no directory behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import psycopg
+
+from beacon_lab import state
+from beacon_lab.bootstrap import Deployment, prepare
+from beacon_lab.build import Built, build
+from beacon_lab.cloud import Cloud, port_errors
+from beacon_lab.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
+from beacon_lab.consumer import Orders
+from beacon_lab.control import Control
+from beacon_lab.deployment import DB_USER, Values, project_root, specs
+from beacon_lab.errors import LabError
+from beacon_lab.faults import FaultKind
+from beacon_lab.function_spec import Runtime
+from beacon_lab.functions import Function
+from beacon_lab.gateway import Gateway
+from beacon_lab.operator import Operator
+from beacon_lab.pki import Authority
+from beacon_lab.postgres import PostgresError
+from beacon_lab.predict import Pace
+from beacon_lab.processes import Processes
+from beacon_lab.python313 import BuildUnavailableError
+from beacon_lab.region import Region, make_schedules
+from beacon_lab.route53.poll import Dial
+from beacon_lab.settings import LabSettings
+from beacon_lab.stack import Code, Deployer, Stack
+
+__all__ = ["Lab"]
+
+_T = TypeVar("_T")
+#: How long a Region's first `/health` may take to pass: a cold start on a busy machine.
+_HEALTHY_WITHIN_S = 60.0
+
+
+class Lab:
+    """Two or more Regions on this machine; use as an asynchronous context manager.
+
+    ``say`` gets a line for each step. ``stop`` ends a start that is under way: it raises :class:`LabError`.
+    """
+
+    def __init__(self, settings: LabSettings, say: Callable[[str], None], stop: asyncio.Event) -> None:
+        self.settings = settings
+        self.regions: dict[str, Region] = {}
+        self._say = say
+        self._stop = stop
+        self._exit = contextlib.AsyncExitStack()
+        self._root = project_root()
+        self._cluster: Cluster | None = None
+        self._cloud: Cloud | None = None
+        self._values: Values | None = None
+        self._control = Control(self, settings.control_port)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._unless_stopped(self._start())
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exit.aclose()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The DSQL cluster."""
+        assert self._cluster is not None  # noqa: S101 - set when the lab has started
+        return self._cluster
+
+    @property
+    def cloud(self) -> Cloud:
+        """The AWS APIs and Route 53."""
+        assert self._cloud is not None  # noqa: S101 - as above
+        return self._cloud
+
+    @property
+    def operator(self) -> Operator:
+        """Whoever drains and releases Regions."""
+        return Operator(self.cluster, self.settings.service, self._root / "sql")
+
+    @property
+    def pace(self) -> Pace:
+        """What time depends on in this lab."""
+        settings = self.settings
+        return Pace(
+            interval_s=settings.request_interval_s / settings.speed,
+            threshold=settings.failure_threshold,
+            publish_every_s=settings.publish_every_s / settings.speed,
+            recheck_s=1.0,
+            deadline_s=settings.probe_deadline_ms / 1000,
+            fall=settings.fall,
+            rise=settings.rise,
+        )
+
+    def health_of(self, region: str) -> str:
+        """What Route 53 makes of a Region's health check: healthy, unhealthy or unknown."""
+        check, checkers = self._region(region).stack.health_check, self.cloud.checkers
+        if check is None or checkers is None:
+            return "unknown"
+        return "healthy" if checkers.healthy(check.id) else "unhealthy"
+
+    def status(self) -> dict[str, object]:
+        """See :class:`beacon_lab.control.Controlled`."""
+        return {
+            "regions": {
+                name: {"health_check": self.health_of(name), "faults": sorted(region.faults)}
+                for name, region in self.regions.items()
+            }
+        }
+
+    async def inject(self, region: str, kind: FaultKind) -> None:
+        """See :class:`beacon_lab.control.Controlled`."""
+        await self._region(region).inject(kind)
+
+    async def heal(self, region: str) -> None:
+        """See :class:`beacon_lab.control.Controlled`."""
+        await self._region(region).heal()
+
+    def ready(self) -> dict[str, Any]:
+        """What the ready file holds: where everything of this lab is."""
+        cluster, cloud, settings = self.cluster, self.cloud, self.settings
+        assert cloud.dns is not None  # noqa: S101 - set when the lab has started
+        dns = cloud.dns
+        path = f"/{settings.app}/{settings.env}/dsql"
+        return {
+            "aws_endpoint_url": cloud.front.endpoint_url,
+            "credentials": {
+                "access_key_id": cluster.operator.access_key_id,
+                "secret_access_key": cluster.operator.secret_access_key,
+            },
+            "ca_file": str(cluster.authority.ca_file),
+            "record_name": settings.record_name,
+            "dns": {
+                "host": dns.address,
+                "port": dns.port,
+                "by_region": {
+                    name: {"host": dns.address, "port": port} for name, port in dns.by_region.items()
+                },
+            },
+            "regions": {name: self._where(region) for name, region in self.regions.items()},
+            "ssm": {"endpoint": f"{path}/endpoint", "document": f"{path}/document"},
+            "control_url": self._control.url,
+        }
+
+    def consumer_orders(self, every_s: float) -> Orders:
+        """What a consumer of this lab has to know."""
+        assert self.cloud.dns is not None  # noqa: S101 - set when the lab has started
+        fronts = self.cluster.fronts
+        return Orders(
+            name=self.settings.record_name,
+            dns_host=self.cloud.dns.address,
+            dns_port=self.cloud.dns.by_region[self.settings.regions[0]],
+            user=OPERATOR_ROLE,
+            ca_file=str(self.cluster.authority.ca_file),
+            ports={front.host: front.port for front in fronts.values()},
+            regions={front.host: region for region, front in fronts.items()},
+            every_s=every_s,
+        )
+
+    def consumer_environment(self) -> dict[str, str]:
+        """What lets the consumer sign its tokens."""
+        keys = self.cluster.operator
+        return {
+            "AWS_ACCESS_KEY_ID": keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+        }
+
+    def _where(self, region: Region) -> dict[str, object]:
+        front, check = region.front, region.stack.health_check
+        path = check.config.resource_path if check else ""
+        return {
+            "health_url": f"https://localhost:{region.gateway.port}{path}",
+            "health_check_id": check.id if check else None,
+            "dsql": {
+                "host": front.host,
+                "address": front.address,
+                "port": front.port,
+                "user": OPERATOR_ROLE,
+                "database": "postgres",
+            },
+        }
+
+    def _region(self, name: str) -> Region:
+        if name not in self.regions:
+            raise LabError(f"there is no Region {name!r} in this lab: it has {', '.join(self.regions)}")
+        return self.regions[name]
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run ``work``, and cancel it when the user asks for an end."""
+        task = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise LabError("interrupted while starting; what had been started has been taken down")
+            return await task
+        finally:
+            for unfinished in (task, stopping):
+                unfinished.cancel()
+            await asyncio.gather(task, stopping, return_exceptions=True)
+
+    # The start, step by step.
+
+    async def _start(self) -> None:
+        settings, regions = self.settings, self.settings.regions
+        if settings.state_dir is not None:
+            state.refuse_second(settings.state_dir)
+        state.require_disk(Path(tempfile.gettempdir()))
+        built = await self._build() if settings.built else None
+        directory = await asyncio.to_thread(_make_directory)
+        processes = Processes()
+        processes.remove_at_exit(directory)
+        await processes.start()
+        self._exit.push_async_callback(processes.close)
+        with port_errors("--control-port", settings.control_port):
+            await self._control.start()
+        self._exit.push_async_callback(self._control.stop)
+
+        self._say(f"starting PostgreSQL and the AWS APIs for {' and '.join(regions)}")
+        authority = Authority.create(directory / "ca")
+        await self._start_cluster(directory, processes, authority)
+        await self._start_cloud(directory, processes)
+        self._say("deploying template.yaml to each Region, without records")
+        self._values = Values.create(settings, self.cluster, self.cloud.zone_id)
+        stacks = await asyncio.to_thread(self._deploy, Code(built.directories if built else None))
+        self._say("preparing schema, roles and grants in the database")
+        await self._prepare_database(stacks)
+        self._say("starting the functions; waiting for /health to pass")
+        runtime = Runtime(python=built.python) if built else Runtime(bytecode_dir=directory / "bytecode")
+        for region in regions:
+            await self._start_region(stacks[region], directory, processes, runtime)
+        await asyncio.gather(*(self._await_healthy(region) for region in self.regions.values()))
+        if settings.policy != "none":
+            self._say(f"turning the {settings.policy} records on; starting checkers and DNS")
+            await asyncio.to_thread(self._turn_records_on)
+        await self.cloud.start_data_plane()
+        for started in self.regions.values():
+            started.start_schedules()
+        self._announce()
+
+    async def _build(self) -> Built:
+        self._say("running sam build")
+        try:
+            return await asyncio.to_thread(build, self._root, self._root / ".lab")
+        except BuildUnavailableError as error:
+            raise LabError(str(error)) from error
+
+    async def _start_cluster(self, directory: Path, processes: Processes, authority: Authority) -> None:
+        try:
+            self._cluster = await Cluster.start(directory, self.settings.regions, processes, authority)
+        except PostgresError as error:
+            raise LabError(str(error)) from error
+        self._exit.push_async_callback(self._cluster.stop)
+
+    async def _start_cloud(self, directory: Path, processes: Processes) -> None:
+        keys = self.cluster.operator
+        self._cloud = await Cloud.start(directory, self.settings, processes, self.regions, keys)
+        self._exit.push_async_callback(self._cloud.stop)
+        self._cloud.names.update({front.host: front.address for front in self.cluster.fronts.values()})
+
+    def _deploy(self, code: Code) -> Mapping[str, Stack]:
+        assert self._values is not None  # noqa: S101 - set before
+        deployer = self._deployer(code)
+        return {
+            region: deployer.create(region, self.settings.service, self._values.first_deployment(region))
+            for region in self.settings.regions
+        }
+
+    def _turn_records_on(self) -> None:
+        assert self._values is not None  # noqa: S101 - set before
+        deployer = self._deployer(Code())
+        for name, region in self.regions.items():
+            region.stack = deployer.update(region.stack, self._values.records_on(name))
+
+    def _deployer(self, code: Code) -> Deployer:
+        keys = self.cluster.operator
+        return Deployer(
+            self._root / "template.yaml",
+            code,
+            endpoint_url=self.cloud.front.endpoint_url,
+            access_key_id=keys.access_key_id,
+            secret_access_key=keys.secret_access_key,
+        )
+
+    async def _prepare_database(self, stacks: Mapping[str, Stack]) -> None:
+        cluster, settings = self.cluster, self.settings
+        arns = [found.role_arn for stack in stacks.values() for found in stack.functions.values()]
+        deployment = Deployment(
+            service=settings.service,
+            regions=settings.regions,
+            login_role=DB_USER,
+            login_arns=arns,
+            operator_role=OPERATOR_ROLE,
+            operator_arns=[cluster.operator.arn],
+        )
+        front = cluster.fronts[settings.regions[0]]
+        try:
+            await prepare(
+                front,
+                ca_file=cluster.authority.ca_file,
+                admin=cluster.operator,
+                folder=self._root / "sql",
+                deployment=deployment,
+            )
+            await self.operator.prepare_entries()
+        except psycopg.Error as error:
+            raise LabError(f"the database could not be prepared: {error}") from error
+
+    async def _start_region(
+        self, stack: Stack, directory: Path, processes: Processes, runtime: Runtime
+    ) -> None:
+        settings, cloud = self.settings, self.cloud
+        functions = {
+            name: Function(
+                spec,
+                processes=processes,
+                directory=directory / "lambda",
+                runtime=runtime,
+                speed=settings.speed,
+            )
+            for name, spec in specs(stack, self.cluster, cloud.front.endpoint_url).items()
+        }
+        gateway = Gateway(
+            stack.api,
+            functions,
+            region=stack.region,
+            account_id=ACCOUNT_ID,
+            authority=self.cluster.authority,
+            speed=settings.speed,
+        )
+        region = Region(
+            name=stack.region,
+            front=self.cluster.fronts[stack.region],
+            stack=stack,
+            functions=functions,
+            gateway=gateway,
+            schedules=make_schedules(stack, functions, settings.speed),
+            aws=cloud.front,
+            faults=set(),
+        )
+        self._exit.push_async_callback(region.stop)
+        await region.start()
+        self.regions[stack.region] = region
+        cloud.names[stack.api.host] = gateway.address
+        cloud.dial[stack.api.host, 443] = Dial(gateway.address, gateway.port, stack.region)
+
+    async def _await_healthy(self, region: Region) -> None:
+        """Ask `/health` as an operator would, until it passes."""
+        url = f"https://localhost:{region.gateway.port}{urlsplit(region.stack.health_url).path}"
+        context = ssl.create_default_context(cafile=str(self.cluster.authority.ca_file))
+        give_up = time.monotonic() + _HEALTHY_WITHIN_S
+        answer = "nothing"
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+            while time.monotonic() < give_up:
+                try:
+                    async with session.get(url) as response:
+                        answer = f"{response.status}: {await response.text()}"
+                        if response.status == HTTPStatus.OK:
+                            return
+                except aiohttp.ClientError as error:
+                    answer = type(error).__name__
+                await asyncio.sleep(0.2)
+        raise LabError(f"/health of {region.name} does not pass; the last answer was {answer}")
+
+    def _announce(self) -> None:
+        settings = self.settings
+        if settings.state_dir is not None:
+            state.claim(settings.state_dir, self._control.url)
+            self._exit.callback(state.release, settings.state_dir)
+        if settings.ready_file is not None:
+            temporary = settings.ready_file.with_name(f".{settings.ready_file.name}.new")
+            temporary.write_text(json.dumps(self.ready(), indent=2) + "\n", encoding="utf-8")
+            # Whoever waits for the file must never read half of it.
+            temporary.replace(settings.ready_file)
+            self._exit.callback(settings.ready_file.unlink, missing_ok=True)
+
+
+def _make_directory() -> Path:
+    directory = Path(tempfile.mkdtemp(prefix="beacon-lab-"))
+    # PostgreSQL runs as another user when we are root, and has to reach its own part of it.
+    directory.chmod(0o711)
+    return directory

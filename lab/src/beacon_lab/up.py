@@ -1,0 +1,69 @@
+"""`beacon-lab up`: a lab that stays until it is told to end, and what to try with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from beacon_lab.lab import Lab
+from beacon_lab.settings import LabSettings
+
+__all__ = ["stay_up", "what_to_try"]
+
+
+async def stay_up(settings: LabSettings, say: Callable[[str], None], stop: asyncio.Event) -> int:
+    """Run a lab until ``stop`` is set; return the exit code."""
+    async with Lab(settings, say, stop) as lab:
+        for line in what_to_try(lab.ready(), settings.state_dir):
+            say(line)
+        await stop.wait()
+        say("going down")
+    say("everything has ended; nothing is left behind")
+    return 0
+
+
+def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
+    """Lines that can be pasted into a shell, for a lab that ``ready`` describes."""
+    first = next(iter(ready["regions"]))
+    region, keys, dns = ready["regions"][first], ready["credentials"], ready["dns"]
+    dsql = region["dsql"]
+    where = f"--state-dir {state_dir} " if state_dir is not None else ""
+    token = f"aws dsql generate-db-connect-auth-token --hostname {dsql['host']} --region {first}"
+    conninfo = (
+        f"host={dsql['host']} hostaddr={dsql['address']} port={dsql['port']} user={dsql['user']}"
+        f" dbname={dsql['database']} sslmode=verify-full sslrootcert={ready['ca_file']}"
+    )
+    return [
+        "",
+        "The lab is up. In another shell:",
+        "",
+        "  # the AWS APIs",
+        f"  export AWS_ENDPOINT_URL={ready['aws_endpoint_url']} AWS_DEFAULT_REGION={first}",
+        f"  export AWS_ACCESS_KEY_ID={keys['access_key_id']}",
+        f"  export AWS_SECRET_ACCESS_KEY={keys['secret_access_key']}",
+        f"  aws ssm get-parameter --name {ready['ssm']['endpoint']} --query Parameter.Value --output text",
+        f"  aws ssm get-parameter --name {ready['ssm']['document']} --query Parameter.Value --output text",
+        "  aws route53 list-health-checks --query 'HealthChecks[].[Id,HealthCheckConfig.SearchString]'",
+        "",
+        "  # what DNS says, to a client anywhere and to one near each Region",
+        f"  dig @{dns['host']} -p {dns['port']} {ready['record_name']} +short",
+        *(
+            f"  dig @{near['host']} -p {near['port']} {ready['record_name']} +short   # near {name}"
+            for name, near in dns["by_region"].items()
+        ),
+        "",
+        "  # what Route 53's checkers ask",
+        f"  curl -i --cacert {ready['ca_file']} {region['health_url']}",
+        "",
+        "  # the database, through this Region's DSQL endpoint, with a token that is good for 15 minutes",
+        f"  export PGPASSWORD=$({token})",
+        f'  psql "{conninfo}"',
+        "",
+        "  # break it, look, mend it",
+        f"  beacon-lab fault {first} dsql-freeze {where}".rstrip(),
+        f"  beacon-lab status {where}".rstrip(),
+        f"  beacon-lab heal {first} {where}".rstrip(),
+        "",
+        "Ctrl-C takes it down.",
+    ]
