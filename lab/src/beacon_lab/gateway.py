@@ -4,7 +4,7 @@ A request passes these gates in this order; only one that passes all of them cos
 
 | gate | refusal |
 | --- | --- |
-| TLS 1.2 or newer with the API's name as SNI | handshake_failure |
+| TLS 1.2 or newer with the API's name as SNI | the handshake ends |
 | request line and headers within 10,240 bytes | 413 |
 | Host is the API's name; the stage exists | 403 `Forbidden` |
 | path and method are defined | 403 `Missing Authentication Token` |
@@ -31,6 +31,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from beacon_lab.address_plan import public_address
 from beacon_lab.api_routes import Found, Route, find_route
@@ -78,6 +79,22 @@ class _Deployment:
     buckets: Mapping[tuple[str, str], TokenBucket]
 
 
+class _Connections(web.Server):
+    """aiohttp's connections, which can be closed for good, those still in their handshake too."""
+
+    closed = False
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        if self.closed:
+            transport.abort()
+
+    async def close(self) -> None:
+        self.closed = True
+        self.pre_shutdown()
+        await self.shutdown(timeout=0.5)
+
+
 class Gateway:
     """Serves one REST API. `functions` is by logical id, as the API's routes name them."""
 
@@ -106,7 +123,7 @@ class Gateway:
         self._deployment = self._deployed(api, functions)
         self._context: ssl.SSLContext | None = None
         self._listener: asyncio.Server | None = None
-        self._server: web.Server | None = None
+        self._server: _Connections | None = None
         self._reserved: socket.socket | None = None
 
     @property
@@ -204,7 +221,7 @@ class Gateway:
         bound = self._bind()
         self.port = int(bound.getsockname()[1])
         # Larger than the limit checked in `_serve`, so that an oversized header is refused there.
-        self._server = web.Server(self._serve, max_line_size=65_536, max_field_size=65_536)
+        self._server = _Connections(self._serve, max_line_size=65_536, max_field_size=65_536)
         self._listener = await asyncio.get_running_loop().create_server(
             self._server, sock=bound, ssl=self._context, backlog=1024, ssl_shutdown_timeout=1.0
         )
@@ -215,7 +232,7 @@ class Gateway:
         if listener is not None:
             listener.close()
         if server is not None:
-            await server.shutdown(timeout=0.5)
+            await server.close()
         if listener is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(listener.wait_closed(), 2.0)
