@@ -31,12 +31,11 @@ def _system_lookup(host: str) -> list[str]:
 
 
 class _Flight:
-    __slots__ = ("addresses", "done", "failed")
+    __slots__ = ("addresses", "done")
 
     def __init__(self) -> None:
         self.done = threading.Event()
         self.addresses: list[str] = []
-        self.failed = False
 
 
 class Resolver:
@@ -55,12 +54,7 @@ class Resolver:
         that enough is left to connect). Raises :class:`NameNotResolvedError` when there is none.
         """
         with self._lock:
-            flight = self._flights.get(host)
-            if flight is None:
-                flight = self._flights[host] = _Flight()
-                threading.Thread(
-                    target=self._fly, args=(host, flight), name="beacon-resolve", daemon=True
-                ).start()
+            flight = self._flights.get(host) or self._take_off(host)
             known = self._last_good.get(host)
         done = flight.done.wait(timeout_s / 3 if known else timeout_s)
         if done and flight.addresses:
@@ -69,13 +63,23 @@ class Resolver:
             return known
         raise NameNotResolvedError(stalled=not done)
 
+    def _take_off(self, host: str) -> _Flight:
+        flight = _Flight()
+        # Started before it is listed: a flight that could not start must not be waited for ever after.
+        threading.Thread(target=self._fly, args=(host, flight), name="beacon-resolve", daemon=True).start()
+        self._flights[host] = flight
+        return flight
+
     def _fly(self, host: str, flight: _Flight) -> None:
+        addresses: list[str] = []
         try:
-            flight.addresses = self._lookup(host)
-        except OSError:
-            flight.failed = True
-        with self._lock:
-            if flight.addresses:
-                self._last_good[host] = flight.addresses
-            del self._flights[host]
-        flight.done.set()
+            addresses = self._lookup(host)
+        except (OSError, UnicodeError):
+            pass  # the name has no address, or cannot be a name
+        finally:
+            with self._lock:
+                flight.addresses = addresses
+                if addresses:
+                    self._last_good[host] = addresses
+                del self._flights[host]
+            flight.done.set()
