@@ -1,4 +1,4 @@
-"""The command line of the lab: `up`, `fault`, `heal`, `status` and `demo`.
+"""The command line of the lab: `up`, `fault`, `heal`, `status`, `token` and `demo`.
 
 Exit codes: 0 done; 1 the demo saw less than it should, or the lab broke down; 2 something the user can mend.
 """
@@ -12,9 +12,11 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from beacon.token import Credentials, sign_token
 from beacon_lab import control, state
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
@@ -84,6 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     heal.add_argument("region", metavar="REGION")
     _add_state_option(heal)
     heal.set_defaults(run=_heal)
+
+    token = commands.add_parser(
+        "token", help="print a DSQL token for a Region of the lab that is up, to log in with as PGPASSWORD"
+    )
+    token.add_argument("region", metavar="REGION")
+    token.add_argument("--admin", action="store_true", help="for the role admin instead of any other")
+    _add_state_option(token)
+    token.set_defaults(run=_token)
 
     status = commands.add_parser("status", help="show the Regions of the lab that is up")
     status.add_argument("--json", action="store_true", help="one JSON object instead of a table")
@@ -187,6 +197,18 @@ def _fault(options: argparse.Namespace) -> int:
 
 def _heal(options: argparse.Namespace) -> int:
     _show(_order(options, "/heal", {"region": options.region}))
+    return 0
+
+
+def _token(options: argparse.Namespace) -> int:
+    ready: dict[str, Any] = _order(options, "/ready", None)
+    if options.region not in ready["regions"]:
+        raise LabError(
+            f"there is no Region {options.region!r} in this lab: it has {', '.join(ready['regions'])}"
+        )
+    host, keys = ready["regions"][options.region]["dsql"]["host"], ready["credentials"]
+    credentials = Credentials(keys["access_key_id"], keys["secret_access_key"])
+    _say(sign_token(host, options.region, credentials, datetime.now(UTC), admin=options.admin))
     return 0
 
 

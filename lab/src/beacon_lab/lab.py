@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
+import boto3
 import psycopg
 
 from beacon_lab import state
@@ -257,6 +258,8 @@ class Lab:
         await self.cloud.start_data_plane()
         for started in self.regions.values():
             started.start_schedules()
+        self._say("waiting for the publishers' first documents")
+        await asyncio.gather(*(self._await_published(region) for region in regions))
         self._announce()
 
     async def _build(self) -> Built:
@@ -382,6 +385,26 @@ class Lab:
                     answer = type(error).__name__
                 await asyncio.sleep(0.2)
         raise LabError(f"/health of {region.name} does not pass; the last answer was {answer}")
+
+    async def _await_published(self, region: str) -> None:
+        """Wait until the Region's publisher has written both parameters."""
+        settings, keys = self.settings, self.cluster.operator
+        client = boto3.client(
+            "ssm",
+            region_name=region,
+            endpoint_url=self.cloud.front.endpoint_url,
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret_access_key,
+        )
+        names = [f"/{settings.app}/{settings.env}/dsql/{name}" for name in ("document", "endpoint")]
+        with contextlib.closing(client):
+            give_up = time.monotonic() + _HEALTHY_WITHIN_S
+            while time.monotonic() < give_up:
+                found = await asyncio.to_thread(client.get_parameters, Names=names)
+                if len(found["Parameters"]) == len(names):
+                    return
+                await asyncio.sleep(0.2)
+        raise LabError(f"the publisher of {region} writes nothing: see its log in the lab's directory")
 
     def _announce(self) -> None:
         settings = self.settings

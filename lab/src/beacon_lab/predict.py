@@ -1,10 +1,10 @@
 """What the settings predict: how long a change takes to reach DNS and SSM. Pure.
 
-DNS. A checker asks every interval and changes its mind at the threshold-th answer in a row, so that its turn
-comes between (threshold - 1) and threshold intervals after the change, later by what an answer takes. A check
-turns when the share of checkers that call it healthy crosses 18 %: for 16 checkers with the 14th that has
-seen the failure, or the 3rd that has seen the recovery. With evenly spread phases the k-th of n checkers is
-expected at k / (n + 1) of an interval.
+DNS. A checker waits the interval after each answer, so its period is the interval and what an answer takes
+(Route 53 API Reference, RequestInterval). It changes its mind at the threshold-th answer in a row, which
+comes between (threshold - 1) and threshold periods after the change. A check turns when the share of checkers
+that call it healthy crosses 18 %: for 16 checkers with the 14th that has seen the failure, or the 3rd that has
+seen the recovery. With evenly spread phases the k-th of n checkers is expected at k / (n + 1) of a period.
 
 SSM. The publisher comes by at its next tick. A failure is then confirmed by rechecks in the same run; a
 recovery needs `rise` runs; an operator's intent needs one.
@@ -43,7 +43,7 @@ class Pace:
     fall: int
     rise: int
     checkers: int = 16
-    #: What a far checker's handshake and request take, at the most.
+    #: What connecting, handshake and request take a far checker, at the most.
     distance_s: float = 0.9
     #: What the machine and the pollers of the lab may add.
     slack_s: float = 1.5
@@ -53,11 +53,12 @@ def dns_after(pace: Pace, *, failing: bool, answer_s: float) -> Span:
     """When the health check, and with it DNS, turns after a change; ``answer_s`` is what an answer takes."""
     still_healthy = int(pace.checkers * _HEALTHY_SHARE)
     turn = pace.checkers - still_healthy if failing else still_healthy + 1
-    full = (pace.threshold - 1) * pace.interval_s
+    near = pace.interval_s + answer_s
+    typical = near + pace.distance_s / 2
     return Span(
-        full,
-        full + pace.interval_s * turn / (pace.checkers + 1) + answer_s,
-        full + pace.interval_s + answer_s + pace.distance_s + pace.slack_s,
+        (pace.threshold - 1) * near,
+        (pace.threshold - 1) * typical + turn / (pace.checkers + 1) * typical,
+        pace.threshold * (near + pace.distance_s) + pace.slack_s,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from beacon_lab.lab import Lab
@@ -29,7 +31,6 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
     region, keys, dns = ready["regions"][first], ready["credentials"], ready["dns"]
     dsql = region["dsql"]
     where = f"--state-dir {state_dir} " if state_dir is not None else ""
-    token = f"aws dsql generate-db-connect-auth-token --hostname {dsql['host']} --region {first}"
     conninfo = (
         f"host={dsql['host']} hostaddr={dsql['address']} port={dsql['port']} user={dsql['user']}"
         f" dbname={dsql['database']} sslmode=verify-full sslrootcert={ready['ca_file']}"
@@ -37,6 +38,8 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
     return [
         "",
         "The lab is up. In another shell:",
+        "",
+        f"  export PATH={Path(sys.executable).parent}:$PATH   # aws and beacon-lab",
         "",
         "  # the AWS APIs",
         f"  export AWS_ENDPOINT_URL={ready['aws_endpoint_url']} AWS_DEFAULT_REGION={first}",
@@ -57,7 +60,7 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
         f"  curl -i --cacert {ready['ca_file']} {region['health_url']}",
         "",
         "  # the database, through this Region's DSQL endpoint, with a token that is good for 15 minutes",
-        f"  export PGPASSWORD=$({token})",
+        f"  export PGPASSWORD=$(beacon-lab token {first} {where}".rstrip() + ")",
         f'  psql "{conninfo}"',
         "",
         "  # break it, look, mend it",

@@ -9,6 +9,7 @@ Nothing in an exception comes from libpq's text, which may echo what it was give
 
 from __future__ import annotations
 
+import re
 import select
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -24,6 +25,8 @@ _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
 # `sslnegotiation=direct` saves a round trip; libpq knows it from 17 on, and so does the layer's wheel.
 _DIRECT_TLS: Final = pq.version() >= 170000
+# libpq hands on whatever a server puts into the field.
+_SQLSTATE: Final = re.compile(rb"[0-9A-Z]{5}")
 
 Clock = Callable[[], float]
 Row = tuple[str | None, ...]
@@ -41,11 +44,12 @@ class SessionError(Exception):
 class Session:
     """An open connection; :meth:`open` makes one. Not to be shared between threads."""
 
-    __slots__ = ("_clock", "_pgconn", "opened_at")
+    __slots__ = ("_clock", "_pgconn", "_result", "opened_at")
 
     def __init__(self, pgconn: pq.abc.PGconn, clock: Clock) -> None:
         self._pgconn = pgconn
         self._clock = clock
+        self._result: pq.abc.PGresult | None = None
         self.opened_at = clock()
 
     @classmethod
@@ -75,6 +79,7 @@ class Session:
             "dbname": database,
             "sslmode": "verify-full",
             "sslrootcert": ca_file,
+            "sslcertmode": "disable",
             "gssencmode": "disable",
             "application_name": "beacon",
             "client_encoding": "UTF8",
@@ -86,6 +91,10 @@ class Session:
         session = cls(pgconn, clock)
         try:
             session._finish_connect(deadline)
+        except psycopg.OperationalError:
+            reason = classify_message(pgconn.get_error_message())
+            session.close()
+            raise SessionError(reason) from None
         except BaseException:
             session.close()
             raise
@@ -94,19 +103,28 @@ class Session:
     def query(self, statement: bytes, parameters: Sequence[str], deadline: float) -> list[Row]:
         """Run one statement and return its rows as text before ``deadline``; raise :class:`SessionError`.
 
-        After a failure without a SQLSTATE the session cannot be used again.
+        After a time-out :meth:`answer` may still bring the rows; after any other failure without a SQLSTATE
+        the session cannot be used again.
         """
         pgconn = self._pgconn
+        self._result = None
         try:
             pgconn.send_query_params(statement, [parameter.encode() for parameter in parameters])
             while pgconn.flush():
                 if self._wait(_READ | _WRITE, deadline) & _READ:
                     pgconn.consume_input()
-            result = self._last_result(deadline)
         except psycopg.OperationalError:
             # `from None`: the driver's text may hold what the server or the network put into it.
             raise SessionError(classify_message(pgconn.get_error_message())) from None
-        if result.status == pq.ExecStatus.TUPLES_OK:
+        return self.answer(deadline)
+
+    def answer(self, deadline: float) -> list[Row]:
+        """The rows of the statement that is under way, like :meth:`query`; for when that timed out."""
+        try:
+            result = self._last_result(deadline)
+        except psycopg.OperationalError:
+            raise SessionError(classify_message(self._pgconn.get_error_message())) from None
+        if result.status in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
             return [
                 tuple(_text(result.get_value(row, column)) for column in range(result.nfields))
                 for row in range(result.ntuples)
@@ -131,25 +149,32 @@ class Session:
 
     def _last_result(self, deadline: float) -> pq.abc.PGresult:
         pgconn = self._pgconn
-        last: pq.abc.PGresult | None = None
         while True:
             while pgconn.is_busy():
                 self._wait(_READ, deadline)
-                pgconn.consume_input()
+                try:
+                    pgconn.consume_input()
+                except psycopg.OperationalError:
+                    if self._result is None or self._result.status != pq.ExecStatus.FATAL_ERROR:
+                        raise
+                    # A server that ends the session says why first, and that is what counts.
+                    return self._result
             result = pgconn.get_result()
             if result is None:
                 break
-            last = result
+            self._result = result
             if result.status in {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}:
                 raise SessionError(Reason.BAD_ANSWER)
-        if last is None:
+        if self._result is None:
             raise SessionError(Reason.BAD_ANSWER)
-        return last
+        return self._result
 
     def _server_error(self, result: pq.abc.PGresult) -> SessionError:
         sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
         if sqlstate is not None:
-            code = sqlstate.decode("ascii", "replace")
+            if not _SQLSTATE.fullmatch(sqlstate):
+                return SessionError(Reason.SERVER_ERROR)
+            code = sqlstate.decode("ascii")
             return SessionError(classify_sqlstate(code), code)
         if result.status == pq.ExecStatus.FATAL_ERROR:
             return SessionError(classify_message(self._pgconn.get_error_message()))
