@@ -12,6 +12,7 @@ from beacon_lab.stack.model import (
     ScheduleResource,
     Stack,
 )
+from beacon_lab.stack.route53 import RecordRefusedError
 
 __all__ = [
     "ApiResource",
@@ -21,6 +22,7 @@ __all__ = [
     "HealthCheckConfig",
     "HealthCheckResource",
     "ParametersError",
+    "RecordRefusedError",
     "RecordResource",
     "Route",
     "ScheduleResource",

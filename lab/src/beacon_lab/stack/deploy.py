@@ -14,10 +14,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from beacon_lab.stack.document import Json, TemplateError, mapping, sequence
+from beacon_lab.stack.document import Json, TemplateError, mapping, sequence, text
 from beacon_lab.stack.identity import Identity
 from beacon_lab.stack.model import HealthCheckResource, RecordResource, Stack
 from beacon_lab.stack.read import (
@@ -31,6 +32,9 @@ from beacon_lab.stack.read import (
 from beacon_lab.stack.resolve import Resolver
 from beacon_lab.stack.route53 import put_health_check, put_record, remove_health_check, remove_record
 from beacon_lab.stack.translate import Translation, translate
+
+if TYPE_CHECKING:
+    from mypy_boto3_route53 import Route53Client
 
 __all__ = ["Code", "Deployer"]
 
@@ -74,8 +78,9 @@ class Deployer:
         self._template = template
         self._code = code
         self._endpoint_url = endpoint_url
-        self._access_key_id = access_key_id
-        self._secret_access_key = secret_access_key
+        self._session = boto3.Session(
+            aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key
+        )
 
     def check(self, region: str, name: str, parameters: Mapping[str, str]) -> None:
         """Raise what `create` would, ParametersError or TemplateError, without contacting anything."""
@@ -88,9 +93,7 @@ class Deployer:
         """
         translation, resolver = self._resolved(region, name, parameters)
         body = json.dumps({"Resources": _simulated(resolver)})
-        with closing(
-            self._session(region).client("cloudformation", endpoint_url=self._endpoint_url)
-        ) as client:
+        with self._cloudformation(region) as client:
             client.create_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
         return self._settle(translation, resolver, name, parameters, before=None)
 
@@ -112,22 +115,25 @@ class Deployer:
 
     def delete(self, stack: Stack) -> None:
         """Delete what `create` and `update` made; the record goes first."""
-        session = self._session(stack.region)
-        with closing(session.client("route53", endpoint_url=self._endpoint_url)) as route53:
+        with self._route53() as route53:
             if stack.record is not None:
                 remove_record(route53, stack.record)
             if stack.health_check is not None:
                 remove_health_check(route53, stack.health_check)
-        with closing(session.client("cloudformation", endpoint_url=self._endpoint_url)) as client:
+        with self._cloudformation(stack.region) as client:
             client.delete_stack(StackName=stack.name)
 
     # -- parts
 
-    def _session(self, region: str) -> boto3.Session:
-        return boto3.Session(
-            aws_access_key_id=self._access_key_id,
-            aws_secret_access_key=self._secret_access_key,
-            region_name=region,
+    def _cloudformation(self, region: str) -> Any:  # noqa: ANN401 - its stubs are not installed
+        return closing(
+            self._session.client("cloudformation", region_name=region, endpoint_url=self._endpoint_url)
+        )
+
+    def _route53(self) -> closing[Route53Client]:
+        # Route 53 is global; its requests are signed for us-east-1.
+        return closing(
+            self._session.client("route53", region_name="us-east-1", endpoint_url=self._endpoint_url)
         )
 
     def _resolved(
@@ -152,12 +158,11 @@ class Deployer:
         before: Stack | None,
     ) -> Stack:
         """Everything after the simulated resources exist: ids, Route 53, outputs."""
-        session = self._session(resolver.region)
-        with closing(session.client("cloudformation", endpoint_url=self._endpoint_url)) as client:
+        with self._cloudformation(resolver.region) as client:
             for logical_id in of_type(resolver, "AWS::ApiGateway::RestApi"):
                 found = client.describe_stack_resource(StackName=name, LogicalResourceId=logical_id)
                 resolver.created[logical_id] = Identity(found["StackResourceDetail"]["PhysicalResourceId"])
-            health_check, record = self._write_route53(session, resolver, before)
+            health_check, record = self._write_route53(resolver, before)
             outputs = resolver.outputs()
             described: dict[str, Json] = {key: {"Value": value} for key, value in outputs.items()}
             body = json.dumps({"Resources": _simulated(resolver), "Outputs": described})
@@ -176,12 +181,12 @@ class Deployer:
         )
 
     def _write_route53(
-        self, session: boto3.Session, resolver: Resolver, before: Stack | None
+        self, resolver: Resolver, before: Stack | None
     ) -> tuple[HealthCheckResource | None, RecordResource | None]:
         old_check = before.health_check if before else None
         old_record = before.record if before else None
         health_check = record = None
-        with closing(session.client("route53", endpoint_url=self._endpoint_url)) as client:
+        with self._route53() as client:
             for logical_id in of_type(resolver, "AWS::Route53::HealthCheck"):
                 properties = resolver.properties(logical_id)
                 config = read_health_check(properties)
@@ -208,7 +213,11 @@ def _simulated(resolver: Resolver) -> dict[str, Json]:
             name = resolver.property(logical_id, "Name")
             resources[logical_id] = {"Type": kind, "Properties": {"Name": name}}
         elif kind in _SIMULATED:
-            resources[logical_id] = {"Type": kind, "Properties": resolver.properties(logical_id)}
+            properties = resolver.properties(logical_id)
+            if "RetentionInDays" in properties:
+                # A parameter is text; CloudFormation makes it the type that the property has, moto does not.
+                properties["RetentionInDays"] = int(text(properties["RetentionInDays"], logical_id))
+            resources[logical_id] = {"Type": kind, "Properties": properties}
     return resources
 
 
