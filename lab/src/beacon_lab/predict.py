@@ -4,7 +4,8 @@ DNS. A checker waits the interval after each answer, so its period is the interv
 (Route 53 API Reference, RequestInterval). It changes its mind at the threshold-th answer in a row, which
 comes between (threshold - 1) and threshold periods after the change. A check turns when the share of checkers
 that call it healthy crosses 18 %: for 16 checkers with the 14th that has seen the failure, or the 3rd that
-has seen the recovery. With evenly spread phases the k-th of n checkers is expected at k / (n + 1) of a period.
+has seen the recovery. With evenly spread phases the k-th of n checkers is expected at k / (n + 1) of a
+period.
 
 SSM. The publisher comes by at its next tick. A failure is then confirmed by rechecks in the same run; a
 recovery needs `rise` runs; an operator's intent needs one.
