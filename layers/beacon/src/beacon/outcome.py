@@ -144,6 +144,10 @@ _MESSAGES = (
     ("tls", Reason.TLS),
     ("timed out", Reason.TIMEOUT),
     ("timeout", Reason.TIMEOUT),
+    ("expected authentication request", Reason.BAD_ANSWER),
+    ("lost synchronization", Reason.BAD_ANSWER),
+    ("invalid response", Reason.BAD_ANSWER),
+    ("unexpected message", Reason.BAD_ANSWER),
 )
 
 

@@ -4,7 +4,9 @@
 what happens on the way                        what the probe does
 =============================================  ==========================================================
 the open connection fails, whatever the way    one fresh connection inside the same deadline
-the open connection is silent                  it gets a third of the deadline, the fresh one the rest
+the open connection is silent                  after a third of the deadline a fresh one is opened besides;
+                                               the silent one still counts if it answers before the end,
+                                               because a slow database is not a dead one
 optimistic-concurrency conflict                the statement is run once more
 ``beacon.intent`` missing or not readable      pass with a warning: the database answered
 no credentials for a fresh connection          unknown: our own fault
@@ -37,8 +39,10 @@ __all__ = ["PROBES", "DsqlProbe", "Probe", "ProbeContext"]
 
 #: DSQL ends a connection at 60 minutes; ours live 40 to 55.
 _AGE_S = (2400.0, 3300.0)
-#: The share of the deadline that a reused connection may use before a fresh one is opened.
+#: The share of the deadline that a reused connection has to itself before a fresh one is opened.
 _REUSED_SHARE = 1 / 3
+#: What is kept of the deadline for a last look at a silent connection, and how long a look in between takes.
+_LAST_LOOK_S, _GLANCE_S = 0.01, 0.001
 
 
 class Probe(Protocol):
@@ -63,6 +67,14 @@ class ProbeContext:
     jitter: Callable[[float, float], float] = random.uniform
 
 
+@dataclass(frozen=True, slots=True)
+class _Late:
+    """A session whose answer is overdue, and when it was asked."""
+
+    session: Session
+    started: float
+
+
 class DsqlProbe:
     """Probes an Aurora DSQL endpoint with a SELECT that reads the operators' intents.
 
@@ -83,28 +95,70 @@ class DsqlProbe:
 
     def run(self, deadline: float) -> ProbeReport:
         """See :class:`Probe`."""
-        reused = self._usable_session()
-        if reused is not None:
-            now = self._context.clock()
-            try:
-                return self._ask(reused, now + (deadline - now) * _REUSED_SHARE)
-            except SessionError:
-                self.close()
         try:
-            return self._ask(self._connect(deadline), deadline, reconnected=reused is not None)
-        except SessionError as error:
+            session = self._usable_session()
+            if session is None:
+                return self._ask_fresh(deadline, reconnected=False)
+            return self._ask_reused(session, deadline)
+        except BaseException:
+            # Whatever broke off half-way must not be read by the next probe.
             self.close()
-            return _report(error.reason, sqlstate=error.sqlstate, reconnected=reused is not None)
-        except NameNotResolvedError as error:
-            return _report(Reason.TIMEOUT if error.stalled else Reason.NAME)
-        except NoCredentialsError:
-            return _report(Reason.NO_CREDENTIALS)
+            raise
 
     def close(self) -> None:
         """See :class:`Probe`."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
+
+    def _ask_reused(self, session: Session, deadline: float) -> ProbeReport:
+        started = self._context.clock()
+        try:
+            return self._ask(session, started + (deadline - started) * _REUSED_SHARE)
+        except SessionError as error:
+            if error.reason is not Reason.TIMEOUT:
+                self.close()
+                return self._ask_fresh(deadline, reconnected=True)
+        self._session = None
+        late = _Late(session, started)
+        try:
+            report = self._ask_fresh(deadline - _LAST_LOOK_S, reconnected=True, late=late)
+            if report.observation.outcome is Outcome.PASS:
+                return report
+            return self._answer_of(late, deadline) or report
+        finally:
+            if self._session is not session:
+                session.close()
+
+    def _ask_fresh(self, deadline: float, *, reconnected: bool, late: _Late | None = None) -> ProbeReport:
+        try:
+            session = self._connect(deadline)
+            # Before more time goes into the fresh one: the silent one may have answered meanwhile.
+            if late is not None and (report := self._answer_of(late, self._context.clock() + _GLANCE_S)):
+                session.close()
+                return report
+            return self._ask(session, deadline, reconnected=reconnected)
+        except SessionError as error:
+            self.close()
+            return _report(error.reason, sqlstate=error.sqlstate, reconnected=reconnected)
+        except NameNotResolvedError as error:
+            return _report(Reason.TIMEOUT if error.stalled else Reason.NAME, reconnected=reconnected)
+        except NoCredentialsError:
+            return _report(Reason.NO_CREDENTIALS, reconnected=reconnected)
+
+    def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
+        """What a silent session says after all before ``deadline``; it is the probe's session again then."""
+        try:
+            report = self._passed(late.started, late.session.answer(deadline), reconnected=False)
+        except SessionError as error:
+            if error.sqlstate in CONFLICT:
+                report = _report(Reason.CONFLICT, warning=INTENT_UNREADABLE)
+            elif error.sqlstate in UNREADABLE:
+                report = self._passed(late.started, None, reconnected=False)
+            else:
+                return None
+        self._session = late.session
+        return report
 
     def _usable_session(self) -> Session | None:
         if self._session is not None and self._context.clock() >= self._retire_at:

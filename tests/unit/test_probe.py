@@ -1,0 +1,437 @@
+"""The probe's rules, on a virtual clock: what it asks, when it connects anew, what it makes of the end."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+
+import beacon.probe
+from beacon.credentials import NoCredentialsError
+from beacon.intent import ALL_REGIONS, ONE_REGION
+from beacon.model import Endpoint, Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.outcome import Reason
+from beacon.probe import DsqlProbe, ProbeContext
+from beacon.resolver import NameNotResolvedError, Resolver
+from beacon.session import Row, SessionError
+from beacon.settings import Settings
+from beacon.token import Credentials
+
+HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
+ENDPOINT = Endpoint("us-east-1", HOST)
+SETTINGS = Settings(
+    app="orders", env="prod", region="us-east-1", endpoints=(ENDPOINT,), db_user="probe", ca_file="/ca.pem"
+)
+NOBODY: list[Row] = [(None, None, None, None, None)]
+DRAIN: list[Row] = [("us-east-1", "drain", "game day", "ann", "60")]
+NEVER = float("inf")
+
+Rows = list[Row]
+#: How long something takes, in virtual seconds, and what comes of it.
+Step = tuple[float, Rows | SessionError]
+
+
+def code(sqlstate: str) -> SessionError:
+    return SessionError(Reason.SERVER_ERROR, sqlstate)
+
+
+@dataclass
+class World:
+    """A database with its own clock: what connects and queries do next, and a record of what was done."""
+
+    connects: list[Step] = field(default_factory=list)
+    queries: list[list[Step]] = field(default_factory=list)
+    addresses: list[str] | NameNotResolvedError = field(default_factory=lambda: ["192.0.2.1"])
+    now: float = 1000.0
+    jitter: float = 2400.0
+    opened: list[dict[str, object]] = field(default_factory=list)
+    sessions: list["FakeSession"] = field(default_factory=list)
+    asked: list[tuple[bytes, Sequence[str]]] = field(default_factory=list)
+    credentials: Callable[[], Credentials] = lambda: Credentials("AKID", "secret")
+
+    def pass_time(self, step: Step, deadline: float) -> Rows:
+        """Let ``step`` happen, or the deadline pass first."""
+        takes_s, outcome = step
+        if self.now + takes_s > deadline:
+            self.now = max(self.now, deadline)
+            raise SessionError(Reason.TIMEOUT)
+        self.now += takes_s
+        if isinstance(outcome, SessionError):
+            raise outcome
+        return outcome
+
+    def resolve(self, host: str, timeout_s: float) -> list[str]:
+        assert (host, timeout_s > 0) == (HOST, True)
+        if isinstance(self.addresses, NameNotResolvedError):
+            raise self.addresses
+        return self.addresses
+
+    @property
+    def open_sessions(self) -> int:
+        return sum(not session.closed for session in self.sessions)
+
+
+class FakeSession:
+    """Stands for a connection to the world; each has its own list of answers."""
+
+    world: World
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.opened_at = self.world.now
+        self.closed = False
+        self._steps = steps
+        self._ready_at = 0.0
+        self._outcome: Rows | SessionError = []
+
+    @classmethod
+    def open(cls, *, deadline: float, **arguments: object) -> "FakeSession":
+        world = cls.world
+        world.opened.append(arguments)
+        world.pass_time(world.connects.pop(0) if world.connects else (0.01, []), deadline)
+        world.sessions.append(cls(world.queries.pop(0)))
+        return world.sessions[-1]
+
+    def query(self, statement: bytes, parameters: Sequence[str], deadline: float) -> Rows:
+        assert not self.closed
+        self.world.asked.append((statement, parameters))
+        takes_s, self._outcome = self._steps.pop(0)
+        self._ready_at = self.world.now + takes_s
+        return self.answer(deadline)
+
+    def answer(self, deadline: float) -> Rows:
+        assert not self.closed
+        return self.world.pass_time((max(0.0, self._ready_at - self.world.now), self._outcome), deadline)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world whose sessions the probe opens; nothing in it may stay open but one."""
+    world = World()
+    monkeypatch.setattr(FakeSession, "world", world, raising=False)
+    monkeypatch.setattr(beacon.probe, "Session", FakeSession)
+    yield world
+    assert world.open_sessions <= 1
+
+
+def probe_of(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    endpoint: Endpoint = ENDPOINT,
+    region: str | None = "us-east-1",
+) -> DsqlProbe:
+    resolver = Resolver()
+    monkeypatch.setattr(resolver, "resolve", world.resolve)
+
+    def credentials() -> Credentials:
+        # As they are when asked for: tests take them away.
+        return world.credentials()
+
+    context = ProbeContext(
+        SETTINGS,
+        resolver,
+        credentials=credentials,
+        clock=lambda: world.now,
+        now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+        jitter=lambda _low, _high: world.jitter,
+    )
+    return DsqlProbe(endpoint, context, region)
+
+
+@pytest.fixture
+def probe(world: World, monkeypatch: pytest.MonkeyPatch) -> DsqlProbe:
+    """A probe of the world's database that reads its own Region's intent."""
+    return probe_of(world, monkeypatch)
+
+
+def look(probe: DsqlProbe, world: World, within_s: float = 1.0) -> ProbeReport:
+    """Probe once; the promised deadline is held, whatever happens."""
+    deadline = world.now + within_s
+    report = probe.run(deadline)
+    assert world.now <= deadline
+    return report
+
+
+def seen(report: ProbeReport) -> tuple[Outcome, str, str | None]:
+    return (report.observation.outcome, report.observation.reason, report.observation.warning)
+
+
+PASSED = (Outcome.PASS, "ok", None)
+UNREADABLE = (Outcome.PASS, "ok", "intent_unreadable")
+
+
+def test_a_first_probe_connects_signs_and_asks(world: World, probe: DsqlProbe) -> None:
+    """The host is named, its address dialled, the token made for it; latency is the SELECT's alone."""
+    world.queries = [[(0.02, NOBODY)]]
+    report = look(probe, world)
+    assert report.observation.latency_ms == pytest.approx(20)
+    assert report == ProbeReport(Observation(Outcome.PASS, "ok", report.observation.latency_ms), {})
+    (opened,) = world.opened
+    assert str(opened.pop("password")).startswith(f"{HOST}/?Action=DbConnect&")
+    assert opened.pop("clock") is not None
+    assert opened == {
+        "host": HOST,
+        "port": 5432,
+        "address": "192.0.2.1",
+        "user": "probe",
+        "database": "postgres",
+        "ca_file": "/ca.pem",
+    }
+    assert world.asked == [(ONE_REGION, ["orders-prod", "dsql", "us-east-1"])]
+
+
+def test_the_publisher_reads_every_regions_intent(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a Region the statement reads all of the service's rows."""
+    world.queries = [[(0.0, DRAIN)]]
+    report = look(probe_of(world, monkeypatch, region=None), world)
+    assert report.intents == {"us-east-1": Intent("us-east-1", Forced.DRAIN, "game day", "ann", 60.0)}
+    assert world.asked == [(ALL_REGIONS, ["orders-prod", "dsql"])]
+
+
+def test_an_address_to_dial_replaces_the_look_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Host and token stay, address and port are the given ones."""
+    world.addresses = NameNotResolvedError(stalled=True)
+    world.queries = [[(0.0, NOBODY)]]
+    probe = probe_of(world, monkeypatch, replace(ENDPOINT, dial=("127.0.0.1", 6000)))
+    assert seen(look(probe, world)) == PASSED
+    assert (world.opened[0]["host"], world.opened[0]["address"], world.opened[0]["port"]) == (
+        HOST,
+        "127.0.0.1",
+        6000,
+    )
+
+
+def test_a_connection_is_reused(world: World, probe: DsqlProbe) -> None:
+    """Three probes, one connect."""
+    world.queries = [[(0.0, NOBODY)] * 3]
+    assert [seen(look(probe, world)) for _ in range(3)] == [PASSED] * 3
+    assert len(world.opened) == 1
+
+
+def test_a_connection_is_retired_before_dsql_ends_it(world: World, probe: DsqlProbe) -> None:
+    """Its age is limited, with jitter, below DSQL's 60 minutes; its successor gets a new token."""
+    low, high = beacon.probe._AGE_S
+    assert low < high < 3600
+    world.queries = [[(0.0, NOBODY)] * 2, [(0.0, NOBODY)]]
+    look(probe, world)
+    world.now += world.jitter - 1
+    assert not look(probe, world).observation.reconnected
+    world.now += 1
+    # It did not fail, so this is no reconnect.
+    assert not look(probe, world).observation.reconnected
+    assert len(world.opened) == 2
+    assert world.sessions[0].closed
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        SessionError(Reason.RESET),
+        SessionError(Reason.UNAVAILABLE, "57P01"),
+        SessionError(Reason.TIMEOUT),
+        SessionError(Reason.BAD_ANSWER),
+        code("XX000"),
+    ],
+    ids=str,
+)
+def test_an_open_connection_that_fails_is_never_a_verdict(
+    world: World, probe: DsqlProbe, end: SessionError
+) -> None:
+    """It costs one fresh connection inside the same deadline."""
+    world.queries = [[(0.0, NOBODY), (0.0, end)], [(0.0, NOBODY)]]
+    look(probe, world)
+    report = look(probe, world)
+    assert seen(report) == PASSED
+    assert report.observation.reconnected
+    assert len(world.opened) == 2
+    assert world.sessions[0].closed
+
+
+def test_a_silent_connection_gets_a_third_of_the_deadline(world: World, probe: DsqlProbe) -> None:
+    """A half-open connection leaves the fresh one two thirds."""
+    world.queries = [[(0.0, NOBODY), (NEVER, NOBODY)], [(0.5, NOBODY)]]
+    look(probe, world)
+    started = world.now
+    report = look(probe, world)
+    assert seen(report) == PASSED
+    assert report.observation.reconnected
+    assert world.now - started == pytest.approx(1 / 3 + 0.01 + 0.001 + 0.5)
+    # The silent one is gone, the fresh one is kept.
+    assert [session.closed for session in world.sessions] == [True, False]
+
+
+@pytest.mark.parametrize("takes_s", [0.4, 0.7, 0.95])
+def test_a_slow_database_is_not_a_dead_one(world: World, probe: DsqlProbe, takes_s: float) -> None:
+    """A reused connection that answers late but in time passes, also where a fresh one would be too slow."""
+    world.connects = [(0.01, []), (takes_s, [])]
+    world.queries = [[(0.0, NOBODY), (takes_s, NOBODY), (0.0, NOBODY)], [(takes_s, NOBODY)]]
+    look(probe, world)
+    report = look(probe, world)
+    assert seen(report) == PASSED
+    assert report.observation.latency_ms is not None
+    assert takes_s * 1000 <= report.observation.latency_ms <= 1000
+    # The connection that answered is the one that is used on.
+    assert seen(look(probe, world)) == PASSED
+    assert [session.closed for session in world.sessions] == [False] + [True] * (len(world.sessions) - 1)
+
+
+def test_a_busy_database_that_takes_no_more_connections_still_counts(world: World, probe: DsqlProbe) -> None:
+    """The fresh connection is refused at once; the open one has the rest of the deadline."""
+    world.connects = [(0.01, []), (0.0, SessionError(Reason.TOO_MANY_CONNECTIONS))]
+    world.queries = [[(0.0, NOBODY), (0.9, NOBODY)]]
+    look(probe, world)
+    assert seen(look(probe, world)) == PASSED
+
+
+@pytest.mark.parametrize(("late", "expected"), [("42P01", UNREADABLE), ("40001", None), ("XX000", None)])
+def test_a_late_answer_is_judged_like_any_other(
+    world: World, probe: DsqlProbe, late: str, expected: tuple[Outcome, str, str | None] | None
+) -> None:
+    """An unreadable intent and a conflict prove life; another error leaves the fresh connection's verdict."""
+    world.connects = [(0.01, []), (NEVER, [])]
+    world.queries = [[(0.0, NOBODY), (0.6, code(late))]]
+    look(probe, world)
+    if late == "40001":
+        expected = (Outcome.PASS, "conflict", "intent_unreadable")
+    assert seen(look(probe, world)) == (expected or (Outcome.FAIL, "timeout", None))
+
+
+def test_a_frozen_database_fails_in_time_and_leaves_nothing_open(world: World, probe: DsqlProbe) -> None:
+    """Neither the open connection nor a fresh one answers."""
+    world.connects = [(0.01, []), (NEVER, [])]
+    world.queries = [[(0.0, NOBODY), (NEVER, NOBODY)]]
+    look(probe, world)
+    report = look(probe, world)
+    assert seen(report) == (Outcome.FAIL, "timeout", None)
+    assert report.observation.latency_ms is None
+    assert world.open_sessions == 0
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [reason for reason in Reason if reason not in {Reason.OK, Reason.CONFLICT, Reason.NO_CREDENTIALS}],
+)
+def test_a_connect_that_fails_gives_its_reason(world: World, probe: DsqlProbe, reason: Reason) -> None:
+    """Reasons of our own make it unknown, with themselves as the warning; all others a fail."""
+    world.connects = [(0.1, SessionError(reason))]
+    own = reason in {Reason.CONFIGURATION, Reason.INTERNAL}
+    expected = (Outcome.UNKNOWN, reason.value, reason.value) if own else (Outcome.FAIL, reason.value, None)
+    assert seen(look(probe, world)) == expected
+
+
+def test_a_fresh_connection_whose_query_fails_is_not_kept(world: World, probe: DsqlProbe) -> None:
+    """Whatever state it is in, the next probe starts anew."""
+    world.queries = [[(0.0, code("XX000"))], [(NEVER, NOBODY)], [(0.0, [])], [(0.0, NOBODY)]]
+    assert [seen(look(probe, world))[:2] for _ in range(4)] == [
+        (Outcome.FAIL, "server_error"),
+        (Outcome.FAIL, "timeout"),
+        (Outcome.FAIL, "bad_answer"),
+        (Outcome.PASS, "ok"),
+    ]
+    assert len(world.opened) == 4
+
+
+def test_a_failed_query_shows_its_sqlstate(world: World, probe: DsqlProbe) -> None:
+    """The code goes into the log."""
+    world.queries = [[(0.0, code("53100"))]]
+    assert look(probe, world).observation.sqlstate == "53100"
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "OC000", "OC001"])
+def test_a_conflict_is_retried_once(world: World, probe: DsqlProbe, sqlstate: str) -> None:
+    """On the same connection; a second conflict is a pass all the same: the database is alive."""
+    world.queries = [[(0.0, code(sqlstate)), (0.0, DRAIN), (0.0, code(sqlstate)), (0.0, code(sqlstate))]]
+    first = look(probe, world)
+    assert seen(first) == PASSED
+    assert first.intents is not None
+    second = look(probe, world)
+    assert seen(second) == (Outcome.PASS, "conflict", "intent_unreadable")
+    assert second.intents is None
+    assert (len(world.asked), len(world.opened)) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [code("42P01"), code("3F000"), code("42501"), [("us-east-1", "weight", "", "", None)]],
+    ids=["42P01", "3F000", "42501", "malformed"],
+)
+def test_an_unreadable_intent_is_a_pass_with_a_warning(
+    world: World, probe: DsqlProbe, answer: Rows | SessionError
+) -> None:
+    """The database answered; intents unread is not the same as none. The connection is kept."""
+    world.queries = [[(0.03, answer)] * 2]
+    for _ in range(2):
+        report = look(probe, world)
+        assert seen(report) == UNREADABLE
+        assert report.intents is None
+        assert report.observation.latency_ms == pytest.approx(30)
+    assert len(world.opened) == 1
+
+
+def test_without_credentials_nothing_is_contacted(world: World, probe: DsqlProbe) -> None:
+    """A fault of ours says nothing about the endpoint; an open connection needs none."""
+
+    def none() -> Credentials:
+        raise NoCredentialsError("none")
+
+    world.credentials, keep = none, world.credentials
+    assert seen(look(probe, world)) == (Outcome.UNKNOWN, "no_credentials", "no_credentials")
+    assert world.opened == []
+    world.credentials = keep
+    world.queries = [[(0.0, NOBODY)] * 2]
+    look(probe, world)
+    world.credentials = none
+    assert seen(look(probe, world)) == PASSED
+
+
+@pytest.mark.parametrize(("stalled", "reason"), [(True, "timeout"), (False, "name")])
+def test_a_name_that_does_not_resolve_fails(
+    world: World, probe: DsqlProbe, stalled: bool, reason: str
+) -> None:
+    """A stall is a time-out, a name without address is told apart."""
+    world.addresses = NameNotResolvedError(stalled=stalled)
+    assert seen(look(probe, world)) == (Outcome.FAIL, reason, None)
+
+
+@pytest.mark.parametrize(
+    "dead", [(NEVER, []), (0.0, SessionError(Reason.REFUSED)), (0.0, SessionError(Reason.RESET))]
+)
+def test_one_dead_address_of_two_does_not_fail_the_probe(world: World, probe: DsqlProbe, dead: Step) -> None:
+    """The first gets half of the time, the second the rest."""
+    world.addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    world.connects = [dead]
+    world.queries = [[(0.4, NOBODY)]]
+    assert seen(look(probe, world)) == PASSED
+    assert [opened["address"] for opened in world.opened] == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_two_dead_addresses_fail_with_the_last_reason(world: World, probe: DsqlProbe) -> None:
+    """No third is tried: the time would not be enough."""
+    world.addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    world.connects = [(NEVER, []), (NEVER, [])]
+    assert seen(look(probe, world)) == (Outcome.FAIL, "timeout", None)
+    assert len(world.opened) == 2
+
+
+def test_a_rejected_login_is_not_tried_at_the_next_address(world: World, probe: DsqlProbe) -> None:
+    """The server spoke; another address leads to the same one."""
+    world.addresses = ["192.0.2.1", "192.0.2.2"]
+    world.connects = [(0.0, SessionError(Reason.LOGIN_REJECTED))]
+    assert seen(look(probe, world)) == (Outcome.FAIL, "login_rejected", None)
+    assert len(world.opened) == 1
+
+
+def test_a_defect_leaves_no_connection_behind(
+    world: World, probe: DsqlProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What broke off half-way must not be read by the next probe."""
+    world.queries = [[(0.0, NOBODY), (0.0, NOBODY)], [(0.0, NOBODY)]]
+    look(probe, world)
+    with monkeypatch.context() as patched:
+        patched.setattr(beacon.probe, "parse_intents", lambda _rows: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            look(probe, world)
+    assert world.open_sessions == 0
+    assert seen(look(probe, world)) == PASSED
