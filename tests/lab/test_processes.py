@@ -68,7 +68,10 @@ def wait_until_gone(identities: list[Identity], within_s: float = 15.0) -> None:
     """Poll until none of the processes lives; those that do fail the test."""
     deadline = time.monotonic() + within_s
     while left := [found for found in identities if found.alive()]:
-        assert time.monotonic() < deadline, f"still alive: {left}"
+        if time.monotonic() >= deadline:
+            for found in left:
+                found.send(signal.SIGKILL)
+            pytest.fail(f"still alive: {left}")
         time.sleep(0.02)
 
 

@@ -118,6 +118,8 @@ class Processes:
         if self._reaper is not None or self._closed:
             raise ProcessesError("start() was called twice, or after close()")
         read_end, write_end = os.pipe()
+        # The watcher inherits this mask: a signal that comes while it still starts must not end it either.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, reaper.UNHEEDED)
         try:
             self._reaper = self._popen(
                 "reaper",
@@ -130,6 +132,7 @@ class Processes:
             os.close(write_end)
             raise
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(read_end)
         self._pipe = write_end
         for message in self._unsent:

@@ -18,11 +18,12 @@ from beacon_lab.process_table import Identity, session_tree, snapshot
 __all__ = ["kill_sessions", "main"]
 
 KILL_WITHIN_S = 10.0
+UNHEEDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 def main() -> int:
     """Read until the pipe closes, then clean up. The exit code is 0 when nothing is left."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in UNHEEDED:
         signal.signal(number, signal.SIG_IGN)
     sessions: dict[int, Identity] = {}
     directories: list[Path] = []
