@@ -26,12 +26,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build(ROOT, tmp_path_factory.mktemp("built"))
 
 
-def run(built: Built, code: str, *options: str) -> str:
+def run(built: Built, code: str, *options: str, argument: str = "") -> str:
     """What a fresh interpreter of the functions' runtime prints, with the layer as Lambda puts it."""
     path = os.pathsep.join(str(built.directories[name]) for name in ("HealthFunction", "BeaconLayer"))
     environment = {"PATH": os.defpath, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [built.python, *options, "-c", code],
+        [built.python, *options, "-c", code, argument],
         env=environment,
         capture_output=True,
         text=True,
@@ -58,8 +58,8 @@ def test_the_bytecode_is_what_runs(built: Built, tmp_path: Path) -> None:
     copy = shutil.copytree(built.directories["BeaconLayer"] / "beacon", tmp_path / "beacon")
     for module in copy.rglob("*.py"):
         module.write_text("raise ImportError('compiled anew')", encoding="utf-8")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import beacon.settings as found; print(found.__file__)"
-    assert run(built, code).strip() == str(copy / "settings.py")
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import beacon.settings as it; print(it.__file__)"
+    assert run(built, code, argument=str(tmp_path)).strip() == str(copy / "settings.py")
 
 
 def test_the_layer_brings_what_the_functions_import_and_not_what_lambda_has(built: Built) -> None:
