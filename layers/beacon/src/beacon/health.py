@@ -25,7 +25,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from beacon.model import Forced, Intent, Outcome, ProbeReport
 from beacon.settings import search_string
@@ -104,7 +104,7 @@ def render(verdict: Verdict, *, service: str, region: str, target: str, now: dat
     check: dict[str, object] = {"componentType": "datastore", "status": verdict.status}
     if verdict.latency_ms is not None:
         check |= {"observedValue": round(verdict.latency_ms, 1), "observedUnit": "ms"}
-    check |= {"time": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "output": verdict.reason}
+    check |= {"time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "output": verdict.reason}
     body = {
         "status": verdict.status,
         "description": search_string(service, region) if verdict.serving else f"{service} is not served here",

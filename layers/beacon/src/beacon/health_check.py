@@ -20,7 +20,9 @@ __all__ = ["HealthCheck"]
 
 #: What is kept of the deadline for making the answer and handing it to the runtime.
 _ANSWER_S = 0.02
-_PLAIN_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_PLAIN_NAME = re.compile(r"(?=.{1,33}$)[a-z0-9]+(-[a-z0-9]+)*")
+#: Stands for a Region or service that is not set, or not to a name.
+_UNKNOWN = "unknown"
 
 
 class HealthCheck:
@@ -38,19 +40,24 @@ class HealthCheck:
         self._last: tuple[bool, str] | None = None
         self._cold = True
         app, env = environment.get("BEACON_APP", ""), environment.get("BEACON_ENV", "")
-        self._service = service_name(app, env)
-        self._region = environment.get("AWS_REGION", "")
+        self._service = _plain_name(service_name(app, env))
+        self._region = _plain_name(environment.get("AWS_REGION", ""))
         self._telemetry = Telemetry({"Service": self._service, "Region": self._region})
         self._probe: Probe | None = None
+        self._fault = Reason.CONFIGURATION
         self._deadline_s = 1.0
         try:
             settings = Settings.from_environment(environment)
         except SettingsError as error:
             # A fault of ours is no verdict on the database: the answer becomes a warning, if it can be named.
             self._telemetry.log("ERROR", "settings cannot be used", reasons=error.reasons)
-        else:
-            self._deadline_s = settings.probe_deadline_s
+            return
+        self._deadline_s = settings.probe_deadline_s
+        try:
             self._probe = (make_probe or _own_probe)(settings)
+        except Exception as error:  # noqa: BLE001 - the edge, as in _respond
+            self._telemetry.log("ERROR", "the probe cannot be made", error=type(error).__name__)
+            self._fault = Reason.INTERNAL
 
     def answer(self, event: object) -> dict[str, object]:
         """The proxy result for ``event``; never raises."""
@@ -70,7 +77,7 @@ class HealthCheck:
             self._telemetry.log("ERROR", "the probe broke down", error=type(error).__name__)
             report = _own_fault(Reason.INTERNAL)
         verdict = judge(report, self._region, self._memory, self._clock())
-        if not (_PLAIN_NAME.fullmatch(self._service) and _PLAIN_NAME.fullmatch(self._region)):
+        if _UNKNOWN in {self._service, self._region}:
             # Without a name there is nothing that Route 53 could find.
             verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION.value)
         self._tell(report.observation, verdict)
@@ -80,7 +87,7 @@ class HealthCheck:
 
     def _look(self, deadline: float) -> ProbeReport:
         if self._probe is None:
-            return _own_fault(Reason.CONFIGURATION)
+            return _own_fault(self._fault)
         return self._probe.run(deadline)
 
     def _tell(self, observation: Observation, verdict: Verdict) -> None:
@@ -110,6 +117,10 @@ class HealthCheck:
         if observation.outcome is Outcome.FAIL:
             self._telemetry.count({"ProbeFail": 1}, Reason=observation.reason)
         self._cold = False
+
+
+def _plain_name(text: str) -> str:
+    return text if _PLAIN_NAME.fullmatch(text) else _UNKNOWN
 
 
 def _own_probe(settings: Settings) -> Probe:

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 __all__ = ["NAMESPACE", "Telemetry"]
 
@@ -38,4 +39,6 @@ class Telemetry:
         self._write({"_aws": aws, **names, **metrics})
 
     def _write(self, record: Mapping[str, object]) -> None:
-        sys.stdout.write(json.dumps(record, separators=(",", ":"), default=str) + "\n")
+        # A log that cannot be written must not change an answer.
+        with suppress(OSError, ValueError):
+            sys.stdout.write(json.dumps(record, separators=(",", ":")) + "\n")

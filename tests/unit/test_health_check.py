@@ -1,0 +1,344 @@
+"""The health endpoint: any event gets a well-formed answer, in time, that says nothing it should not."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beacon.health_check import HealthCheck
+from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.settings import Settings, search_string
+
+CANARY = "canary-7f3a"
+HOST = "c" * 26 + ".dsql.us-east-1.on.aws"
+USER = "canary_user_7f3a"
+ENVIRONMENT = {
+    "BEACON_APP": "orders",
+    "BEACON_ENV": "prod",
+    "AWS_REGION": "us-east-1",
+    "BEACON_ENDPOINTS": f"us-east-1={HOST}",
+    "BEACON_DB_USER": USER,
+    "AWS_ACCESS_KEY_ID": f"AKID{CANARY}",
+    "AWS_SECRET_ACCESS_KEY": CANARY,
+    "AWS_SESSION_TOKEN": CANARY,
+}
+WANTED = search_string("orders-prod", "us-east-1")
+REST_GET = {"httpMethod": "GET", "path": "/token/health", "requestContext": {"stage": "live"}}
+HTTP_GET = {"version": "2.0", "rawPath": "/x", "requestContext": {"http": {"method": "GET", "path": "/x"}}}
+
+
+class FakeProbe:
+    """Reports what it is told to, or breaks down; notes the deadlines it got."""
+
+    def __init__(self, outcome: ProbeReport | Exception) -> None:
+        self.outcome = outcome
+        self.deadlines: list[float] = []
+
+    def __call__(self, _settings: Settings) -> "FakeProbe":
+        return self
+
+    def run(self, deadline: float) -> ProbeReport:
+        self.deadlines.append(deadline)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+GOOD = ProbeReport(Observation(Outcome.PASS, "ok", 1.0), {})
+BAD = ProbeReport(Observation(Outcome.FAIL, "timeout"))
+
+
+def check_with(outcome: ProbeReport | Exception = GOOD) -> HealthCheck:
+    return HealthCheck(ENVIRONMENT, make_probe=FakeProbe(outcome))
+
+
+def well_formed(result: dict[str, object]) -> tuple[int, str]:
+    """Status and body of ``result``, once sure that API Gateway takes it in either payload format."""
+    assert set(result) == {"statusCode", "headers", "body", "isBase64Encoded"}
+    json.dumps(result, allow_nan=False)
+    status, headers, body = result["statusCode"], result["headers"], result["body"]
+    assert isinstance(status, int)
+    assert status in {200, 400, 405, 503}
+    assert isinstance(headers, dict)
+    assert all(isinstance(name, str) and isinstance(value, str) for name, value in headers.items())
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["Content-Type"] == "application/health+json"
+    assert isinstance(body, str)
+    assert not body or isinstance(json.loads(body), dict)
+    assert result["isBase64Encoded"] is False
+    return status, body
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("event", [REST_GET, HTTP_GET], ids=["1.0", "2.0"])
+def test_both_payload_formats_are_answered(event: dict[str, object]) -> None:
+    """REST proxy events and HTTP API events mean the same request."""
+    status, body = well_formed(check_with().answer(event))
+    assert status == 200
+    assert WANTED in body
+    status, body = well_formed(check_with(BAD).answer(event))
+    assert status == 503
+    assert "serving" not in body
+
+
+@pytest.mark.parametrize("method", ["HEAD", "head", "get"])
+def test_head_and_lower_case_are_requests_too(method: str) -> None:
+    """HEAD has no body."""
+    status, body = well_formed(check_with().answer({"httpMethod": method}))
+    assert status == 200
+    assert (body == "") == (method.upper() == "HEAD")
+
+
+@pytest.mark.parametrize("method", ["POST", "OPTIONS", "DELETE", "", "GET\r\n", "GÈT", "G" * 10_000])
+def test_another_method_is_refused_without_a_probe(method: str) -> None:
+    """405, and the database is left alone."""
+    probe = FakeProbe(GOOD)
+    check = HealthCheck(ENVIRONMENT, make_probe=probe)
+    for event in ({"httpMethod": method}, {"requestContext": {"http": {"method": method}}}):
+        assert well_formed(check.answer(event))[0] == 405
+    assert probe.deadlines == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        None,
+        "GET",
+        b"GET",
+        7,
+        [REST_GET],
+        {},
+        {"requestContext": None},
+        {"requestContext": "GET"},
+        {"requestContext": {"http": None}},
+        {"requestContext": {"http": {"method": None}}},
+        {"httpMethod": ["GET"]},
+        {"httpMethod": {"a": "GET"}},
+        {"source": "aws.events"},
+    ],
+    ids=repr,
+)
+def test_what_is_no_request_is_told_so(event: object) -> None:
+    """400, without a probe."""
+    probe = FakeProbe(GOOD)
+    assert well_formed(HealthCheck(ENVIRONMENT, make_probe=probe).answer(event))[0] == 400
+    assert probe.deadlines == []
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+_EVENTS = _JSON | st.fixed_dictionaries(
+    {},
+    optional={
+        "version": st.sampled_from(["1.0", "2.0"]) | _JSON,
+        "httpMethod": st.sampled_from(["GET", "HEAD", "POST", "CONNECT"]) | _JSON,
+        "path": st.sampled_from(["/../../etc/passwd", "//", "/%2e%2e/"]) | _JSON,
+        "headers": _JSON | st.just({"Host": CANARY, "X-Forwarded-For": CANARY}),
+        "queryStringParameters": _JSON | st.just({"url": f"http://{CANARY}", "host": CANARY}),
+        "body": _JSON | st.just(CANARY * 1000),
+        "requestContext": _JSON
+        | st.fixed_dictionaries(
+            {"http": st.fixed_dictionaries({"method": st.sampled_from(["GET", "PUT"])}) | _JSON}
+        ),
+    },
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(event=_EVENTS)
+def test_any_event_gets_a_well_formed_answer(event: object) -> None:
+    """Nothing of the event comes back, and nothing in it steers the probe."""
+    result = CHECK.answer(event)
+    well_formed(result)
+    assert CANARY not in json.dumps(result)
+
+
+CHECK = check_with()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"BEACON_DB_USER": ""}, 200),
+        ({"BEACON_ENDPOINTS": "us-east-1=localhost"}, 200),
+        ({"BEACON_PROBE_DEADLINE_MS": "9999"}, 200),
+        # Without these no search string can be named.
+        ({"AWS_REGION": ""}, 503),
+        ({"BEACON_APP": ""}, 503),
+        ({"BEACON_ENV": ""}, 503),
+        ({"BEACON_APP": "", "BEACON_ENV": ""}, 503),
+        ({"BEACON_APP": "Orders"}, 503),
+        ({"AWS_REGION": f"{CANARY}\r\nX: y"}, 503),
+    ],
+    ids=repr,
+)
+def test_wrong_settings_are_a_warning_and_no_verdict(
+    changes: dict[str, str], expected: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault of ours does not take a Region out of DNS, as long as the Region and service are known."""
+    check = HealthCheck(ENVIRONMENT | changes, make_probe=FakeProbe(GOOD))
+    (logged,) = lines(capsys.readouterr().out)
+    assert (logged["level"], logged["message"]) == ("ERROR", "settings cannot be used")
+    assert all(any(name in reason for reason in logged["reasons"]) for name in changes)
+    result = check.answer(REST_GET)
+    status, body = well_formed(result)
+    assert status == expected
+    assert json.loads(body)["status"] == ("warn" if expected == 200 else "fail")
+    assert (WANTED in body) == (expected == 200)
+    assert json.loads(body)["checks"]["dsql:select"][0]["output"] == "configuration"
+    assert CANARY not in json.dumps(result)
+
+
+@pytest.mark.parametrize("error", [RuntimeError(CANARY), UnicodeError(CANARY), KeyError(CANARY)])
+def test_a_probe_that_breaks_down_is_a_warning(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    """200 warn; the log names the exception's type and nothing of its text."""
+    status, body = well_formed(check_with(error).answer(REST_GET))
+    assert status == 200
+    assert (json.loads(body)["status"], WANTED in body) == ("warn", True)
+    out = capsys.readouterr().out
+    assert CANARY not in out + body
+    assert [line["error"] for line in lines(out) if "error" in line] == [type(error).__name__]
+
+
+def test_a_probe_that_cannot_be_made_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    """An INIT that fails would be a 502, and that a verdict."""
+
+    def broken(_settings: Settings) -> FakeProbe:
+        raise OSError(CANARY)
+
+    check = HealthCheck(ENVIRONMENT, make_probe=broken)
+    status, body = well_formed(check.answer(REST_GET))
+    assert (status, json.loads(body)["status"]) == (200, "warn")
+    assert CANARY not in capsys.readouterr().out + body
+
+
+def test_a_drain_outlives_a_probe_that_breaks_down() -> None:
+    """The sandbox remembers what it read last."""
+    probe = FakeProbe(ProbeReport(GOOD.observation, {"us-east-1": Intent("us-east-1", Forced.DRAIN)}))
+    check = HealthCheck(ENVIRONMENT, make_probe=probe)
+    assert well_formed(check.answer(REST_GET))[0] == 503
+    probe.outcome = RuntimeError(CANARY)
+    status, body = well_formed(check.answer(REST_GET))
+    assert (status, json.loads(body)["checks"]["dsql:select"][0]["output"]) == (503, "drained")
+
+
+def test_the_probe_gets_the_deadline_less_what_the_answer_takes() -> None:
+    """Counted from the invocation's start."""
+    probe = FakeProbe(GOOD)
+    check = HealthCheck(
+        ENVIRONMENT | {"BEACON_PROBE_DEADLINE_MS": "700"}, clock=lambda: 50.0, make_probe=probe
+    )
+    check.answer(REST_GET)
+    assert probe.deadlines == [pytest.approx(50.68)]
+
+
+def test_the_log_tells_changes_and_failures_and_not_each_success(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A line when the state changes and for each failure."""
+    probe = FakeProbe(GOOD)
+    check = HealthCheck(ENVIRONMENT, make_probe=probe)
+    for outcome in (GOOD, GOOD, BAD, BAD, GOOD, GOOD):
+        probe.outcome = outcome
+        check.answer(REST_GET)
+    told = [line for line in lines(capsys.readouterr().out) if line.get("message") == "health"]
+    assert [(line["level"], line["was"], line["reason"]) for line in told] == [
+        ("INFO", None, "ok"),
+        ("WARNING", "ok", "timeout"),
+        ("WARNING", "timeout", "timeout"),
+        ("INFO", "timeout", "ok"),
+    ]
+
+
+def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each names its namespace, its dimensions and a number; ColdStart comes once."""
+    drained = ProbeReport(
+        Observation(Outcome.PASS, "ok", 2.0, reconnected=True),
+        {"us-east-1": Intent("us-east-1", Forced.DRAIN)},
+    )
+    unreadable = ProbeReport(Observation(Outcome.PASS, "ok", 3.0, warning="intent_unreadable"))
+    probe = FakeProbe(GOOD)
+    check = HealthCheck(ENVIRONMENT, make_probe=probe)
+    for outcome in (GOOD, drained, BAD, unreadable):
+        probe.outcome = outcome
+        check.answer(REST_GET)
+    found: list[tuple[str, float]] = []
+    for line in lines(capsys.readouterr().out):
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+            assert directive["Namespace"] == "Beacon"
+            assert [{"Service", "Region"} <= set(names) for names in directive["Dimensions"]] == [True]
+            assert all(isinstance(line[name], str) for names in directive["Dimensions"] for name in names)
+            found += [(metric["Name"], line[metric["Name"]]) for metric in directive["Metrics"]]
+    assert found == [
+        ("ProbeLatency", 1.0),
+        ("ColdStart", 1),
+        ("ProbeLatency", 2.0),
+        ("Reconnects", 1),
+        ("Drained", 1),
+        ("ProbeFail", 1),
+        ("ProbeLatency", 3.0),
+        # The drain is remembered.
+        ("Drained", 1),
+        ("IntentUnreadable", 1),
+    ]
+
+
+def test_a_log_that_cannot_be_written_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output may be gone."""
+
+    class Gone:
+        def write(self, _text: str) -> int:
+            raise OSError(32, "Broken pipe")
+
+    check = check_with()
+    monkeypatch.setattr("sys.stdout", Gone())
+    assert well_formed(check.answer(REST_GET))[0] == 200
+
+
+def test_no_canary_leaves_with_the_real_probe(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Host, user and credentials appear in no body and no line, whatever fails; a name service that stalls
+    does not hold the answer."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    stall = threading.Event()
+
+    def look_up(then: Callable[[], None]) -> Callable[..., None]:
+        def getaddrinfo(*_arguments: object, **_more: object) -> None:
+            then()
+            raise OSError(f"{CANARY}: {HOST}")
+
+        return getaddrinfo
+
+    for then, reason in ((lambda: None, "name"), (lambda: _wait(stall), "timeout")):
+        monkeypatch.setattr("socket.getaddrinfo", look_up(then))
+        check = HealthCheck(ENVIRONMENT | {"BEACON_PROBE_DEADLINE_MS": "200"})
+        started = time.monotonic()
+        result = check.answer(REST_GET)
+        assert time.monotonic() - started < 0.2 + 0.1
+        status, body = well_formed(result)
+        assert status == 503
+        assert json.loads(body)["checks"]["dsql:select"][0]["output"] == reason
+        captured = capfd.readouterr()
+        assert not re.search(f"{CANARY}|{USER}|{HOST}|AKID", captured.out + captured.err + json.dumps(result))
+    stall.set()
+
+
+def _wait(stall: threading.Event) -> None:
+    stall.wait(10)
