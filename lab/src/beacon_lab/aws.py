@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -57,7 +57,8 @@ class AwsFront:
     """The front; `session` reaches the simulator at `url`, and the caller closes it.
 
     `functions` and `health` may be set after the start; until then no function exists and health checks are
-    reported by the simulator. `on_write` is called after each call that may have changed Route 53.
+    reported by the simulator. `on_write` is awaited after each call that may have changed Route 53, before
+    its answer leaves: who reads after a write sees it.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class AwsFront:
         port: int = 0,
         functions: FunctionPort | None = None,
         health: HealthReports | None = None,
-        on_write: Callable[[], None] | None = None,
+        on_write: Callable[[], Awaitable[None]] | None = None,
         puts_per_s: float = DEFAULT_PUTS_PER_S,
     ) -> None:
         self.address = address
@@ -165,7 +166,7 @@ class AwsFront:
             check_value(body)
         response = await self._forward(request, body)
         if self.on_write is not None and _writes_records(call):
-            self.on_write()
+            await self.on_write()
         return response
 
     async def _forward(self, request: web.Request, body: bytes) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -64,9 +64,9 @@ class ControlPlane:
         self._view = View()
         self._sticky = listings.StickyFields()
         self._subscribers: list[Callable[[View], None]] = []
-        self._kicked = asyncio.Event()
         self._reading = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._kicks: set[asyncio.Task[None]] = set()
         self._complaints: set[str] = set()
 
     @property
@@ -86,15 +86,21 @@ class ControlPlane:
 
     async def stop(self) -> None:
         """Stop reading; idempotent. The last view stays."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        ending = [task for task in (self._task, *self._kicks) if task is not None]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self._task = None
 
-    def kick(self) -> None:
-        """Read soon, without waiting for the next poll: something was written."""
-        self._kicked.set()
+    def kick(self) -> Awaitable[None]:
+        """Read now, for something was written; await the result or let it happen.
+
+        Errors are left to the polls.
+        """
+        task = asyncio.create_task(self._read_once(), name="route53-control-plane-kick")
+        self._kicks.add(task)
+        task.add_done_callback(self._kicks.discard)
+        return task
 
     async def refresh(self) -> View:
         """Read now, else keep the last good view.
@@ -146,13 +152,14 @@ class ControlPlane:
             response.raise_for_status()
             return await response.text()
 
+    async def _read_once(self) -> None:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, listings.UnreadableError):
+            await self.refresh()
+
     async def _follow(self) -> None:
         silent = False
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
-                    await self._kicked.wait()
-            self._kicked.clear()
+            await asyncio.sleep(self._poll_s)
             try:
                 await self.refresh()
             except (aiohttp.ClientError, TimeoutError, listings.UnreadableError) as error:
