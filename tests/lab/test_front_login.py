@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -38,11 +39,19 @@ def startup(**parameters: str) -> bytes:
 
 def read_message(connection: socket.socket) -> tuple[bytes, bytes]:
     """One typed message: its type and its body; empty at the end of the stream."""
-    with connection.makefile("rb") as stream:
-        header = stream.read(5)
-        if not header:
-            return b"", b""
-        return header[:1], stream.read(int.from_bytes(header[1:], "big") - 4)
+    header = read_exactly(connection, 5)
+    return (
+        (header[:1], read_exactly(connection, int.from_bytes(header[1:], "big") - 4))
+        if header
+        else (b"", b"")
+    )
+
+
+def read_exactly(connection: socket.socket, count: int) -> bytes:
+    found = b""
+    while len(found) < count and (part := connection.recv(count - len(found))):
+        found += part
+    return found
 
 
 def fields(body: bytes) -> dict[str, str]:
@@ -272,6 +281,43 @@ def test_unsupported_settings_are_refused_at_login_too(dsql: DsqlCluster, option
     """What SET may not change, a connection's options may not change either."""
     with pytest.raises(psycopg.OperationalError, match=r"setting configuration parameter .* not supported"):
         dsql.connect(options=option)
+
+
+def test_a_cancel_request_in_the_clear_is_passed_on(dsql: DsqlCluster) -> None:
+    """Older clients send their cancel requests without TLS, which carry nothing secret but the key."""
+    with tls(dsql, sni=dsql.front.host, alpn=True, direct=True) as connection:
+        connection.sendall(startup(user="admin", database="postgres"))
+        read_message(connection)
+        password = dsql.token().encode() + b"\0"
+        connection.sendall(b"p" + struct.pack("!i", len(password) + 4) + password)
+        key = b""
+        while True:
+            kind, body = read_message(connection)
+            if kind == b"K":
+                key = body
+            elif kind == b"Z":
+                break
+        sql = b"SELECT pg_sleep(30)\0"
+        connection.sendall(b"Q" + struct.pack("!i", len(sql) + 4) + sql)
+        until_active(dsql, struct.unpack("!i", key[:4])[0])
+        with socket.create_connection((dsql.front.address, dsql.front.port), timeout=5) as plain:
+            plain.sendall(struct.pack("!ii", 16, 80877102) + key)
+            assert plain.recv(1) == b""
+        while (answer := read_message(connection))[0] not in (b"E", b""):
+            pass
+    assert answer[0] == b"E"
+    assert fields(answer[1])["C"] == "57014"
+
+
+def until_active(dsql: DsqlCluster, pid: int) -> None:
+    """Waits until the backend runs its statement."""
+    admin = dsql.connect()
+    give_up = time.monotonic() + 10
+    while not admin.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'", (pid,)
+    ).fetchone():
+        assert time.monotonic() < give_up, "the statement does not start"
+        time.sleep(0.01)
 
 
 def psql(dsql: DsqlCluster, sql: str, **environment: str) -> subprocess.CompletedProcess[str]:
