@@ -15,11 +15,14 @@ from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.settings import TARGET, Settings, SettingsError, service_name
 from beacon.telemetry import Telemetry
+from beacon.trigger import EdgeTrigger
 
 __all__ = ["HealthCheck"]
 
 #: What is kept of the deadline for making the answer and handing it to the runtime.
 _ANSWER_S = 0.02
+#: How long an answer that is no already may wait for the edge trigger's request.
+_TRIGGER_S = 0.3
 _PLAIN_NAME = re.compile(r"(?=.{1,33}$)[a-z0-9]+(-[a-z0-9]+)*")
 #: Stands for a Region or service that is not set, or not to a name.
 _UNKNOWN = "unknown"
@@ -34,6 +37,7 @@ class HealthCheck:
         *,
         clock: Callable[[], float] = time.monotonic,
         make_probe: Callable[[Settings], Probe] | None = None,
+        trigger: EdgeTrigger | None = None,
     ) -> None:
         self._clock = clock
         self._memory = IntentMemory()
@@ -44,6 +48,7 @@ class HealthCheck:
         self._region = _plain_name(environment.get("AWS_REGION", ""))
         self._telemetry = Telemetry({"Service": self._service, "Region": self._region})
         self._probe: Probe | None = None
+        self._trigger = trigger
         self._fault = Reason.CONFIGURATION
         self._deadline_s = 1.0
         try:
@@ -53,6 +58,8 @@ class HealthCheck:
             self._telemetry.log("ERROR", "settings cannot be used", reasons=error.reasons)
             return
         self._deadline_s = settings.probe_deadline_s
+        if self._trigger is None and settings.publisher_function:
+            self._trigger = EdgeTrigger.of_function(settings.publisher_function, settings.region, environment)
         try:
             self._probe = (make_probe or _own_probe)(settings)
         except Exception as error:  # noqa: BLE001 - the edge, as in _respond
@@ -80,10 +87,18 @@ class HealthCheck:
         if _UNKNOWN in {self._service, self._region}:
             # Without a name there is nothing that Route 53 could find.
             verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION.value)
+        stopped = self._last is not None and self._last[0] and not verdict.serving
         self._tell(report.observation, verdict)
+        if stopped or report.observation.outcome is Outcome.FAIL:
+            self._wake_publisher(verdict.reason)
         return render(
             verdict, service=self._service, region=self._region, target=TARGET, now=datetime.now(UTC)
         )
+
+    def _wake_publisher(self, reason: str) -> None:
+        """Have the publisher look now; this alone may take time beyond the deadline."""
+        if self._trigger is not None and self._trigger.fire(reason, _TRIGGER_S):
+            self._telemetry.log("INFO", "asked for the publisher", reason=reason)
 
     def _look(self, deadline: float) -> ProbeReport:
         if self._probe is None:

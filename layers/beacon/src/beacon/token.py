@@ -10,24 +10,15 @@ Source: "Create a signed AWS API request" (IAM User Guide); Aurora DSQL User Gui
 from __future__ import annotations
 
 import hashlib
-import hmac
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from urllib.parse import quote
+
+from beacon.sigv4 import Credentials, Scope, signature
 
 __all__ = ["Credentials", "sign_token"]
 
 _SERVICE = "dsql"
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """AWS credentials; their representation shows nothing of them."""
-
-    access_key_id: str = field(repr=False)
-    secret_access_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
 
 
 def sign_token(
@@ -44,16 +35,12 @@ def sign_token(
     It is checked when a connection logs in, and dies with the role session that signed it. Raises
     ``ValueError`` for a ``now`` that is not in UTC: such a token would be refused hours later or earlier.
     """
-    if now.utcoffset() != timedelta(0):
-        raise ValueError("a token is signed for an instant in UTC")
-    stamp = now.strftime("%Y%m%dT%H%M%SZ")
-    date = stamp[:8]
-    scope = f"{date}/{region}/{_SERVICE}/aws4_request"
+    scope = Scope.at(now, region, _SERVICE)
     query = {
         "Action": "DbConnectAdmin" if admin else "DbConnect",
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
         "X-Amz-Credential": f"{credentials.access_key_id}/{scope}",
-        "X-Amz-Date": stamp,
+        "X-Amz-Date": scope.stamp,
         "X-Amz-Expires": str(expires_s),
         "X-Amz-SignedHeaders": "host",
     }
@@ -62,13 +49,8 @@ def sign_token(
     # The signed query is sorted by name; the one that is sent keeps the order botocore gives it.
     canonical_query = "&".join(f"{_quote(k)}={_quote(v)}" for k, v in sorted(query.items()))
     canonical = f"GET\n/\n{canonical_query}\nhost:{host}\n\nhost\n{_EMPTY_SHA256}"
-    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
-    key = f"AWS4{credentials.secret_access_key}".encode()
-    for part in (date, region, _SERVICE, "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     sent_query = "&".join(f"{_quote(k)}={_quote(v)}" for k, v in query.items())
-    return f"{host}/?{sent_query}&X-Amz-Signature={signature}"
+    return f"{host}/?{sent_query}&X-Amz-Signature={signature(canonical, scope, credentials)}"
 
 
 def _quote(value: str) -> str:
