@@ -33,10 +33,15 @@ ACCOUNT = "arn:aws:iam::123456789012:role"
 
 
 class LoopThread:
-    """An event loop in a thread; `run` waits for a coroutine that runs there."""
+    """An event loop in a thread; `run` waits for a coroutine that runs there.
+
+    `mishaps` collects what nobody caught in it.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self.mishaps: list[dict[str, Any]] = []
+        self._loop.set_exception_handler(lambda _, context: self.mishaps.append(context))
         self._thread = threading.Thread(target=self._loop.run_forever, name="lab loop")
         self._thread.start()
 
@@ -225,6 +230,8 @@ async def _start(loop: LoopThread, processes: Processes, directory: Path) -> Dsq
 
 @pytest.fixture
 def dsql(dsql_cluster: DsqlCluster) -> Iterator[DsqlCluster]:
-    """The cluster, healthy again after each test."""
+    """The cluster, healthy again after each test; an exception that nobody caught in it fails the test."""
+    dsql_cluster.loop.mishaps.clear()
     yield dsql_cluster
     dsql_cluster.heal()
+    assert not dsql_cluster.loop.mishaps

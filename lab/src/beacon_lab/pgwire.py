@@ -109,11 +109,12 @@ def _parameters(body: bytes) -> dict[str, str]:
 class MessageCutter:
     """Collects bytes and gives back whole typed messages, each with its header."""
 
-    __slots__ = ("_limit", "_rest")
+    __slots__ = ("_rest", "limit")
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._rest = b""
-        self._limit = limit
+        self.limit = limit
+        """The longest message that is waited for, in bytes."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes. Raises WireError if a length is impossible."""
@@ -123,7 +124,7 @@ class MessageCutter:
         start, end = 0, len(data)
         while end - start >= HEADER:
             length = 1 + int.from_bytes(data[start + 1 : start + HEADER], "big")
-            if not HEADER <= length <= self._limit:
+            if not HEADER <= length <= self.limit:
                 raise WireError("invalid message length")
             if end - start < length:
                 break

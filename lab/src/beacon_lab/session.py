@@ -15,15 +15,14 @@ The connection is a state machine that is driven by what arrives:
 """
 
 import asyncio
-import socket
 import ssl
-from collections import deque
 from enum import Enum, auto, unique
 
-from beacon_lab import pgwire, tcp
+from beacon_lab import pgwire
 from beacon_lab.backend import Backend, send_cancel
 from beacon_lab.dsql_rules import Refusal, check_setting
 from beacon_lab.gate import DENIED, NO_SNI, NO_TLS, Gate, Weather
+from beacon_lab.outlet import Outlet
 from beacon_lab.relay import Relay
 from beacon_lab.tls_channel import TlsChannel
 
@@ -54,8 +53,7 @@ class Session(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._stage = Stage.OPENING
-        self._transport: asyncio.Transport | None = None
-        self._tls: TlsChannel | None = None
+        self._outlet = Outlet(gate, self._loop)
         self._direct = False
         self._raw = b""
         self._cutter = pgwire.MessageCutter(pgwire.MAX_OPENING)
@@ -64,8 +62,6 @@ class Session(asyncio.Protocol):
         self._backend: Backend | None = None
         self._frozen = False
         self._deaf = False
-        self._pacing: deque[bytes] = deque()
-        self._pacer: asyncio.TimerHandle | None = None
         self._limit: asyncio.TimerHandle | None = None
 
     # The socket's events.
@@ -73,8 +69,7 @@ class Session(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream by construction
-        self._transport = transport
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._outlet.open(transport)
         self._sessions.add(self)
         self._limit = self._loop.call_later(LOGIN_LIMIT_S, self._expire, None)
         if self._gate.weather is Weather.FROZEN:
@@ -88,14 +83,14 @@ class Session(asyncio.Protocol):
             self.reset()
             return
         try:
-            if self._tls is None:
+            if self._outlet.tls is None:
                 data = self._open(data)
-            if self._tls is not None and data:
-                self._decrypt(self._tls, data)
+            if self._outlet.tls is not None and data:
+                self._decrypt(self._outlet.tls, data)
         except pgwire.WireError as error:
             self._refuse(Refusal("08P01", str(error)))
         except ssl.SSLError:
-            self._flush()
+            self._outlet.flush()
             self._close()
 
     def eof_received(self) -> bool:
@@ -106,12 +101,10 @@ class Session(asyncio.Protocol):
         """The socket is gone."""
         self._stage = Stage.OVER
         self._sessions.discard(self)
-        for timer in (self._limit, self._pacer):
-            if timer is not None:
-                timer.cancel()
-        self._pacing.clear()
-        if self._backend is not None:
-            self._backend.close()
+        self._outlet.forget()
+        if self._limit is not None:
+            self._limit.cancel()
+        self._drop_backend()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -130,8 +123,7 @@ class Session(asyncio.Protocol):
     def freeze(self) -> None:
         """Nothing moves any more, in either direction."""
         self._frozen = True
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._outlet.freeze()
         if self._backend is not None:
             self._backend.pause_reading()
 
@@ -149,8 +141,7 @@ class Session(asyncio.Protocol):
         """The client gets RST."""
         self._stage = Stage.OVER
         self._drop_backend()
-        if self._transport is not None:
-            tcp.reset(self._transport)
+        self._outlet.reset()
 
     def terminate(self) -> None:
         """The server ends the connection, with a word to a client that has logged in."""
@@ -161,11 +152,7 @@ class Session(asyncio.Protocol):
 
     def quicken(self) -> None:
         """Sends at once what was held back for slowness."""
-        if self._pacer is not None:
-            self._pacer.cancel()
-            self._pacer = None
-        while self._pacing:
-            self._write(self._pacing.popleft())
+        self._outlet.quicken()
 
     # Before TLS.
 
@@ -184,10 +171,10 @@ class Session(asyncio.Protocol):
             if opening is pgwire.Encryption.TLS:
                 if self._raw:
                     raise pgwire.WireError("received unencrypted data after SSL request")
-                self._write_raw(b"S")
+                self._outlet.send_now(b"S")
                 return self._start_tls()
             if opening is pgwire.Encryption.GSS:
-                self._write_raw(b"N")
+                self._outlet.send_now(b"N")
             elif isinstance(opening, pgwire.CancelRequest):
                 self._cancel(opening)
                 return b""
@@ -196,7 +183,7 @@ class Session(asyncio.Protocol):
                 return b""
 
     def _start_tls(self) -> bytes:
-        self._tls = self._gate.identity.channel()
+        self._outlet.tls = self._gate.identity.channel()
         self._stage = Stage.STARTING
         rest, self._raw = self._raw, b""
         return rest
@@ -210,7 +197,7 @@ class Session(asyncio.Protocol):
     def _decrypt(self, tls: TlsChannel, data: bytes) -> None:
         before = tls.established
         plain = tls.receive(data)
-        self._flush()
+        self._outlet.flush()
         if tls.established and not before and self._direct and not tls.speaks_postgresql:
             self._close()
             return
@@ -247,12 +234,12 @@ class Session(asyncio.Protocol):
         self._startup = opening
         unknown = [name for name in opening.parameters if name.startswith("_pq_.")]
         if opening.minor or unknown:
-            self._send(pgwire.negotiate_version(unknown))
+            self._outlet.send(pgwire.negotiate_version(unknown))
         self._stage = Stage.PASSWORD
-        self._send(pgwire.authentication_cleartext())
+        self._outlet.send(pgwire.authentication_cleartext())
 
     def _refuse_startup(self, startup: pgwire.Startup) -> Refusal | None:
-        name = None if self._tls is None else self._tls.server_name
+        name = None if self._outlet.tls is None else self._outlet.tls.server_name
         if name is None:
             return NO_SNI
         if name != self._gate.host:
@@ -270,7 +257,7 @@ class Session(asyncio.Protocol):
             return
         gate = self._gate
         self._stage = Stage.RELAYING
-        self._cutter = pgwire.MessageCutter()
+        self._cutter.limit = pgwire.MAX_MESSAGE
         self._relay = Relay(startup.user, gate.disturbance, gate.grants.apply)
         parameters = {k: v for k, v in startup.parameters.items() if not k.startswith("_pq_.")}
         self._backend = Backend(self._loop, gate.backend, parameters, self._answer, self._backend_lost)
@@ -286,75 +273,28 @@ class Session(asyncio.Protocol):
             return
         answers = map(self._relay.from_server, packets)
         if self._gate.pace is None:
-            self._send(b"".join(answers))
+            self._outlet.send(b"".join(answers))
         else:
             for answer in answers:
-                self._send(answer)
+                self._outlet.send(answer)
 
     def _backend_lost(self) -> None:
         """PostgreSQL has closed its end; it said why before, if it could."""
         if self._stage is not Stage.RELAYING or self._frozen or self._deaf:
             return
-        if self._pacing:
-            self.quicken()
+        self.quicken()
         self._close()
 
-    # To the client.
-
-    def _keep_pace(self) -> None:
-        if self._pacer is None and self._pacing:
-            pace = self._gate.pace
-            delay_s = 0.0 if pace is None else pace.delay_ms / 1000
-            self._pacer = self._loop.call_later(delay_s, self._send_paced)
-
-    def _send_paced(self) -> None:
-        self._pacer = None
-        if self._frozen or not self._pacing:
-            return
-        pace = self._gate.pace
-        packet = self._pacing.popleft()
-        if pace is not None and pace.drip_bytes and len(packet) > pace.drip_bytes:
-            self._pacing.appendleft(packet[pace.drip_bytes :])
-            packet = packet[: pace.drip_bytes]
-        self._write(packet)
-        self._keep_pace()
-
-    def _send(self, plain: bytes) -> None:
-        """Sends one message, in its turn; several at once when nothing is slow."""
-        if not plain:
-            return
-        if self._gate.pace is None and not self._pacing:
-            self._write(plain)
-        else:
-            self._pacing.append(plain)
-            self._keep_pace()
-
-    def _write(self, plain: bytes) -> None:
-        if self._tls is None:
-            self._write_raw(plain)
-            return
-        if self._tls.ended:
-            # The client has said goodbye; what a slow server still had for it is of no use.
-            return
-        self._tls.send(plain)
-        self._flush()
-
-    def _flush(self) -> None:
-        if self._tls is not None:
-            self._write_raw(self._tls.outgoing())
-
-    def _write_raw(self, data: bytes) -> None:
-        if data and not self._frozen and self._transport is not None:
-            self._transport.write(data)
+    # The end.
 
     def _refuse(self, refusal: Refusal) -> None:
         """The last word: an error that ends the connection."""
         if self._stage is Stage.OVER:
             return
-        self.quicken()
         text, hint = refusal.message, refusal.hint
-        if self._tls is None or self._tls.established:
-            self._write(pgwire.error_response(refusal.sqlstate, text, severity="FATAL", hint=hint))
+        if self._outlet.tls is None or self._outlet.tls.established:
+            self._outlet.send(pgwire.error_response(refusal.sqlstate, text, severity="FATAL", hint=hint))
+            self.quicken()
         self._close()
 
     def _expire(self, word: Refusal | None) -> None:
@@ -368,13 +308,8 @@ class Session(asyncio.Protocol):
 
     def _close(self) -> None:
         self._stage = Stage.OVER
-        self._pacing.clear()
         self._drop_backend()
-        if self._tls is not None:
-            self._tls.say_goodbye()
-            self._flush()
-        if self._transport is not None:
-            self._transport.close()
+        self._outlet.finish()
 
     def _drop_backend(self) -> None:
         if self._backend is not None:
