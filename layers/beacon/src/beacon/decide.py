@@ -23,7 +23,7 @@ The rules, in the order in which they are applied:
 4. **Forced wins over observed.** A valid ``drain`` puts a Region out. Intents that could not be read keep the
    last that were. Whether an intent is still valid was judged by the database.
 5. **Velocity.** At most one endpoint goes from in to out per round, a drained one first; others wait their
-   turn with reason ``deferred``.
+   turn with reason ``deferred``, ranked behind all that may stay.
 6. **Never empty.** If none were left, all are in, ranked: up, then drained but up, then the rest in the last
    order; the document says ``frozen`` with note ``would_be_empty``.
 7. **Ranking** among those that are in: ``priority`` keeps the configured order; ``latency`` starts from the
@@ -38,6 +38,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from beacon.model import (
+    MAX_LATENCY_MS,
     Change,
     Document,
     Effective,
@@ -93,6 +94,8 @@ def decide(
     ``observations`` holds each Region's observations of this round, oldest first; ``intents`` is ``None``
     when they could not be read. ``now`` is UTC.
     """
+    # A document says milliseconds; so what is kept in memory equals what is read back.
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     before = _last_states(previous, subject, now)
     doubtful = all(_failed(observations.get(state.region, ())) for state in before)
     if doubtful:
@@ -101,7 +104,8 @@ def decide(
         observed = [_observe(state, observations.get(state.region, ()), policy) for state in before]
         forced = [_force(state, intents) for state in observed]
         states, note = _route(forced)
-        states = _rank(states, policy, subject, empty=note == WOULD_BE_EMPTY)
+        # Where all are candidates only because none would be left, their last order says more than a rank.
+        states = sorted(states, key=_group_when_empty) if note else _rank(states, policy, subject)
     by_region = {state.region: state for state in before}
     states = [_dated(by_region[state.region], state, now) for state in states]
     document = Document(
@@ -176,6 +180,7 @@ def _observe(state: EndpointState, observations: Sequence[Observation], policy: 
 
 
 def _smoothed(old_ms: float | None, new_ms: float, policy: Policy) -> float:
+    new_ms = min(new_ms, MAX_LATENCY_MS)
     if old_ms is None:
         return new_ms
     return old_ms + policy.smoothing * (new_ms - old_ms)
@@ -211,9 +216,7 @@ def _routed(state: EndpointState, *, may_leave: bool) -> EndpointState:
     return replace(state, effective=Effective.OUT, reason=reason)
 
 
-def _rank(
-    states: Sequence[EndpointState], policy: Policy, subject: Subject, *, empty: bool
-) -> list[EndpointState]:
+def _rank(states: Sequence[EndpointState], policy: Policy, subject: Subject) -> list[EndpointState]:
     ranked = list(states)
     if policy.ranking == "priority":
         place = {endpoint.region: index for index, endpoint in enumerate(subject.endpoints)}
@@ -221,12 +224,14 @@ def _rank(
     else:
         _sort_by_latency(ranked, policy)
     # Stable: within each group the order found above remains.
-    ranked.sort(key=_group_when_empty if empty else _group)
-    return ranked
+    return sorted(ranked, key=_group)
 
 
 def _group(state: EndpointState) -> int:
-    return 0 if state.effective is Effective.IN else 1
+    if state.effective is Effective.OUT:
+        return 2
+    # One that waits its turn to leave must not become the preferred one meanwhile.
+    return 1 if _wants_out(state) else 0
 
 
 def _group_when_empty(state: EndpointState) -> int:

@@ -7,7 +7,8 @@ A reader takes a document whole or not at all; :class:`DocumentError` lists ever
 - every host is a DSQL endpoint of its Region and, where the reader knows them, one of the configured ones;
 - ``epoch`` is a whole number from 1 to 2**63 - 1, not lower than the last accepted one, and not from beyond
   now + 5 minutes (it is made from the clock, in milliseconds);
-- instants are RFC 3339 in UTC.
+- instants are RFC 3339 in UTC, and ``valid_until`` is later than ``as_of``, by a day at most;
+- ``note`` and every ``reason`` are codes: letters and underscores.
 
 Past ``valid_until`` a document still ranks, but every endpoint is a candidate again. Pure: no I/O, no clock.
 """
@@ -18,11 +19,11 @@ import json
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeVar
 
-from beacon.model import Document, Effective, EndpointState, Forced, Observed
+from beacon.model import MAX_LATENCY_MS, Document, Effective, EndpointState, Forced, Observed
 from beacon.settings import host_problem
 
 __all__ = ["MAX_BYTES", "MAX_SKEW_S", "DocumentError", "Expected", "candidates", "parse", "serialize"]
@@ -33,6 +34,7 @@ _SCHEMA = 1
 _E = TypeVar("_E", bound=Enum)
 _INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?Z")
 _CODE = re.compile(r"[a-z_]{1,40}")
+_LONGEST_VALIDITY = timedelta(days=1)
 
 
 class DocumentError(Exception):
@@ -197,9 +199,13 @@ def _document(value: dict[str, object], faults: _Faults) -> Document | None:
     epoch = _whole(value["epoch"], 1, 2**63 - 1, "epoch", faults)
     as_of = _instant(value["as_of"], "as_of", faults)
     valid_until = _instant(value["valid_until"], "valid_until", faults)
-    for name in ("service", "target", "observer", "note"):
+    for name in ("service", "target", "observer"):
         faults.unless(isinstance(value[name], str), f"{name} is no string")
+    faults.unless(value["note"] == "" or _is_code(value["note"]), "note is no code")
     faults.unless(isinstance(value["frozen"], bool), "frozen is neither true nor false")
+    if as_of and valid_until:
+        sane = timedelta(0) < valid_until - as_of <= _LONGEST_VALIDITY
+        faults.unless(sane, "valid_until is not within a day after as_of")
     present = [state for state in states if state is not None]
     hosts = [(state.host, state.port) for state in present]
     faults.unless(len(set(hosts)) == len(hosts), "an endpoint is named twice")
@@ -233,9 +239,7 @@ def _state(row: object, where: str, faults: _Faults) -> EndpointState | None:
     ):
         problem = host_problem(str(host), str(region))
         faults.unless(problem is None, f"{where}: {problem}")
-    faults.unless(
-        isinstance(reason, str) and _CODE.fullmatch(reason) is not None, f"{where}: reason is no code"
-    )
+    faults.unless(_is_code(reason), f"{where}: reason is no code")
     port = _whole(row["port"], 1, 65535, f"{where}: port", faults)
     streak = _whole(row["streak"], 0, 10**6, f"{where}: streak", faults)
     since = _instant(row["since"], f"{where}: since", faults)
@@ -243,7 +247,7 @@ def _state(row: object, where: str, faults: _Faults) -> EndpointState | None:
     effective = _member(Effective, row["effective"], f"{where}: effective", faults)
     forced = None if row["forced"] is None else _member(Forced, row["forced"], f"{where}: forced", faults)
     latency = row["latency_ms"]
-    sane = latency is None or (type(latency) in {int, float} and 0 <= latency <= 60_000)
+    sane = latency is None or (type(latency) in {int, float} and 0 <= latency <= MAX_LATENCY_MS)
     faults.unless(sane, f"{where}: latency_ms is no duration")
     if (
         len(faults.reasons) > before
@@ -272,6 +276,10 @@ def _exact_members(value: dict[str, object], wanted: tuple[str, ...], where: str
     faults.unless(not missing, f"{where} lacks {', '.join(missing)}")
     faults.unless(not unknown, f"{where} has {len(unknown)} unknown member(s)")
     return not missing and not unknown
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None
 
 
 def _whole(value: object, low: int, high: int, where: str, faults: _Faults) -> int | None:

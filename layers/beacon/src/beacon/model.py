@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 __all__ = [
+    "MAX_LATENCY_MS",
     "Change",
     "Document",
     "Effective",
@@ -24,6 +25,10 @@ __all__ = [
     "Outcome",
     "ProbeReport",
 ]
+
+
+#: The most that a document says of a latency; a probe that was stopped half-way measures hours.
+MAX_LATENCY_MS = 60_000.0
 
 
 class Outcome(Enum):

@@ -1,0 +1,287 @@
+"""Whatever is observed, in whatever order: the decision's promises hold, and the machine can tell when not.
+
+The machine keeps a model of its own, written from the rules and not from the code: the last outcomes of each
+endpoint, not counters. Deliberately wrong decisions stand below; each must be caught.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from beacon.decide import Decision, Subject, decide
+from beacon.document import Expected, parse, serialize
+from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Outcome
+from beacon.settings import Policy
+
+REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1")
+OBSERVATIONS = {
+    Outcome.PASS: Observation(Outcome.PASS, "ok", 10.0),
+    Outcome.FAIL: Observation(Outcome.FAIL, "timeout"),
+    Outcome.UNKNOWN: Observation(Outcome.UNKNOWN, "internal", warning="internal"),
+}
+Seen = Mapping[str, Sequence[Observation]]
+Intents = Mapping[str, Intent] | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a decision is made from."""
+
+    previous: Document | None
+    seen: Seen
+    intents: Intents
+    now: datetime
+    policy: Policy
+    subject: Subject
+
+
+Decide = Callable[[Case], Decision]
+
+
+def real(case: Case) -> Decision:
+    """The decision under test."""
+    return decide(
+        case.previous, case.seen, case.intents, now=case.now, policy=case.policy, subject=case.subject
+    )
+
+
+class Rounds(RuleBasedStateMachine):
+    """Rounds of observations and intents, restarts in between, and a clock that may jump."""
+
+    decide: Decide = staticmethod(real)
+
+    @initialize(
+        count=st.integers(1, 4),
+        fall=st.integers(1, 4),
+        rise=st.integers(1, 4),
+        ranking=st.sampled_from(["latency", "priority"]),
+    )
+    def configure(self, count: int, fall: int, rise: int, ranking: str) -> None:
+        """Set up between one and four endpoints."""
+        self.policy = Policy(fall=fall, rise=rise, ranking=ranking)
+        self.regions = REGIONS[:count]
+        endpoints = tuple(Endpoint(region, f"{'a' * 26}.dsql.{region}.on.aws") for region in self.regions)
+        self.subject = Subject("orders-prod", "dsql", REGIONS[0], endpoints)
+        self.now = datetime(2026, 11, 22, tzinfo=UTC)
+        self.last: Document | None = None
+        self.outcomes: dict[str, list[Outcome]] = {region: [] for region in self.regions}
+        self.observed = dict.fromkeys(self.regions, Observed.UNKNOWN)
+        self.forced: dict[str, Forced | None] = dict.fromkeys(self.regions)
+
+    @rule(jump_s=st.sampled_from([0.0, 0.001, 1.0, 60.0, 3600.0, -0.5, -200.0]))
+    def pass_time(self, jump_s: float) -> None:
+        """Time passes, or the wall clock is set back."""
+        self.now += timedelta(seconds=jump_s)
+
+    @rule()
+    def restart(self) -> None:
+        """A new sandbox knows only what was published, if its clock lets it read that."""
+        if self.last is not None and self.last.epoch / 1000 <= self.now.timestamp() + 300:
+            expected = Expected("orders-prod", "dsql", REGIONS[0])
+            read = parse(serialize(self.last), expected, self.now)
+            rounded = [
+                replace(state, latency_ms=state.latency_ms and round(state.latency_ms, 1))
+                for state in self.last.endpoints
+            ]
+            assert read == replace(self.last, endpoints=tuple(rounded))
+            self.last = read
+
+    @rule(
+        data=st.data(),
+        intents=st.none() | st.sets(st.sampled_from(REGIONS)),
+        mood=st.sampled_from(["any", "any", "all fail", "all unknown", "all pass"]),
+    )
+    def round(self, data: st.DataObject, intents: set[str] | None, mood: str) -> None:
+        """One round: decide, compare with the model, keep."""
+        outcomes = {
+            "any": st.lists(st.sampled_from(Outcome), max_size=4),
+            "all fail": st.just([Outcome.FAIL] * self.policy.fall),
+            "all unknown": st.lists(st.just(Outcome.UNKNOWN), max_size=2),
+            "all pass": st.just([Outcome.PASS] * self.policy.rise),
+        }[mood]
+        seen = {region: data.draw(outcomes, region) for region in self.regions}
+        forced = None if intents is None else {region: Intent(region, Forced.DRAIN) for region in intents}
+        observations = {region: [OBSERVATIONS[one] for one in found] for region, found in seen.items()}
+        decision = self.decide(Case(self.last, observations, forced, self.now, self.policy, self.subject))
+        if self.doubtful(seen):
+            self.check_frozen(decision)
+        else:
+            self.learn(seen, forced)
+            self.check_states(decision.document)
+            self.check_routing(decision.document)
+        self.check_always(decision, seen)
+        self.last = decision.document
+
+    # ---- the model
+
+    @staticmethod
+    def doubtful(seen: Mapping[str, list[Outcome]]) -> bool:
+        return all(found and found[-1] is Outcome.FAIL for found in seen.values())
+
+    def learn(self, seen: Mapping[str, list[Outcome]], forced: Intents) -> None:
+        """What is observed follows from the last outcomes that said anything, outside of frozen rounds."""
+        for region, found in seen.items():
+            known = self.outcomes[region]
+            for outcome in found:
+                if outcome is Outcome.UNKNOWN:
+                    continue
+                known.append(outcome)
+                fell = known[-self.policy.fall :] == [Outcome.FAIL] * self.policy.fall
+                rose = known[-self.policy.rise :] == [Outcome.PASS] * self.policy.rise
+                never_seen = self.observed[region] is Observed.UNKNOWN
+                if fell:
+                    self.observed[region] = Observed.DOWN
+                elif rose or (never_seen and outcome is Outcome.PASS):
+                    self.observed[region] = Observed.UP
+        if forced is not None:
+            self.forced = {
+                region: forced[region].forced if region in forced else None for region in self.regions
+            }
+
+    def wants_out(self, region: str) -> bool:
+        return self.forced[region] is not None or self.observed[region] is Observed.DOWN
+
+    # ---- the promises
+
+    def check_always(self, decision: Decision, seen: Mapping[str, list[Outcome]]) -> None:
+        document = decision.document
+        found = [state.region for state in document.endpoints]
+        assert sorted(found) == sorted(self.regions), "every endpoint is listed once"
+        assert any(state.effective is Effective.IN for state in document.endpoints), "never empty"
+        assert document.frozen == bool(document.note)
+        if self.last is None:
+            return
+        assert document.epoch > self.last.epoch, "epochs rise strictly"
+        left = [
+            state.region
+            for state in document.endpoints
+            if state.effective is Effective.OUT and self.before(state.region) is Effective.IN
+        ]
+        assert len(left) <= 1, "at most one leaves"
+        quiet = all(outcome is Outcome.UNKNOWN for outcomes in seen.values() for outcome in outcomes)
+        if quiet:
+            seen_before = {state.region: state.observed for state in self.last.endpoints}
+            found_now = {state.region: state.observed for state in document.endpoints}
+            assert found_now == seen_before, "unknown changes nothing that is observed"
+
+    def before(self, region: str) -> Effective:
+        state = self.last.state_of(region) if self.last else None
+        return state.effective if state else Effective.IN
+
+    def check_frozen(self, decision: Decision) -> None:
+        assert decision.document.note == "all_failed", "all failing freezes"
+        if self.last is not None:
+            assert decision.document.endpoints == self.last.endpoints, "frozen is unchanged"
+            assert decision.changes == ()
+
+    def check_states(self, document: Document) -> None:
+        for state in document.endpoints:
+            assert state.observed is self.observed[state.region], "hysteresis"
+            assert state.forced is self.forced[state.region], "the last intent that was read"
+
+    def check_routing(self, document: Document) -> None:
+        leaving = [region for region in self.regions if self.wants_out(region)]
+        if len(leaving) == len(self.regions):
+            assert document.note == "would_be_empty"
+            assert all(state.effective is Effective.IN for state in document.endpoints)
+            return
+        assert document.note == ""
+        states = {state.region: state.effective for state in document.endpoints}
+        assert all(states[region] is Effective.IN for region in self.regions if region not in leaving), (
+            "only what is down or drained is out"
+        )
+        could_leave = [region for region in leaving if self.before(region) is Effective.IN]
+        did_leave = [region for region in could_leave if states[region] is Effective.OUT]
+        assert len(did_leave) == min(1, len(could_leave)), "one leaves if any has to"
+        if any(self.forced[region] for region in could_leave):
+            assert self.forced[did_leave[0]], "forced wins: a drained one leaves first"
+        assert document.preferred.region not in leaving, "the preferred one works"
+
+
+def machine_of(decision: Decide, examples: int, phases: Sequence[Phase] = tuple(Phase)) -> Callable[[], None]:
+    class Machine(Rounds):
+        decide = staticmethod(decision)
+
+    def run() -> None:
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=examples,
+                phases=phases,
+                report_multiple_bugs=False,
+                stateful_step_count=20,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+
+    return run
+
+
+def test_every_promise_holds() -> None:
+    """Never empty, one at a time, unknown is not unhealthy, epochs rise, doubt freezes, forced wins."""
+    machine_of(real, 400)()
+
+
+# ---- wrong on purpose
+
+
+def naive(case: Case) -> Decision:
+    """What one writes first: the last answer decides, and the clock numbers."""
+    found = real(replace(case, previous=None)).document
+    states = []
+    for state in found.endpoints:
+        last = case.seen[state.region][-1:]
+        healthy = bool(last) and last[0].outcome is Outcome.PASS and state.forced is None
+        states.append(replace(state, effective=Effective.IN if healthy else Effective.OUT))
+    return Decision(replace(found, endpoints=tuple(states)), ())
+
+
+def eager(case: Case) -> Decision:
+    """Takes the first fail for the truth."""
+    return real(replace(case, policy=replace(case.policy, fall=1)))
+
+
+def forgetful(case: Case) -> Decision:
+    """Takes intents that could not be read for none."""
+    return real(replace(case, intents=case.intents or {}))
+
+
+def suspicious(case: Case) -> Decision:
+    """Takes a fault of its own for the endpoint's."""
+    fails = {
+        region: [OBSERVATIONS[Outcome.FAIL] if one.outcome is Outcome.UNKNOWN else one for one in found]
+        for region, found in case.seen.items()
+    }
+    return real(replace(case, seen=fails))
+
+
+def hasty(case: Case) -> Decision:
+    """Lets two endpoints leave at once."""
+    return real(replace(case, previous=real(case).document, seen={}))
+
+
+def sure(case: Case) -> Decision:
+    """Never doubts itself."""
+    first = case.subject.endpoints[0].region
+    # Something unknown at the end, so that not all of them seem to fail.
+    return real(replace(case, seen={**case.seen, first: [*case.seen[first], OBSERVATIONS[Outcome.UNKNOWN]]}))
+
+
+def clocked(case: Case) -> Decision:
+    """Numbers documents by the clock alone."""
+    found = real(case)
+    return replace(found, document=replace(found.document, epoch=int(case.now.timestamp() * 1000)))
+
+
+@pytest.mark.parametrize("wrong", [naive, eager, forgetful, suspicious, hasty, sure, clocked])
+def test_the_machine_catches_a_wrong_decision(wrong: Decide) -> None:
+    """A check that cannot fail shows nothing."""
+    with pytest.raises((AssertionError, ValueError)):
+        machine_of(wrong, 500, [Phase.generate])()

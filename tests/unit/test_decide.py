@@ -1,0 +1,425 @@
+"""The decision: each rule, with the whole document as the oracle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from beacon.decide import Decision, Subject, decide, step
+from beacon.model import (
+    MAX_LATENCY_MS,
+    Document,
+    Effective,
+    Endpoint,
+    EndpointState,
+    Forced,
+    Intent,
+    Observation,
+    Observed,
+    Outcome,
+)
+from beacon.settings import Policy
+
+NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
+MS = NOW.replace(microsecond=456000)
+T0 = datetime(2026, 11, 22, tzinfo=UTC)
+A, B, C = "us-east-1", "us-east-2", "us-west-2"
+HOSTS = {region: letter * 26 + f".dsql.{region}.on.aws" for region, letter in ((A, "a"), (B, "b"), (C, "c"))}
+UP, DOWN, NEW = Observed.UP, Observed.DOWN, Observed.UNKNOWN
+IN, OUT = Effective.IN, Effective.OUT
+POLICY = Policy(fall=3, rise=2, ranking="priority")
+PASS = Observation(Outcome.PASS, "ok", 10.0)
+FAIL = Observation(Outcome.FAIL, "timeout")
+UNKNOWN = Observation(Outcome.UNKNOWN, "no_credentials", warning="no_credentials")
+NONE: Mapping[str, Intent] = {}
+
+Seen = Mapping[str, Sequence[Observation]]
+
+
+def drain(*regions: str) -> Mapping[str, Intent]:
+    return {region: Intent(region, Forced.DRAIN) for region in regions}
+
+
+def subject(*regions: str) -> Subject:
+    return Subject("orders-prod", "dsql", A, tuple(Endpoint(region, HOSTS[region]) for region in regions))
+
+
+def state(
+    region: str,
+    observed: Observed = UP,
+    effective: Effective = IN,
+    *,
+    reason: str = "ok",
+    streak: int = 0,
+    latency_ms: float | None = 10.0,
+    forced: bool = False,
+    since: datetime = T0,
+) -> EndpointState:
+    return EndpointState(
+        region=region,
+        host=HOSTS[region],
+        port=5432,
+        observed=observed,
+        forced=Forced.DRAIN if forced else None,
+        effective=effective,
+        reason=reason,
+        since=since,
+        latency_ms=latency_ms,
+        streak=streak,
+    )
+
+
+def document(*states: EndpointState, epoch: int = 7, note: str = "") -> Document:
+    return Document(
+        service="orders-prod",
+        target="dsql",
+        observer=A,
+        epoch=epoch,
+        as_of=T0,
+        valid_until=T0 + timedelta(seconds=300),
+        endpoints=states,
+        frozen=bool(note),
+        note=note,
+    )
+
+
+def decided(
+    previous: Document | None,
+    observations: Seen,
+    intents: Mapping[str, Intent] | None = NONE,
+    *,
+    policy: Policy = POLICY,
+    now: datetime = NOW,
+    of: Subject | None = None,
+) -> Decision:
+    regions = [known.region for known in previous.endpoints] if previous else [A, B, C]
+    return decide(
+        previous, observations, intents, now=now, policy=policy, subject=of or subject(*sorted(regions))
+    )
+
+
+def expected(*states: EndpointState, note: str = "") -> Document:
+    """The document that the rules demand of a round at NOW."""
+    return replace(
+        document(*states, epoch=int(MS.timestamp() * 1000), note=note),
+        as_of=MS,
+        valid_until=MS + timedelta(seconds=300),
+    )
+
+
+# ---- hysteresis
+
+
+@pytest.mark.parametrize(
+    ("before", "streak", "outcome", "after"),
+    [
+        (UP, 2, Outcome.PASS, (UP, 0)),
+        (UP, 0, Outcome.FAIL, (UP, 1)),
+        (UP, 1, Outcome.FAIL, (UP, 2)),
+        (UP, 2, Outcome.FAIL, (DOWN, 0)),
+        (DOWN, 1, Outcome.FAIL, (DOWN, 0)),
+        (DOWN, 0, Outcome.PASS, (DOWN, 1)),
+        (DOWN, 1, Outcome.PASS, (UP, 0)),
+        (NEW, 2, Outcome.PASS, (UP, 0)),
+        (NEW, 0, Outcome.FAIL, (NEW, 1)),
+        (NEW, 2, Outcome.FAIL, (DOWN, 0)),
+        *[(before, 1, Outcome.UNKNOWN, (before, 1)) for before in Observed],
+    ],
+)
+def test_each_row_of_the_hysteresis_table(
+    before: Observed, streak: int, outcome: Outcome, after: tuple[Observed, int]
+) -> None:
+    """One observation makes one step; fall is three and rise is two here."""
+    assert step(before, streak, outcome, POLICY) == after
+
+
+def test_thresholds_of_one_need_one_observation() -> None:
+    """There is no off-by-one at the smallest policy."""
+    policy = Policy(fall=1, rise=1)
+    assert step(UP, 0, Outcome.FAIL, policy) == (DOWN, 0)
+    assert step(DOWN, 0, Outcome.PASS, policy) == (UP, 0)
+
+
+def test_a_policy_that_became_stricter_applies_to_an_old_streak() -> None:
+    """A stored count above the new threshold is simply above it."""
+    assert step(UP, 9, Outcome.FAIL, Policy(fall=3)) == (DOWN, 0)
+
+
+def test_a_flap_below_the_threshold_changes_nothing() -> None:
+    """Two fails and a pass, over and over, never take an endpoint out."""
+    last = document(state(A), state(B))
+    for _ in range(10):
+        decision = decided(last, {A: [FAIL, FAIL, PASS], B: [PASS]})
+        assert decision.changes == ()
+        last = decision.document
+
+
+# ---- rounds
+
+
+def test_the_first_round_lists_every_endpoint_in_configured_order() -> None:
+    """Each observation counts from unknown; nobody is out before it is confirmed."""
+    decision = decided(None, {A: [FAIL, FAIL], B: [PASS], C: [UNKNOWN]})
+    assert decision.document == expected(
+        state(A, NEW, reason="timeout", streak=2, latency_ms=None, since=MS),
+        state(B, UP, since=MS),
+        state(C, NEW, reason="no_data", latency_ms=None, since=MS),
+    )
+    assert [change.reason for change in decision.changes] == [
+        "first seen: observed unknown",
+        "first seen: observed up",
+        "first seen: observed unknown",
+    ]
+    assert all(change.before is None for change in decision.changes)
+
+
+def test_a_confirmed_failure_takes_an_endpoint_out() -> None:
+    """It goes behind the others, with its reason and the time; the change tells both states."""
+    last = document(state(A), state(B))
+    decision = decided(last, {A: [FAIL] * 3, B: [PASS]})
+    out = state(A, DOWN, OUT, reason="timeout", since=MS)
+    assert decision.document == expected(state(B), out)
+    (change,) = decision.changes
+    assert (change.region, change.before, change.after) == (A, state(A), out)
+    assert change.reason == "observed up -> down (timeout), taken out"
+
+
+def test_a_recovered_endpoint_comes_back_after_rise_passes() -> None:
+    """One pass is not enough, the second brings it back to its place of priority."""
+    last = document(state(B), state(A, DOWN, OUT, reason="timeout"))
+    first = decided(last, {A: [PASS], B: [PASS]})
+    assert first.document == expected(state(B), state(A, DOWN, OUT, streak=1))
+    assert first.changes == ()
+    second = decided(first.document, {A: [PASS], B: [PASS]}, now=NOW + timedelta(seconds=60))
+    assert [(s.region, s.observed, s.effective) for s in second.document.endpoints] == [
+        (A, UP, IN),
+        (B, UP, IN),
+    ]
+    assert [change.reason for change in second.changes] == ["observed down -> up (ok), back in"]
+
+
+@pytest.mark.parametrize("seen", [[UNKNOWN], [UNKNOWN] * 9, []], ids=["unknown", "unknowns", "missing"])
+def test_unknown_is_not_unhealthy(seen: list[Observation]) -> None:
+    """An unknown or missing observation leaves every member as it was, also a streak and a down."""
+    states = (state(A, streak=2, reason="timeout"), state(B), state(C, DOWN, OUT, reason="reset", streak=1))
+    decision = decided(document(*states), {A: seen, B: [PASS], C: seen})
+    assert decision.document == expected(*states)
+    assert decision.changes == ()
+
+
+def test_all_failing_at_once_freezes_the_last_document() -> None:
+    """The observer may be the one that is cut off: states, streaks and order stay, the note says why."""
+    states = (state(B, streak=1), state(A, DOWN, OUT, reason="reset", streak=1))
+    decision = decided(document(*states), {A: [FAIL], B: [PASS, FAIL, FAIL]}, drain(B))
+    assert decision.document == expected(*states, note="all_failed")
+    assert decision.document.frozen
+    assert decision.changes == ()
+
+
+def test_one_unknown_among_fails_is_no_freeze() -> None:
+    """Only when every endpoint fails does the observer doubt itself."""
+    decision = decided(document(state(A), state(B)), {A: [FAIL] * 3, B: [UNKNOWN]})
+    assert decision.document == expected(state(B), state(A, DOWN, OUT, reason="timeout", since=MS))
+
+
+def test_a_freeze_ends_with_the_first_pass() -> None:
+    """What failed meanwhile has to be confirmed anew: the freeze counted nothing."""
+    frozen = document(state(A), state(B), note="all_failed")
+    decision = decided(frozen, {A: [FAIL, FAIL], B: [FAIL, PASS]})
+    assert decision.document == expected(state(A, reason="timeout", streak=2), state(B))
+
+
+# ---- forced states
+
+
+def test_a_drain_removes_and_a_release_returns() -> None:
+    """Forced wins over observed, whatever is observed; both are shown."""
+    last = document(state(A), state(B))
+    drained = decided(last, {A: [PASS], B: [PASS]}, drain(A))
+    out = state(A, UP, OUT, reason="drained", forced=True, since=MS)
+    assert drained.document == expected(state(B), out)
+    assert [change.reason for change in drained.changes] == ["drained by an operator, taken out"]
+    released = decided(drained.document, {A: [PASS], B: [PASS]})
+    assert released.document == replace(
+        expected(state(A, since=MS), state(B)), epoch=drained.document.epoch + 1
+    )
+    assert [change.reason for change in released.changes] == ["released by an operator, back in"]
+
+
+def test_intents_that_cannot_be_read_keep_the_last() -> None:
+    """None is not the same as an empty mapping."""
+    states = (state(B), state(A, UP, OUT, reason="drained", forced=True))
+    decision = decided(document(*states), {A: [PASS], B: [PASS]}, None)
+    assert decision.document == expected(*states)
+
+
+def test_a_drained_endpoint_is_observed_on() -> None:
+    """Released after it failed, it does not come back as if nothing had happened."""
+    last = document(state(B), state(A, UP, OUT, reason="drained", forced=True))
+    failed = decided(last, {A: [FAIL] * 3, B: [PASS]}, drain(A))
+    assert failed.document.endpoints[1] == state(A, DOWN, OUT, reason="drained", forced=True)
+    released = decided(failed.document, {A: [FAIL], B: [PASS]})
+    assert released.document.endpoints[1] == state(A, DOWN, OUT, reason="timeout")
+
+
+def test_a_drain_of_a_region_that_is_not_configured_changes_nothing() -> None:
+    """Several deployments can share a cluster and its table."""
+    decision = decided(document(state(A), state(B)), {A: [PASS], B: [PASS]}, drain(C))
+    assert decision.document == expected(state(A), state(B))
+
+
+# ---- velocity and never empty
+
+
+def test_at_most_one_endpoint_leaves_a_round_and_the_waiting_one_is_not_preferred() -> None:
+    """The first in the last order leaves; the other waits behind the one that works."""
+    last = document(state(A), state(B), state(C))
+    first = decided(last, {A: [FAIL] * 3, B: [FAIL] * 3, C: [PASS]})
+    assert first.document == expected(
+        state(C), state(B, DOWN, reason="deferred"), state(A, DOWN, OUT, reason="timeout", since=MS)
+    )
+    assert first.document.preferred.region == C
+    later = decided(first.document, {A: [FAIL], B: [FAIL], C: [PASS]})
+    assert [(s.region, s.effective, s.reason) for s in later.document.endpoints] == [
+        (C, IN, "ok"),
+        (A, OUT, "timeout"),
+        (B, OUT, "timeout"),
+    ]
+
+
+def test_a_drained_endpoint_leaves_before_a_failed_one() -> None:
+    """An operator waits for it; the failed one is behind the good one either way."""
+    last = document(state(A), state(B), state(C))
+    decision = decided(last, {A: [FAIL] * 3, B: [PASS], C: [PASS]}, drain(B))
+    assert decision.document == expected(
+        state(C),
+        state(A, DOWN, reason="deferred"),
+        state(B, UP, OUT, reason="drained", forced=True, since=MS),
+    )
+
+
+def test_the_last_endpoint_never_leaves() -> None:
+    """If none were left all are in: up, then drained but up, then the rest in the last order."""
+    last = document(state(C), state(B), state(A, DOWN, OUT, reason="timeout"))
+    decision = decided(last, {A: [FAIL], B: [PASS], C: [FAIL, FAIL, FAIL]}, drain(B))
+    assert decision.document == expected(
+        state(B, forced=True),
+        state(C, DOWN, reason="timeout"),
+        state(A, DOWN, reason="timeout", since=MS),
+        note="would_be_empty",
+    )
+    assert {change.region: change.reason for change in decision.changes} == {
+        B: "drained by an operator, frozen: would_be_empty",
+        C: "observed up -> down (timeout), frozen: would_be_empty",
+        A: "back in, frozen: would_be_empty",
+    }
+
+
+def test_draining_every_region_drains_none() -> None:
+    """All stay in their order of rank, and the document says so."""
+    decision = decided(document(state(A), state(B)), {A: [PASS], B: [PASS]}, drain(A, B))
+    assert decision.document == expected(state(A, forced=True), state(B, forced=True), note="would_be_empty")
+
+
+def test_a_single_region_is_never_out() -> None:
+    """Neither by failing nor by a drain."""
+    last = document(state(A))
+    assert decided(last, {A: [FAIL] * 9}).document.preferred.region == A
+    assert decided(last, {A: [PASS]}, drain(A)).document.preferred.region == A
+
+
+# ---- configuration
+
+
+def test_a_new_endpoint_joins_behind_the_others_and_an_old_one_leaves() -> None:
+    """What is configured counts; an endpoint whose host changed starts anew."""
+    moved = replace(state(B, DOWN, OUT, reason="timeout"), host="d" * 26 + f".dsql.{B}.on.aws")
+    last = document(state(A), moved)
+    decision = decided(last, {B: [UNKNOWN], C: [PASS]}, of=subject(B, C), policy=Policy())
+    assert decision.document == expected(
+        state(B, NEW, reason="no_data", latency_ms=None, since=MS), state(C, since=MS)
+    )
+    assert {change.region: change.reason for change in decision.changes} == {
+        B: "has a new host name, observed down -> unknown (no_data), back in",
+        C: "first seen: observed up",
+    }
+
+
+def test_the_rest_is_in_when_all_that_were_in_are_configured_no_more() -> None:
+    """A change of configuration cannot empty the document either."""
+    last = document(state(A), state(B, DOWN, OUT, reason="timeout"), state(C, UP, OUT, reason="drained"))
+    decision = decided(last, {B: [FAIL], C: [PASS]}, None, of=subject(B, C))
+    assert decision.document.preferred.region == C
+    alone = decided(last, {B: [FAIL]}, of=subject(B))
+    assert alone.document.preferred.region == B
+
+
+# ---- ranking
+
+
+def latencies(**now_ms: float) -> Seen:
+    names = {"a": A, "b": B, "c": C}
+    return {names[name]: [Observation(Outcome.PASS, "ok", value)] for name, value in now_ms.items()}
+
+
+def order(found: Decision) -> list[str]:
+    return [known.region for known in found.document.endpoints]
+
+
+def test_latency_ranks_only_for_a_gain_above_the_margin() -> None:
+    """At a margin of 30 %, 70 ms does not pass 100 ms and 69 ms does."""
+    policy = Policy(smoothing=1.0)
+    last = document(state(A), state(B))
+    assert order(decided(last, latencies(a=100, b=70), policy=policy)) == [A, B]
+    assert order(decided(last, latencies(a=100, b=69), policy=policy)) == [B, A]
+
+
+def test_latency_is_smoothed() -> None:
+    """One slow answer moves three tenths of the way."""
+    decision = decided(document(state(A), state(B)), latencies(a=110, b=10), policy=Policy())
+    assert [known.latency_ms for known in decision.document.endpoints] == [10.0, pytest.approx(40.0)]
+
+
+def test_the_quickest_of_several_comes_first_and_jitter_changes_nothing() -> None:
+    """Whatever the last order was; within the margin it stays."""
+    policy = Policy(smoothing=1.0)
+    last = document(state(A), state(B), state(C))
+    first = decided(last, latencies(a=200, b=80, c=5), policy=policy)
+    assert order(first) == [C, B, A]
+    assert order(decided(first.document, latencies(a=70, b=60, c=50), policy=policy)) == [C, B, A]
+
+
+def test_priority_ignores_latency() -> None:
+    """The configured order, among those that are in."""
+    assert order(decided(document(state(C), state(B), state(A)), latencies(a=900, b=5, c=1))) == [A, B, C]
+
+
+def test_a_latency_of_hours_stays_within_what_a_document_may_say() -> None:
+    """A probe that was stopped half-way measures the pause."""
+    decision = decided(None, latencies(a=3.6e6, b=1, c=1), policy=Policy())
+    assert all((known.latency_ms or 0) <= MAX_LATENCY_MS for known in decision.document.endpoints)
+
+
+# ---- epochs and time
+
+
+@pytest.mark.parametrize("ahead_ms", [-10_000, -1, 0, 1, 240_000])
+def test_epochs_rise_strictly_and_follow_the_clock(ahead_ms: int) -> None:
+    """Also when the last document is from this very millisecond, or from ahead of the clock."""
+    now_ms = int(MS.timestamp() * 1000)
+    last = document(state(A), epoch=now_ms + ahead_ms)
+    assert decided(last, {A: [PASS]}).document.epoch == max(now_ms, now_ms + ahead_ms + 1)
+
+
+def test_since_is_when_the_effective_state_changed() -> None:
+    """A change of what is observed alone does not move it."""
+    last = document(state(B), state(A, UP, OUT, reason="drained", forced=True, since=T0))
+    decision = decided(last, {A: [FAIL] * 3, B: [PASS]}, drain(A))
+    assert decision.document.endpoints[1].since == T0
+
+
+def test_an_instant_without_zone_is_refused() -> None:
+    """A document's instants are in UTC."""
+    with pytest.raises(ValueError, match="UTC"):
+        decided(document(state(A)), {A: [PASS]}, now=NOW.replace(tzinfo=None))

@@ -1,0 +1,383 @@
+"""The document's JSON: a reader takes it whole or refuses it whole, and says why."""
+
+import json
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from beacon.document import MAX_BYTES, DocumentError, Expected, candidates, parse, serialize
+from beacon.model import Document, Effective, EndpointState, Forced, Observed
+
+NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
+EPOCH = int(NOW.timestamp() * 1000)
+HOSTS = ("a" * 26 + ".dsql.us-east-1.on.aws", "b" * 26 + ".dsql.us-east-2.on.aws")
+EXPECTED = Expected("orders-prod", "dsql", "us-east-1", frozenset(HOSTS))
+GOOD = Document(
+    service="orders-prod",
+    target="dsql",
+    observer="us-east-1",
+    epoch=EPOCH,
+    as_of=NOW,
+    valid_until=NOW + timedelta(seconds=300),
+    endpoints=(
+        EndpointState("us-east-1", HOSTS[0], 5432, Observed.UP, None, Effective.IN, "ok", NOW, 1.5, 0),
+        EndpointState(
+            "us-east-2", HOSTS[1], 5433, Observed.DOWN, Forced.DRAIN, Effective.OUT, "drained", NOW, None, 1
+        ),
+    ),
+)
+
+Value = dict[str, Any]
+
+
+def good() -> Value:
+    value: Value = json.loads(serialize(GOOD))
+    return value
+
+
+def refused(text: str, *, last: Document | None = None, expected: Expected = EXPECTED) -> tuple[str, ...]:
+    with pytest.raises(DocumentError) as caught:
+        parse(text, expected, NOW, last)
+    assert caught.value.reasons
+    assert all(caught.value.reasons)
+    # Reasons go into a log: one line each, whatever was stored.
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 20_000
+    return caught.value.reasons
+
+
+def changed(change: Callable[[Value], object]) -> str:
+    value = good()
+    change(value)
+    return json.dumps(value)
+
+
+def with_member(name: str, value: object) -> str:
+    return json.dumps(good() | {name: value})
+
+
+def with_row(name: str, value: object) -> str:
+    document = good()
+    document["endpoints"][0][name] = value
+    return json.dumps(document)
+
+
+def test_what_is_written_is_read_back() -> None:
+    """Every member, also those that are null."""
+    assert parse(serialize(GOOD), EXPECTED, NOW) == GOOD
+    frozen = replace(GOOD, frozen=True, note="all_failed")
+    assert parse(serialize(frozen), EXPECTED, NOW) == frozen
+
+
+def test_the_form_is_compact_and_complete() -> None:
+    """The published form, member by member, in a stable order."""
+    assert serialize(GOOD) == (
+        '{"schema":1,"service":"orders-prod","target":"dsql","observer":"us-east-1",'
+        f'"epoch":{EPOCH},"as_of":"2026-11-22T01:02:03.456Z","valid_until":"2026-11-22T01:07:03.456Z",'
+        '"frozen":false,"note":"","endpoints":['
+        f'{{"region":"us-east-1","host":"{HOSTS[0]}","port":5432,"observed":"up","forced":null,'
+        '"effective":"in","reason":"ok","since":"2026-11-22T01:02:03.456Z","latency_ms":1.5,"streak":0},'
+        f'{{"region":"us-east-2","host":"{HOSTS[1]}","port":5433,"observed":"down","forced":"drain",'
+        '"effective":"out","reason":"drained","since":"2026-11-22T01:02:03.456Z","latency_ms":null,"streak":1}'
+        "]}"
+    )
+
+
+def test_ten_endpoints_with_the_longest_names_fit_a_parameter() -> None:
+    """4,096 bytes is what SSM holds; the longest of everything at once."""
+    regions = [f"ap-southeast-{number}" for number in range(10, 20)]
+    states = tuple(
+        EndpointState(
+            region=region,
+            host=f"{'z' * 26}.dsql-{'s' * 4}.{region}.on.aws",
+            port=5432,
+            observed=Observed.UNKNOWN,
+            forced=Forced.DRAIN,
+            effective=Effective.OUT if number else Effective.IN,
+            reason="too_many_connections",
+            since=NOW,
+            latency_ms=60000.0,
+            streak=20,
+        )
+        for number, region in enumerate(regions)
+    )
+    text = serialize(
+        replace(
+            GOOD,
+            service="a" * 20 + "-" + "b" * 12,
+            observer=regions[0],
+            frozen=True,
+            note="would_be_empty",
+            endpoints=states,
+        )
+    )
+    assert len(text.encode()) <= MAX_BYTES
+
+
+def test_a_document_that_would_not_fit_is_not_written() -> None:
+    """Better an error here than a parameter that SSM refuses."""
+    state = GOOD.endpoints[0]
+    many = tuple(replace(state, region=f"us-east-{number}") for number in range(30))
+    with pytest.raises(ValueError, match="4096"):
+        serialize(replace(GOOD, endpoints=many))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "null",
+        "{}",
+        "[]",
+        "1",
+        '"x"',
+        "true",
+        "NaN",
+        "{",
+        serialize(GOOD)[:-1],
+        serialize(GOOD) + "x",
+        serialize(GOOD) * 2,
+        "\ufeff" + serialize(GOOD),
+        HOSTS[0],
+        "[" * 4000,
+        '{"a":' * 600,
+        '{"schema":1' + ',"x":1' * 600 + "}",
+        "1" * 4000,
+        "\x00",
+        "\ud800",
+        "é" * 2100,
+    ],
+    ids=lambda text: repr(text[:20]),
+)
+def test_what_is_no_document_is_refused(text: str) -> None:
+    """Empty, cut off, doubled, with a byte-order mark, nested deeply, not an object."""
+    refused(text)
+
+
+def test_more_than_4096_bytes_are_refused() -> None:
+    """Counted in UTF-8, and before anything is parsed."""
+    padded = serialize(GOOD) + " " * (MAX_BYTES - len(serialize(GOOD)))
+    assert parse(padded, EXPECTED, NOW) == GOOD
+    assert refused(padded + " ") == ("4097 bytes, and at most 4096 are allowed",)
+
+
+def test_a_member_named_twice_is_refused() -> None:
+    """Readers disagree about which one counts; at any depth."""
+    for once in ('"epoch":', '"port":5432,'):
+        text = serialize(GOOD)
+        twice = text.replace(once, f'"epoch":1,{once}' if once == '"epoch":' else once * 2, 1)
+        assert refused(twice) == ("a member is named twice",)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
+def test_numbers_that_are_none_are_refused(constant: str) -> None:
+    """JSON knows neither NaN nor infinity."""
+    refused(serialize(GOOD).replace('"latency_ms":1.5', f'"latency_ms":{constant}'))
+    refused(serialize(GOOD).replace(str(EPOCH), constant))
+
+
+@pytest.mark.parametrize("name", list(good()))
+def test_a_missing_or_unknown_member_is_refused(name: str) -> None:
+    """The set of members is exact, at the top and in each endpoint."""
+    refused(changed(lambda value: value.pop(name)))
+    refused(with_member(name, None))
+    refused(with_member(name, [name]))
+
+
+@pytest.mark.parametrize("name", list(good()["endpoints"][0]))
+def test_a_missing_member_of_an_endpoint_is_refused(name: str) -> None:
+    """As at the top."""
+    refused(changed(lambda value: value["endpoints"][0].pop(name)))
+    refused(with_row(name, {name: 1}))
+
+
+def test_unknown_members_are_counted_and_not_repeated() -> None:
+    """Their names are somebody else's text."""
+    assert refused(with_member("canary", 1)) == ("the document has 1 unknown member(s)",)
+    assert refused(with_row("canary", 1)) == ("endpoint 1 has 1 unknown member(s)",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("schema", value) for value in (0, 2, "1", 1.0, True)],
+        *[("service", value) for value in ("", "other-prod", 7, "\ud800", "x" * 1000)],
+        ("target", "mysql"),
+        *[("observer", value) for value in ("us-east-2", "US-EAST-1")],
+        *[
+            ("epoch", value)
+            for value in (0, -1, str(EPOCH), float(EPOCH), 2**63, 2**63 - 1, 10**400, True, EPOCH + 301_000)
+        ],
+        *[
+            (name, value)
+            for name in ("as_of", "valid_until")
+            for value in (
+                "",
+                "now",
+                "2026-11-22T01:02:03.456",
+                "2026-11-22T01:02:03.456+00:00",
+                "2026-11-22 01:02:03Z",
+                "2026-11-22T01:02:60Z",
+                "2026-02-30T01:02:03Z",
+                "0000-01-01T00:00:00Z",
+                "٢٠٢٦-11-22T01:02:03Z",
+                EPOCH,
+            )
+        ],
+        ("valid_until", "2026-11-22T01:02:03.456Z"),
+        ("valid_until", "9999-12-31T23:59:59Z"),
+        *[("frozen", value) for value in (0, "false", None)],
+        *[("note", value) for value in ("Hello, world", "a" * 41, "\ud800", "a\nb", 1)],
+        ("endpoints", []),
+        ("endpoints", {}),
+        ("endpoints", [{}]),
+        ("endpoints", [[]]),
+        *[("endpoints", value) for value in ("x", [None], [1])],
+    ],
+)
+def test_a_wrong_member_is_refused(name: str, value: object) -> None:
+    """Each alone is enough."""
+    refused(with_member(name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("region", value) for value in ("", "us-east-2", "eu-west-1", 1, "us-east-1\n")],
+        *[
+            ("host", value)
+            for value in (
+                "",
+                "localhost",
+                "127.0.0.1",
+                "169.254.169.254",
+                "::1",
+                "db.example.com",
+                HOSTS[0] + ".",
+                HOSTS[0].upper(),
+                "user@" + HOSTS[0],
+                "https://" + HOSTS[0],
+                HOSTS[0] + ":5432",
+                HOSTS[0] + "/x",
+                HOSTS[0] + ".evil.example",
+                "evil.example/" + HOSTS[0],
+                "z" * 26 + ".dsql.us-east-1.on.aws",
+                "а" * 26 + ".dsql.us-east-1.on.aws",  # noqa: RUF001 - Cyrillic on purpose
+                HOSTS[1],
+                None,
+            )
+        ],
+        *[("port", value) for value in (0, -1, 65536, "5432", 5432.0, True)],
+        *[("observed", value) for value in ("", "UP", "in", None, ["up"])],
+        *[("forced", value) for value in ("", "drained", False, ["drain"])],
+        *[("effective", value) for value in ("", "up", None)],
+        *[("reason", value) for value in ("", "two words", "FATAL", "a" * 41, None)],
+        *[("since", value) for value in ("", "2026-11-22T01:02:03", None)],
+        *[("latency_ms", value) for value in (-0.1, 60_001, "1", True, 10**400)],
+        *[("streak", value) for value in (-1, 1.0, "0", 10**7)],
+    ],
+)
+def test_a_wrong_member_of_an_endpoint_is_refused(name: str, value: object) -> None:
+    """Above all a host that is not one of ours."""
+    refused(with_row(name, value))
+
+
+def test_an_endpoint_named_twice_is_refused() -> None:
+    """By Region or by address."""
+    refused(changed(lambda value: value["endpoints"].append(value["endpoints"][0])))
+    refused(changed(lambda value: value["endpoints"].append(value["endpoints"][0] | {"port": 1})))
+
+
+def test_a_document_that_leaves_nobody_in_is_refused() -> None:
+    """Never empty holds for what is read, too."""
+    assert refused(with_row("effective", "out")) == ("a document leaves at least one endpoint in",)
+
+
+def test_every_fault_is_told_at_once() -> None:
+    """Whoever mends it by hand sees all of them."""
+    text = changed(
+        lambda value: (
+            value.update(epoch=0, as_of="x", frozen=1),
+            value["endpoints"][1].update(port=0, reason=""),
+        )
+    )
+    assert refused(text) == (
+        "endpoint 2: reason is no code",
+        "endpoint 2: port is no whole number from 1 to 65535",
+        "epoch is no whole number from 1 to 9223372036854775807",
+        "as_of is no instant in UTC",
+        "frozen is neither true nor false",
+    )
+
+
+def test_a_reader_that_knows_no_hosts_takes_any_dsql_endpoint() -> None:
+    """But still no other host."""
+    anyone = replace(EXPECTED, hosts=())
+    stranger = with_row("host", "z" * 26 + ".dsql.us-east-1.on.aws")
+    assert parse(stranger, anyone, NOW).endpoints[0].host.startswith("z")
+    refused(with_row("host", "localhost"), expected=anyone)
+
+
+def test_a_lower_epoch_is_refused_and_the_same_is_not() -> None:
+    """A delayed writer cannot roll a reader back; reading the same document again is no fault."""
+    last = replace(GOOD, epoch=EPOCH + 1)
+    assert refused(serialize(GOOD), last=last) == ("epoch is lower than that of the last document",)
+    assert parse(serialize(GOOD), EXPECTED, NOW, GOOD) == GOOD
+
+
+def test_an_epoch_may_be_five_minutes_ahead_of_the_clock_and_no_more() -> None:
+    """Clocks differ a little; a document from the future would lock out all that follow."""
+    assert parse(with_member("epoch", EPOCH + 300_000), EXPECTED, NOW).epoch == EPOCH + 300_000
+    assert refused(with_member("epoch", EPOCH + 302_000)) == ("epoch is 302 s ahead of the clock",)
+
+
+def test_past_its_validity_every_endpoint_is_a_candidate_again() -> None:
+    """In ranked order; until then those that are in."""
+    assert candidates(GOOD, NOW) == GOOD.endpoints[:1]
+    assert candidates(GOOD, GOOD.valid_until) == GOOD.endpoints[:1]
+    assert candidates(GOOD, GOOD.valid_until + timedelta(milliseconds=1)) == GOOD.endpoints
+
+
+def test_mutated_documents_raise_document_errors_and_nothing_else() -> None:
+    """Two thousand broken documents: bytes turned, pieces cut and doubled, values swapped."""
+    chance = random.Random(20261122)  # noqa: S311 - the same documents on each run
+    text, taken = serialize(GOOD), 0
+    values: list[object] = [
+        None,
+        True,
+        -1,
+        0,
+        1.5,
+        "",
+        "x",
+        [],
+        {},
+        2**64,
+        "\ud800",
+        "2026-11-22T01:02:03Z",
+        HOSTS[1],
+    ]
+    for number in range(2000):
+        if number % 2:
+            at, length = chance.randrange(len(text)), chance.choice((0, 1, 1, 7, 200))
+            piece = chance.choice(("", chance.choice('{}[]",:0e\\\x00é'), text[at : at + length] * 2))
+            mutated = text[:at] + piece + text[at + length :]
+        else:
+            value = good()
+            place = chance.choice([value, *value["endpoints"]])
+            place[chance.choice(list(place))] = chance.choice(values)
+            mutated = json.dumps(value)
+        try:
+            found = parse(mutated, EXPECTED, NOW)
+        except DocumentError:
+            continue
+        taken += 1
+        # What is taken is a document that could have been written.
+        assert {state.host for state in found.endpoints} <= set(HOSTS)
+        assert parse(serialize(found), EXPECTED, NOW).epoch == found.epoch
+    assert taken < 600, "most of these are no documents"
