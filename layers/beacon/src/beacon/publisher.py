@@ -34,8 +34,8 @@ class Store(Protocol):
     def write_document(self, text: str) -> int:
         """Store the document; return the version that it got."""
 
-    def write_endpoint(self, host: str) -> None:
-        """Store the preferred host name."""
+    def write_endpoint(self, host: str) -> int:
+        """Store the preferred host name; return the version that it got."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +87,18 @@ class Publisher:
         while repairs < _MOST_REPAIRS:
             repairs += 1
             stored = self._read(problems)
-            if (
-                decision is not None
-                and self._last is not None
-                and self._last.epoch == decision.document.epoch
-            ):
-                # Ours is the last word, but a reader may have met the other's: say it again with a new epoch.
-                decision = replace(decision, document=self._renewed(decision.document))
-            else:
+            if decision is None:
                 decision = self._decide(seen)
+            elif stored is not None:
+                # Where ours is the last word, a reader may have met the other's all the same: either way it
+                # is said again, with an epoch above what readers may have met of this round.
+                ours = stored.document == serialize(decision.document)
+                again = decision if ours else self._decide(seen)
+                decision = self._above(decision.document.epoch, again)
             if stored is None:
                 break
-            written, collided = self._write(stored, decision.document, problems)
+            wrote, collided = self._write(stored, decision.document, problems)
+            written = written or wrote
             if not collided:
                 break
         assert decision is not None  # noqa: S101 - the loop runs at least once
@@ -123,6 +123,8 @@ class Publisher:
         except StoreError as error:
             problems.append(str(error))
             return None
+        if stored.endpoint is not None and stored.endpoint not in self._expected.hosts:
+            problems.append("the stored endpoint is none of the configured ones")
         if stored.document is not None:
             try:
                 self._last = parse(stored.document, self._expected, self._now(), self._last)
@@ -140,23 +142,32 @@ class Publisher:
             subject=self._subject,
         )
 
-    def _renewed(self, document: Document) -> Document:
-        return replace(document, epoch=max(document.epoch + 1, int(self._now().timestamp() * 1000)))
+    def _above(self, epoch: int, decision: Decision) -> Decision:
+        epoch = max(epoch + 1, int(self._now().timestamp() * 1000), decision.document.epoch)
+        return replace(decision, document=replace(decision.document, epoch=epoch))
 
     def _write(self, stored: Stored, document: Document, problems: list[str]) -> tuple[bool, bool]:
-        """Write ``document``; return whether it was written, and whether somebody else wrote in between."""
-        preferred = document.preferred.host
-        written = False
+        """Write what differs; return whether the document was, and whether somebody else wrote in between."""
+        written, preferred = False, document.preferred.host
         try:
             version = self._store.write_document(serialize(document))
             written = True
-            if version != stored.document_version + 1:
-                problems.append(
-                    f"version {version} followed {stored.document_version}: another writer was here"
-                )
+            if _collided(stored.document_version, version, problems):
                 return written, True
+        except StoreError as error:
+            # The endpoint is written all the same: one of the two is better than none.
+            problems.append(str(error))
+        try:
             if stored.endpoint != preferred:
-                self._store.write_endpoint(preferred)
+                version = self._store.write_endpoint(preferred)
+                return written, _collided(stored.endpoint_version, version, problems)
         except StoreError as error:
             problems.append(str(error))
         return written, False
+
+
+def _collided(read: int, got: int, problems: list[str]) -> bool:
+    if got == read + 1:
+        return False
+    problems.append(f"version {got} followed {read}: another writer was here")
+    return True

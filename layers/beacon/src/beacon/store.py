@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -20,6 +21,10 @@ __all__ = ["ParameterStore", "StoreError", "Stored"]
 
 # A round must end within its minute, whatever SSM does: at most about 5 s a call.
 _CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+# The last is what a client raises for an answer that is not the service's; it derives from neither.
+_FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 
 
 class StoreError(Exception):
@@ -37,6 +42,7 @@ class Stored:
     document: str | None = None
     document_version: int = 0
     endpoint: str | None = None
+    endpoint_version: int = 0
 
 
 class ParameterStore:
@@ -51,7 +57,7 @@ class ParameterStore:
         """Return both values; raise :class:`StoreError`."""
         try:
             answer = self._client.get_parameters(Names=[self._document, self._endpoint])
-        except (BotoCoreError, ClientError) as error:
+        except _FAILURES as error:
             raise StoreError("reading the parameters failed", _code(error)) from None
         found = {parameter["Name"]: parameter for parameter in answer["Parameters"]}
         document, endpoint = found.get(self._document), found.get(self._endpoint)
@@ -59,26 +65,27 @@ class ParameterStore:
             document=document["Value"] if document else None,
             document_version=document["Version"] if document else 0,
             endpoint=endpoint["Value"] if endpoint else None,
+            endpoint_version=endpoint["Version"] if endpoint else 0,
         )
 
     def write_document(self, text: str) -> int:
         """Store the document and return its new version; raise :class:`StoreError`."""
         return self._put(self._document, text)
 
-    def write_endpoint(self, host: str) -> None:
-        """Store the preferred host name; raise :class:`StoreError`."""
-        self._put(self._endpoint, host)
+    def write_endpoint(self, host: str) -> int:
+        """Store the preferred host name and return its new version; raise :class:`StoreError`."""
+        return self._put(self._endpoint, host)
 
     def _put(self, name: str, value: str) -> int:
         try:
             return self._client.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)[
                 "Version"
             ]
-        except (BotoCoreError, ClientError) as error:
+        except _FAILURES as error:
             raise StoreError(f"writing {name} failed", _code(error)) from None
 
 
-def _code(error: BotoCoreError | ClientError) -> str:
+def _code(error: Exception) -> str:
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code", "unknown"))
     return type(error).__name__

@@ -1,0 +1,156 @@
+"""A round of observations: all endpoints at once, fails rechecked at their pace, defects contained."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.observe import Observer, Pace
+
+A, B = "us-east-1", "us-east-2"
+PACE = Pace(deadline_s=0.5, recheck_s=1.0, fall=3)
+DRAIN = {A: Intent(A, Forced.DRAIN)}
+
+
+def passed(intents: dict[str, Intent] | None = None) -> ProbeReport:
+    return ProbeReport(Observation(Outcome.PASS, "ok", 1.0), {} if intents is None else intents)
+
+
+FAILED = ProbeReport(Observation(Outcome.FAIL, "timeout"))
+UNKNOWN = ProbeReport(Observation(Outcome.UNKNOWN, "no_credentials", warning="no_credentials"))
+UNREADABLE = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning="intent_unreadable"))
+
+
+class Clock:
+    """Virtual time that sleeps and probes move on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class FakeProbe:
+    """Gives its reports one after the other, the last one for ever; each takes ``takes_s``."""
+
+    def __init__(self, clock: Clock, *reports: ProbeReport | Exception, takes_s: float = 0.0) -> None:
+        self._clock, self._reports, self._takes_s = clock, list(reports), takes_s
+        self.deadlines: list[float] = []
+
+    def run(self, deadline: float) -> ProbeReport:
+        self.deadlines.append(deadline)
+        self._clock.now += self._takes_s
+        report = self._reports.pop(0) if len(self._reports) > 1 else self._reports[0]
+        if isinstance(report, Exception):
+            raise report
+        return report
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Time that passes only when told to."""
+    return Clock()
+
+
+def outcomes(observed: tuple[Observation, ...]) -> list[Outcome]:
+    return [observation.outcome for observation in observed]
+
+
+def observer(clock: Clock, **probes: FakeProbe) -> Observer:
+    names = {"a": A, "b": B}
+    return Observer(
+        {names[name]: probe for name, probe in probes.items()}, PACE, clock=clock, sleep=clock.sleep
+    )
+
+
+def test_a_pass_is_probed_once(clock: Clock) -> None:
+    """Under the deadline of the pace, without a pause."""
+    probe = FakeProbe(clock, passed())
+    found = observer(clock, a=probe).run()
+    assert outcomes(found.observations[A]) == [Outcome.PASS]
+    assert probe.deadlines == [100.5]
+    assert clock.slept == []
+
+
+def test_a_fail_is_rechecked_until_it_is_confirmed(clock: Clock) -> None:
+    """Fall times in all, a recheck interval apart from start to start."""
+    probe = FakeProbe(clock, FAILED, takes_s=0.4)
+    found = observer(clock, a=probe).run()
+    assert outcomes(found.observations[A]) == [Outcome.FAIL] * 3
+    assert probe.deadlines == [pytest.approx(value) for value in (100.5, 101.5, 102.5)]
+    assert clock.slept == [pytest.approx(0.6)] * 2
+
+
+@pytest.mark.parametrize("end", [passed(), UNKNOWN])
+def test_a_recheck_that_does_not_fail_ends_it(clock: Clock, end: ProbeReport) -> None:
+    """What came before is kept, oldest first."""
+    found = observer(clock, a=FakeProbe(clock, FAILED, end)).run()
+    assert outcomes(found.observations[A]) == [Outcome.FAIL, end.observation.outcome]
+
+
+def test_an_endpoint_known_to_be_down_needs_no_confirmation(clock: Clock) -> None:
+    """It is probed once, so a long outage does not make every round long."""
+    found = observer(clock, a=FakeProbe(clock, FAILED), b=FakeProbe(clock, passed())).run({A})
+    assert outcomes(found.observations[A]) == [Outcome.FAIL]
+    assert clock.slept == []
+
+
+def test_a_probe_that_overran_is_rechecked_at_once(clock: Clock) -> None:
+    """A pause is never negative."""
+    observer(clock, a=FakeProbe(clock, FAILED, takes_s=3.0)).run()
+    assert clock.slept == [0.0, 0.0]
+
+
+def test_a_probe_that_breaks_down_is_unknown_and_harms_no_other(clock: Clock) -> None:
+    """A defect takes neither the round nor the endpoint down."""
+    found = observer(clock, a=FakeProbe(clock, RuntimeError("canary")), b=FakeProbe(clock, passed())).run()
+    assert outcomes(found.observations[A]) == [Outcome.UNKNOWN]
+    assert outcomes(found.observations[B]) == [Outcome.PASS]
+    assert "canary" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ([passed(DRAIN)], [FAILED], DRAIN),
+        ([FAILED], [passed(DRAIN)], DRAIN),
+        ([UNREADABLE], [passed(DRAIN)], DRAIN),
+        ([FAILED, passed(DRAIN)], [UNKNOWN], DRAIN),
+        ([passed()], [passed()], {}),
+        ([UNREADABLE], [FAILED], None),
+        ([UNKNOWN], [FAILED], None),
+    ],
+)
+def test_intents_are_read_through_whichever_endpoint_answers(
+    clock: Clock, a: list[ProbeReport], b: list[ProbeReport], expected: dict[str, Intent] | None
+) -> None:
+    """One database stands behind all of them; None only if none could read them."""
+    found = observer(clock, a=FakeProbe(clock, *a), b=FakeProbe(clock, *b)).run()
+    assert found.intents == expected
+
+
+def test_all_endpoints_are_probed_at_the_same_time() -> None:
+    """Each waits for the others here: one after the other, they would never meet."""
+    together = threading.Barrier(2, timeout=5)
+
+    class Meeting(FakeProbe):
+        def run(self, deadline: float) -> ProbeReport:
+            together.wait()
+            return super().run(deadline)
+
+    make: Callable[[], FakeProbe] = lambda: Meeting(Clock(), passed())  # noqa: E731
+    found = Observer({A: make(), B: make()}, PACE).run()
+    assert {region: outcomes(seen) for region, seen in found.observations.items()} == {
+        A: [Outcome.PASS],
+        B: [Outcome.PASS],
+    }
