@@ -177,21 +177,6 @@ def test_slow_login_still_succeeds(dsql: DsqlCluster) -> None:
     assert serves(dsql)
 
 
-def test_slow_forgets_a_client_that_has_gone(dsql: DsqlCluster) -> None:
-    """dsql-slow: a client that says goodbye while its answer is held back is let go without a mishap."""
-    connection = dsql.connect()
-    inject(dsql, FaultKind.DSQL_SLOW, delay_ms=60)
-    ask(connection)
-    assert not answers(connection, 0.02)
-    connection.close()
-    give_up = time.monotonic() + ANSWER_S
-    while dsql.front.connections:
-        assert time.monotonic() < give_up, "the connection stays"
-        time.sleep(0.02)
-    time.sleep(0.15)  # longer than the delay, so that a timer that was left behind would have struck
-    assert not dsql.loop.mishaps
-
-
 def test_reset_answers_open_and_new_connections_with_rst(dsql: DsqlCluster) -> None:
     """dsql-reset: an open connection is reset in the middle of a statement, a new one after connecting."""
     connection = dsql.connect()

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from enum import Enum, unique
 from pathlib import Path
 
-from beacon_lab.dsql_rules import Refusal
+from beacon_lab.dsql_rules import Refusal, check_setting
 from beacon_lab.iam_grants import IamGrants
+from beacon_lab.pgwire import Startup
 from beacon_lab.principals import DbAction, Principals, Refused, TokenRefused, verify_token
 from beacon_lab.relay import Disturbance
 from beacon_lab.tls_channel import TlsIdentity
@@ -66,6 +67,14 @@ class Gate:
     refused_logins: dict[Refused, int] = field(default_factory=dict)
     """How many tokens were refused, by reason."""
 
+    def greet(self, server_name: str | None, startup: Startup) -> Refusal | None:
+        """Why the front does not even ask for a token; None if it does."""
+        if server_name is None:
+            return NO_SNI
+        if server_name != self.host or not startup.user:
+            return DENIED
+        return next(filter(None, map(check_setting, _settings(startup))), None)
+
     def admit(self, user: str, token: str) -> Refusal | None:
         """Why `user` may not log in with `token`; None if it may."""
         if self.login_refusal is not None:
@@ -92,3 +101,10 @@ class Gate:
         if user != ADMIN and not self.grants.allows(user, principal.arn):
             return DENIED
         return None
+
+
+def _settings(startup: Startup) -> list[str]:
+    """The names of the configuration parameters that a client sets at login."""
+    words = startup.parameters.get("options", "").replace("\\ ", "_").split()
+    given = [word.removeprefix("-c").removeprefix("--").partition("=")[0] for word in words if "=" in word]
+    return [name.replace("-", "_") for name in (*given, *startup.parameters)]

@@ -20,8 +20,8 @@ from enum import Enum, auto, unique
 
 from beacon_lab import pgwire
 from beacon_lab.backend import Backend, send_cancel
-from beacon_lab.dsql_rules import Refusal, check_setting
-from beacon_lab.gate import DENIED, NO_SNI, NO_TLS, Gate, Weather
+from beacon_lab.dsql_rules import Refusal
+from beacon_lab.gate import NO_TLS, Gate, Weather
 from beacon_lab.outlet import Outlet
 from beacon_lab.relay import Relay
 from beacon_lab.tls_channel import TlsChannel
@@ -227,7 +227,8 @@ class Session(asyncio.Protocol):
             return
         if not isinstance(opening, pgwire.Startup):
             raise pgwire.WireError("encryption was requested twice")
-        refusal = self._refuse_startup(opening)
+        tls = self._outlet.tls
+        refusal = self._gate.greet(None if tls is None else tls.server_name, opening)
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -237,16 +238,6 @@ class Session(asyncio.Protocol):
             self._outlet.send(pgwire.negotiate_version(unknown))
         self._stage = Stage.PASSWORD
         self._outlet.send(pgwire.authentication_cleartext())
-
-    def _refuse_startup(self, startup: pgwire.Startup) -> Refusal | None:
-        name = None if self._outlet.tls is None else self._outlet.tls.server_name
-        if name is None:
-            return NO_SNI
-        if name != self._gate.host:
-            return DENIED
-        if not startup.user:
-            return DENIED
-        return next(filter(None, map(check_setting, _settings(startup))), None)
 
     def _log_in(self, packet: bytes) -> None:
         startup = self._startup
@@ -314,10 +305,3 @@ class Session(asyncio.Protocol):
     def _drop_backend(self) -> None:
         if self._backend is not None:
             self._backend.close()
-
-
-def _settings(startup: pgwire.Startup) -> list[str]:
-    """The names of the configuration parameters that a client sets at login."""
-    words = startup.parameters.get("options", "").replace("\\ ", "_").split()
-    given = [word.removeprefix("-c").removeprefix("--").partition("=")[0] for word in words if "=" in word]
-    return [name.replace("-", "_") for name in (*given, *startup.parameters)]
