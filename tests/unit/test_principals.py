@@ -45,12 +45,14 @@ def botocore_token(
     return token
 
 
-def refusal(token: str, principals: Principals, **given: object) -> Refused:
+def refusal(
+    token: str, principals: Principals, *, later: timedelta = timedelta(0), **given: object
+) -> Refused:
     arguments: dict[str, object] = {
         "host": HOST,
         "region": REGION,
         "action": DbAction.CONNECT,
-        "now": datetime.now(UTC),
+        "now": datetime.now(UTC) + later,
     }
     with pytest.raises(TokenRefused) as caught:
         verify_token(token, principals=principals, **(arguments | given))  # type: ignore[arg-type]
@@ -85,8 +87,8 @@ def test_a_token_that_botocore_signed_names_its_principal(session_token: str | N
         ({"secret": "another"}, {}, Refused.SIGNATURE),
         ({"session_token": "another"}, {}, Refused.SESSION_TOKEN),
         ({"expires_in_s": 604_801}, {}, Refused.LIFETIME),
-        ({}, {"now": datetime.now(UTC) + timedelta(seconds=905)}, Refused.EXPIRED),
-        ({}, {"now": datetime.now(UTC) - timedelta(minutes=6)}, Refused.NOT_YET_VALID),
+        ({}, {"later": timedelta(seconds=905)}, Refused.EXPIRED),
+        ({}, {"later": timedelta(minutes=-6)}, Refused.NOT_YET_VALID),
     ],
 )
 def test_a_token_signed_for_something_else_is_refused(
