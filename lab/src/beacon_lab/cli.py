@@ -29,8 +29,8 @@ Run = Callable[[asyncio.Event], Coroutine[Any, Any, int]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         code: int = options.run(options)
     except LabError as error:
         _complain(str(error))
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="kinds:\n" + "\n".join(f"  {kind.value:<15}{kind.description}" for kind in FaultKind),
     )
     fault.add_argument("region", metavar="REGION")
-    fault.add_argument("kind", metavar="KIND", type=FaultKind, help=", ".join(FaultKind))
+    fault.add_argument("kind", metavar="KIND", type=_kind, help=", ".join(FaultKind))
     _add_state_option(fault)
     fault.set_defaults(run=_fault)
 
@@ -142,6 +142,14 @@ def _speed(text: str) -> float:
         if 1 <= float(text) <= 20:
             return float(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 20")
+
+
+def _kind(text: str) -> FaultKind:
+    try:
+        return FaultKind(text)
+    except ValueError:
+        kinds = ", ".join(FaultKind)
+        raise argparse.ArgumentTypeError(f"there is no fault {text!r}: choose one of {kinds}") from None
 
 
 def _port(text: str) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from beacon_lab.aws import AwsFront
 from beacon_lab.errors import LabError
 from beacon_lab.functions_port import RegionalFunctions
 from beacon_lab.moto_process import MOTO_URL, MotoError, MotoProcess
+from beacon_lab.ports import port_errors
 from beacon_lab.principals import Principal
 from beacon_lab.processes import Processes
 from beacon_lab.region import Region
@@ -128,21 +128,8 @@ class Cloud:
             endpoint_url=self.front.endpoint_url,
             aws_access_key_id=keys.access_key_id,
             aws_secret_access_key=keys.secret_access_key,
-            config=Config(retries={"total_max_attempts": 2}),
+            config=Config(retries={"total_max_attempts": 2}, proxies={}),  # it is on this machine
         )
         with contextlib.closing(client):
             answer = client.create_hosted_zone(Name=f"{self.settings.zone}.", CallerReference="lab")
         return answer["HostedZone"]["Id"].removeprefix("/hostedzone/")
-
-
-@contextlib.contextmanager
-def port_errors(option: str, port: int) -> Iterator[None]:
-    """Turn "address in use" into a sentence that names the option."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise LabError(
-            f"port {port} on 127.0.0.1 is in use: choose another with {option}, or 0 for any free one"
-        ) from error

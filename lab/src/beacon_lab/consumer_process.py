@@ -31,15 +31,21 @@ class Tally:
     def add(self, attempt: dict[str, object], now: float) -> None:
         """Count one line of the consumer, read at monotonic ``now``."""
         self.attempts += 1
+        if self._last_good is None:
+            self._last_good = now  # before its first line nobody waited for a commit
         if attempt["acknowledged"]:
             self.acknowledged.add(str(attempt["id"]))
-            if self._last_good is not None:
-                self.longest_gap_s = max(self.longest_gap_s, now - self._last_good)
+            self.end(now)
             self._last_good = now
         else:
             self.failed += 1
             problem = str(attempt["problem"])
             self.problems[problem] = self.problems.get(problem, 0) + 1
+
+    def end(self, now: float) -> None:
+        """Count the time since the last commit as a gap, also when no other commit ended it."""
+        if self._last_good is not None:
+            self.longest_gap_s = max(self.longest_gap_s, now - self._last_good)
 
     def summary(self) -> dict[str, object]:
         """The figures, for a report."""
@@ -96,6 +102,7 @@ class ConsumerProcess:
             await process.wait()
         if self._reader is not None:
             await self._reader
+        self.tally.end(time.monotonic())
         return self.tally
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import ssl
+import socket
 import tempfile
-import time
 from collections.abc import Callable, Coroutine, Mapping
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-import aiohttp
-import boto3
 import psycopg
 
 from beacon_lab import state
 from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.build import Built, build
-from beacon_lab.cloud import Cloud, port_errors
+from beacon_lab.build import Built
+from beacon_lab.build_process import build_apart
+from beacon_lab.cloud import Cloud
 from beacon_lab.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
 from beacon_lab.consumer import Orders
 from beacon_lab.control import Control
@@ -38,10 +34,12 @@ from beacon_lab.functions import Function
 from beacon_lab.gateway import Gateway
 from beacon_lab.operator import Operator
 from beacon_lab.pki import Authority
+from beacon_lab.ports import port_errors, require_port
 from beacon_lab.postgres import PostgresError
 from beacon_lab.predict import Pace
 from beacon_lab.processes import Processes
-from beacon_lab.python313 import BuildUnavailableError
+from beacon_lab.readiness import await_healthy, await_published
+from beacon_lab.ready_file import ReadyFile
 from beacon_lab.region import Region, make_schedules
 from beacon_lab.route53.poll import Dial
 from beacon_lab.settings import LabSettings
@@ -50,8 +48,6 @@ from beacon_lab.stack import Code, Deployer, Stack
 __all__ = ["Lab"]
 
 _T = TypeVar("_T")
-#: How long a Region's first `/health` may take to pass: a cold start on a busy machine.
-_HEALTHY_WITHIN_S = 60.0
 
 
 class Lab:
@@ -71,6 +67,7 @@ class Lab:
         self._cloud: Cloud | None = None
         self._values: Values | None = None
         self._control = Control(self, settings.control_port)
+        self._up = False
 
     async def __aenter__(self) -> Self:
         try:
@@ -81,6 +78,7 @@ class Lab:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._up = False
         await self._exit.aclose()
 
     @property
@@ -123,6 +121,7 @@ class Lab:
 
     def status(self) -> dict[str, object]:
         """See :class:`beacon_lab.control.Controlled`."""
+        self._require_up()
         return {
             "regions": {
                 name: {"health_check": self.health_of(name), "faults": sorted(region.faults)}
@@ -132,14 +131,17 @@ class Lab:
 
     async def inject(self, region: str, kind: FaultKind) -> None:
         """See :class:`beacon_lab.control.Controlled`."""
+        self._require_up()
         await self._region(region).inject(kind)
 
     async def heal(self, region: str) -> None:
         """See :class:`beacon_lab.control.Controlled`."""
+        self._require_up()
         await self._region(region).heal()
 
     def ready(self) -> dict[str, Any]:
         """What the ready file holds: where everything of this lab is."""
+        self._require_up()
         cluster, cloud, settings = self.cluster, self.cloud, self.settings
         assert cloud.dns is not None  # noqa: S101 - set when the lab has started
         dns = cloud.dns
@@ -192,7 +194,6 @@ class Lab:
         path = check.config.resource_path if check else ""
         return {
             "health_url": f"https://localhost:{region.gateway.port}{path}",
-            "health_check_id": check.id if check else None,
             "dsql": {
                 "host": front.host,
                 "address": front.address,
@@ -201,6 +202,10 @@ class Lab:
                 "database": "postgres",
             },
         }
+
+    def _require_up(self) -> None:
+        if not self._up:
+            raise LabError("the lab is still starting, or already going down: it takes no orders now")
 
     def _region(self, name: str) -> Region:
         if name not in self.regions:
@@ -225,11 +230,8 @@ class Lab:
 
     async def _start(self) -> None:
         settings, regions = self.settings, self.settings.regions
-        if settings.state_dir is not None:
-            state.refuse_second(settings.state_dir)
-        state.require_disk(Path(tempfile.gettempdir()))
-        built = await self._build() if settings.built else None
-        directory = await asyncio.to_thread(_make_directory)
+        self._require_what_was_chosen()
+        directory = _make_directory()
         processes = Processes()
         processes.remove_at_exit(directory)
         await processes.start()
@@ -237,7 +239,10 @@ class Lab:
         with port_errors("--control-port", settings.control_port):
             await self._control.start()
         self._exit.push_async_callback(self._control.stop)
+        if settings.state_dir is not None:
+            self._exit.callback(state.claim(settings.state_dir, self._control.url).release)
 
+        built = await self._build(directory, processes) if settings.built else None
         self._say(f"starting PostgreSQL and the AWS APIs for {' and '.join(regions)}")
         authority = Authority.create(directory / "ca")
         await self._start_cluster(directory, processes, authority)
@@ -262,12 +267,21 @@ class Lab:
         await asyncio.gather(*(self._await_published(region) for region in regions))
         self._announce()
 
-    async def _build(self) -> Built:
+    def _require_what_was_chosen(self) -> None:
+        """Refuse at once what would stand in the way later, before anything is started."""
+        settings = self.settings
+        if settings.state_dir is not None:
+            state.refuse_second(settings.state_dir)
+        if settings.ready_file is not None:
+            ReadyFile(settings.ready_file).prepare()
+        require_port("--aws-port", settings.aws_port, socket.SOCK_STREAM)
+        require_port("--dns-port", settings.dns_port, socket.SOCK_STREAM, socket.SOCK_DGRAM)
+        require_port("--control-port", settings.control_port, socket.SOCK_STREAM)
+        state.require_disk(state.temporary_dir())
+
+    async def _build(self, directory: Path, processes: Processes) -> Built:
         self._say("running sam build")
-        try:
-            return await asyncio.to_thread(build, self._root, self._root / ".lab")
-        except BuildUnavailableError as error:
-            raise LabError(str(error)) from error
+        return await build_apart(processes, self._root, self._root / ".lab", directory)
 
     async def _start_cluster(self, directory: Path, processes: Processes, authority: Authority) -> None:
         try:
@@ -369,54 +383,24 @@ class Lab:
         cloud.dial[stack.api.host, 443] = Dial(gateway.address, gateway.port, stack.region)
 
     async def _await_healthy(self, region: Region) -> None:
-        """Ask `/health` as an operator would, until it passes."""
-        url = f"https://localhost:{region.gateway.port}{urlsplit(region.stack.health_url).path}"
-        context = ssl.create_default_context(cafile=str(self.cluster.authority.ca_file))
-        give_up = time.monotonic() + _HEALTHY_WITHIN_S
-        answer = "nothing"
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
-            while time.monotonic() < give_up:
-                try:
-                    async with session.get(url) as response:
-                        answer = f"{response.status}: {await response.text()}"
-                        if response.status == HTTPStatus.OK:
-                            return
-                except aiohttp.ClientError as error:
-                    answer = type(error).__name__
-                await asyncio.sleep(0.2)
-        raise LabError(f"/health of {region.name} does not pass; the last answer was {answer}")
+        path = urlsplit(region.stack.health_url).path
+        url = f"https://localhost:{region.gateway.port}{path}"
+        await await_healthy(region.name, url, self.cluster.authority.ca_file)
 
     async def _await_published(self, region: str) -> None:
-        """Wait until the Region's publisher has written both parameters."""
-        settings, keys = self.settings, self.cluster.operator
-        client = boto3.client(
-            "ssm",
-            region_name=region,
-            endpoint_url=self.cloud.front.endpoint_url,
-            aws_access_key_id=keys.access_key_id,
-            aws_secret_access_key=keys.secret_access_key,
-        )
-        names = [f"/{settings.app}/{settings.env}/dsql/{name}" for name in ("document", "endpoint")]
-        with contextlib.closing(client):
-            give_up = time.monotonic() + _HEALTHY_WITHIN_S
-            while time.monotonic() < give_up:
-                found = await asyncio.to_thread(client.get_parameters, Names=names)
-                if len(found["Parameters"]) == len(names):
-                    return
-                await asyncio.sleep(0.2)
-        raise LabError(f"the publisher of {region} writes nothing: see its log in the lab's directory")
+        settings = self.settings
+        path = f"/{settings.app}/{settings.env}/dsql"
+        names = [f"{path}/document", f"{path}/endpoint"]
+        publisher = self._region(region).function_named(f"{settings.service}-publisher")
+        log = publisher.log_file if publisher else None
+        await await_published(region, names, self.cloud.front.endpoint_url, self.cluster.operator, log)
 
     def _announce(self) -> None:
-        settings = self.settings
-        if settings.state_dir is not None:
-            state.claim(settings.state_dir, self._control.url)
-            self._exit.callback(state.release, settings.state_dir)
-        if settings.ready_file is not None:
-            temporary = settings.ready_file.with_name(f".{settings.ready_file.name}.new")
-            temporary.write_text(json.dumps(self.ready(), indent=2) + "\n", encoding="utf-8")
-            # Whoever waits for the file must never read half of it.
-            temporary.replace(settings.ready_file)
-            self._exit.callback(settings.ready_file.unlink, missing_ok=True)
+        self._up = True
+        if self.settings.ready_file is not None:
+            ready_file = ReadyFile(self.settings.ready_file)
+            self._exit.callback(ready_file.remove)
+            ready_file.write(self.ready())
 
 
 def _make_directory() -> Path:

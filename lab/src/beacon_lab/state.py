@@ -6,17 +6,29 @@ time, so that a process that merely got the same id is not taken for it.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from beacon_lab.errors import LabError
 from beacon_lab.process_table import Identity, identify
 
-__all__ = ["Note", "claim", "default_state_dir", "read", "refuse_second", "release", "require_disk"]
+__all__ = [
+    "Claim",
+    "Note",
+    "claim",
+    "default_state_dir",
+    "read",
+    "refuse_second",
+    "require_disk",
+    "temporary_dir",
+]
 
 _NAME = "lab.json"
 #: PostgreSQL's files, the sandboxes' bytecode and the logs of a long session.
@@ -37,10 +49,27 @@ class Note:
         return Identity(self.pid, self.started).alive()
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A note that this process has left; ``made`` says that it made the directory for it."""
+
+    directory: Path
+    made: bool
+
+    def release(self) -> None:
+        """Take the note away, and the directory if nothing else is in it; another lab's note stays."""
+        note = read(self.directory)
+        if note is not None and note.pid == os.getpid():
+            (self.directory / _NAME).unlink(missing_ok=True)
+            if self.made:
+                with contextlib.suppress(OSError):
+                    self.directory.rmdir()
+
+
 def default_state_dir() -> Path:
     """The state directory of this user, in a place that is emptied at reboot."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
-    return Path(base) / f"beacon-lab-{os.getuid()}"
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return (Path(base) if base else temporary_dir()) / f"beacon-lab-{os.getuid()}"
 
 
 def read(directory: Path) -> Note | None:
@@ -52,17 +81,37 @@ def read(directory: Path) -> Note | None:
         return None
 
 
-def claim(directory: Path, control_url: str) -> Note:
-    """Leave this process's note; raise :class:`LabError` when a lab that still runs has left one."""
-    refuse_second(directory)
+def claim(directory: Path, control_url: str) -> Claim:
+    """Leave this process's note; raise :class:`LabError` when a lab that still runs has left one, and where
+    nothing can be written."""
     own = identify(os.getpid())
     assert own is not None  # noqa: S101 - this process is running
     note = Note(os.getpid(), own.started, control_url)
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = directory / f".{_NAME}.{os.getpid()}"
-    temporary.write_text(json.dumps(asdict(note)), encoding="utf-8")
-    temporary.replace(directory / _NAME)
-    return note
+    made = not directory.exists()
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(directory):
+            refuse_second(directory)
+            temporary = directory / f".{_NAME}.{os.getpid()}"
+            temporary.write_text(json.dumps(asdict(note)), encoding="utf-8")
+            temporary.replace(directory / _NAME)
+    except OSError as error:
+        raise LabError(
+            f"the state directory {directory} cannot be written: {error.strerror};"
+            " choose another with --state-dir"
+        ) from error
+    return Claim(directory, made)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Hold the directory's lock: two labs that start at the same moment must not both find it free."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def refuse_second(directory: Path) -> None:
@@ -75,11 +124,14 @@ def refuse_second(directory: Path) -> None:
         )
 
 
-def release(directory: Path) -> None:
-    """Take this process's note away; another's stays."""
-    note = read(directory)
-    if note is not None and note.pid == os.getpid():
-        (directory / _NAME).unlink(missing_ok=True)
+def temporary_dir() -> Path:
+    """Where temporary files go; raise :class:`LabError` when a full disk leaves no place for any."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise LabError(
+            "no temporary file can be made: free some disk, or point TMPDIR at another one"
+        ) from error
 
 
 def require_disk(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +31,7 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
     first = next(iter(ready["regions"]))
     region, keys, dns = ready["regions"][first], ready["credentials"], ready["dns"]
     dsql = region["dsql"]
-    where = f"--state-dir {state_dir} " if state_dir is not None else ""
+    where = f"--state-dir {shlex.quote(str(state_dir))} " if state_dir is not None else ""
     conninfo = (
         f"host={dsql['host']} hostaddr={dsql['address']} port={dsql['port']} user={dsql['user']}"
         f" dbname={dsql['database']} sslmode=verify-full sslrootcert={ready['ca_file']}"

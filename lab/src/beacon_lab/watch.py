@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "Watch", "resolve"]
 
 _POLL_S = 0.1
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1})
+# No proxy: the lab is on this machine.
+_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}, proxies={})
 
 
 class Seen:
