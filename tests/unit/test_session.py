@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import beacon.verbosity
 from beacon.outcome import Reason
 from beacon.session import Session, SessionError
 from beacon_lab.pki import Authority, Certificate
@@ -379,10 +380,13 @@ def test_a_peer_that_does_not_ask_to_log_in_gives_a_bad_answer(
     [
         ("28P01", f'password authentication failed for user "{CANARY}"', Reason.LOGIN_REJECTED),
         ("28000", "unable to accept connection, access denied", Reason.LOGIN_REJECTED),
-        ("53300", "sorry, too many clients already", Reason.TOO_MANY_CONNECTIONS),
+        ("53300", "Unable to accept connection, too many open connections.", Reason.TOO_MANY_CONNECTIONS),
+        ("53400", "Unable to accept connection, rate exceeded.", Reason.TOO_MANY_CONNECTIONS),
         ("57P03", "the database system is starting up", Reason.UNAVAILABLE),
+        ("3D000", f'database "{CANARY}" does not exist', Reason.LOGIN_REJECTED),
     ],
 )
+@pytest.mark.parametrize("words_only", [False, True], ids=["with SQLSTATE", "words only"])
 def test_a_refused_login_has_its_reason(
     serve: Callable[[Script], Server],
     tls: Tls,
@@ -391,11 +395,43 @@ def test_a_refused_login_has_its_reason(
     sqlstate: str,
     text: str,
     reason: Reason,
+    words_only: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """libpq shows no SQLSTATE here, only the server's text, of which a code remains."""
+    """The SQLSTATE decides; where libpq cannot be asked for it, what is documented of the server's words."""
+    if words_only:
+        monkeypatch.setattr(beacon.verbosity, "_set_verbosity", None)
     server = serve(tls.login(error(sqlstate, text, "FATAL")))
     found = refusal(server.port, authority.ca_file)
-    assert (found.reason, found.sqlstate) == (reason, None)
+    assert (found.reason, found.sqlstate) == (reason, None if words_only else sqlstate)
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "reason"),
+    [
+        ("28000", Reason.LOGIN_REJECTED),
+        ("53300", Reason.TOO_MANY_CONNECTIONS),
+        ("53400", Reason.TOO_MANY_CONNECTIONS),
+        ("57P03", Reason.UNAVAILABLE),
+        ("42501", Reason.LOGIN_REJECTED),
+        ("XX000", Reason.SERVER_ERROR),
+    ],
+)
+@pytest.mark.parametrize("severity", ["FATAL", "ERROR", "KRITISCH", "ВАЖНО"])
+def test_a_refused_login_needs_no_words(
+    serve: Callable[[Script], Server],
+    tls: Tls,
+    authority: Authority,
+    *,
+    sqlstate: str,
+    reason: Reason,
+    severity: str,
+) -> None:
+    """Whatever the server's text and language; words that would mislead do not."""
+    text = f"{CANARY}: too many FATAL: 08006 failed: ERROR:  57P01"
+    server = serve(tls.login(error(sqlstate, text, severity)))
+    found = refusal(server.port, authority.ca_file)
+    assert (found.reason, found.sqlstate) == (reason, sqlstate)
 
 
 # ---- asking
@@ -457,17 +493,24 @@ def test_a_connection_that_ends_before_the_answer_does_is_reset(
     [
         READY,
         message(b"1") + message(b"2") + message(b"n") + message(b"I") + READY,
-        message(b"1") + message(b"2") + message(b"n") + message(b"C", b"SET\0") + READY,
         message(b"1") + message(b"2") + message(b"G", b"\0\0\0"),
     ],
-    ids=["nothing", "empty query", "command", "copy"],
+    ids=["nothing", "empty query", "copy"],
 )
 def test_an_answer_to_something_else_is_a_bad_answer(
     serve: Callable[[Script], Server], tls: Tls, authority: Authority, answer: bytes
 ) -> None:
-    """Only rows answer a SELECT."""
+    """What is neither rows nor a command's end."""
     server = serve(tls.query(answer))
     assert failure(connect(server.port, authority.ca_file)).reason is Reason.BAD_ANSWER
+
+
+def test_a_command_has_no_rows(serve: Callable[[Script], Server], tls: Tls, authority: Authority) -> None:
+    """For a writer that is fine; who asked for rows has to see that there are none."""
+    done = message(b"1") + message(b"2") + message(b"n") + message(b"C", b"SET\0") + READY
+    session = connect(serve(tls.query(done)).port, authority.ca_file)
+    assert session.query(b"SET", [], time.monotonic() + 5) == []
+    session.close()
 
 
 @pytest.mark.parametrize("then", [silent, drip(rows(b"x" * 999)), flood], ids=["silent", "drips", "notices"])

@@ -39,6 +39,7 @@ __all__ = [
     "INTENT_UNREADABLE",
     "UNREADABLE",
     "Reason",
+    "classify_login",
     "classify_message",
     "classify_sqlstate",
     "outcome_of",
@@ -100,8 +101,18 @@ def classify_sqlstate(sqlstate: str) -> Reason:
     return _SQLSTATE.get(sqlstate) or _SQLSTATE_CLASS.get(sqlstate[:2]) or Reason.SERVER_ERROR
 
 
-# libpq gives no code for errors of its own, nor for a server's refusal of a login, so the English text is all
-# there is to go by (libpq's is never translated here: the wheel is built without NLS). The first match wins.
+# No such database, and no right to it: at the login both are a rejection.
+_LOGIN_CLASS = {"3D": Reason.LOGIN_REJECTED, "42": Reason.LOGIN_REJECTED}
+
+
+def classify_login(sqlstate: str) -> Reason:
+    """The reason for a server error that ended a login."""
+    return _LOGIN_CLASS.get(sqlstate[:2]) or classify_sqlstate(sqlstate)
+
+
+# libpq gives no code for errors of its own, and for a server's refusal of a login only where
+# :mod:`beacon.verbosity` can have it, so the English text is all there is to go by (libpq's is never
+# translated here: the wheel is built without NLS). The first match wins.
 
 # What a server says while it refuses a login starts with its severity.
 _SEVERITIES = ("fatal:", "error:", "panic:")
@@ -113,6 +124,7 @@ _REFUSALS = (
     ("connection slots", Reason.TOO_MANY_CONNECTIONS),
     ("connection limit", Reason.TOO_MANY_CONNECTIONS),
     ("rate limit", Reason.TOO_MANY_CONNECTIONS),
+    ("rate exceeded", Reason.TOO_MANY_CONNECTIONS),
     ("starting up", Reason.UNAVAILABLE),
     ("shutting down", Reason.UNAVAILABLE),
     ("in recovery", Reason.UNAVAILABLE),

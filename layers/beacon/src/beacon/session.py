@@ -17,7 +17,8 @@ from typing import Final
 import psycopg
 from psycopg import pq
 
-from beacon.outcome import Reason, classify_message, classify_sqlstate
+from beacon.outcome import Reason, classify_login, classify_message, classify_sqlstate
+from beacon.verbosity import show_sqlstates, sqlstate_in
 
 __all__ = ["Session", "SessionError"]
 
@@ -90,11 +91,12 @@ class Session:
         pgconn = pq.PGconn.connect_start(conninfo.encode())
         session = cls(pgconn, clock)
         try:
+            show_sqlstates(pgconn)
             session._finish_connect(deadline)
         except psycopg.OperationalError:
-            reason = classify_message(pgconn.get_error_message())
+            refusal = session._refusal()
             session.close()
-            raise SessionError(reason) from None
+            raise refusal from None
         except BaseException:
             session.close()
             raise
@@ -138,14 +140,21 @@ class Session:
     def _finish_connect(self, deadline: float) -> None:
         pgconn = self._pgconn
         if pgconn.status == pq.ConnStatus.BAD:
-            raise SessionError(classify_message(pgconn.get_error_message()))
+            raise self._refusal()
         state = pq.PollingStatus.WRITING
         while state != pq.PollingStatus.OK:
             if state == pq.PollingStatus.FAILED:
-                raise SessionError(classify_message(pgconn.get_error_message()))
+                raise self._refusal()
             self._wait(_READ if state == pq.PollingStatus.READING else _WRITE, deadline)
             state = pq.PollingStatus(pgconn.connect_poll())
         pgconn.nonblocking = 1
+
+    def _refusal(self) -> SessionError:
+        """Why there is no connection."""
+        sqlstate = sqlstate_in(self._pgconn.error_message)
+        if sqlstate is not None:
+            return SessionError(classify_login(sqlstate), sqlstate)
+        return SessionError(classify_message(self._pgconn.get_error_message()))
 
     def _last_result(self, deadline: float) -> pq.abc.PGresult:
         pgconn = self._pgconn
