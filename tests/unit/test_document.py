@@ -164,6 +164,7 @@ def test_more_than_4096_bytes_are_refused() -> None:
     padded = serialize(GOOD) + " " * (MAX_BYTES - len(serialize(GOOD)))
     assert parse(padded, EXPECTED, NOW) == GOOD
     assert refused(padded + " ") == ("4097 bytes, and at most 4096 are allowed",)
+    assert refused("é" * 2100) == ("4200 bytes, and at most 4096 are allowed",)
 
 
 def test_a_member_named_twice_is_refused() -> None:
