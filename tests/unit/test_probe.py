@@ -52,6 +52,10 @@ class World:
     def pass_time(self, step: Step, deadline: float) -> Rows:
         """Let ``step`` happen, or the deadline pass first."""
         takes_s, outcome = step
+        if takes_s < 0:
+            # The clock jumps while nothing else happens.
+            self.now -= takes_s
+            raise SessionError(Reason.TIMEOUT)
         if self.now + takes_s > deadline:
             self.now = max(self.now, deadline)
             raise SessionError(Reason.TIMEOUT)
@@ -61,7 +65,7 @@ class World:
         return outcome
 
     def resolve(self, host: str, timeout_s: float) -> list[str]:
-        assert (host, timeout_s > 0) == (HOST, True)
+        assert (host, timeout_s >= 0) == (HOST, True)
         if isinstance(self.addresses, NameNotResolvedError):
             raise self.addresses
         return self.addresses
@@ -96,6 +100,8 @@ class FakeSession:
         self.world.asked.append((statement, parameters))
         takes_s, self._outcome = self._steps.pop(0)
         self._ready_at = self.world.now + takes_s
+        if takes_s < 0:
+            return self.world.pass_time((takes_s, self._outcome), deadline)
         return self.answer(deadline)
 
     def answer(self, deadline: float) -> Rows:
@@ -306,6 +312,35 @@ def test_a_frozen_database_fails_in_time_and_leaves_nothing_open(world: World, p
     report = look(probe, world)
     assert seen(report) == (Outcome.FAIL, "timeout", None)
     assert report.observation.latency_ms is None
+    assert world.open_sessions == 0
+
+
+@pytest.mark.parametrize("reused", [False, True], ids=["new", "open"])
+@pytest.mark.parametrize("stood_still_s", [1.1, 3600.0])
+def test_a_process_that_stood_still_looks_again(
+    world: World, probe: DsqlProbe, *, reused: bool, stood_still_s: float
+) -> None:
+    """The time went by without us: what was missed says nothing of the endpoint, whose state decides."""
+    jump: Step = (-stood_still_s, NOBODY)  # not the database's time, but the clock's
+    world.queries = [[(0.0, NOBODY)] * 9] if reused else []
+    if reused:
+        look(probe, world)
+        world.queries = [[(0.0, NOBODY)]]
+        world.sessions[0]._steps[0] = jump
+    else:
+        world.queries = [[jump], [(0.0, NOBODY)]]
+    report = probe.run(world.now + 1.0)
+    assert seen(report) == PASSED
+
+
+def test_a_process_that_stood_still_while_the_database_is_frozen_fails(
+    world: World, probe: DsqlProbe
+) -> None:
+    """The second look has a deadline of its own, and there is no third."""
+    world.queries = [[(-5.0, NOBODY)], [(-5.0, NOBODY)]]
+    started = world.now
+    assert seen(probe.run(started + 1.0)) == (Outcome.FAIL, "timeout", None)
+    assert world.now - started == pytest.approx(10, abs=0.1)
     assert world.open_sessions == 0
 
 
