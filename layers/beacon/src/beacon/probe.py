@@ -98,12 +98,12 @@ class DsqlProbe:
 
     def run(self, deadline: float) -> ProbeReport:
         """See :class:`Probe`."""
-        clock = self._context.clock
-        started = clock()
+        context = self._context
         try:
             report = self._look(deadline)
-            if report.observation.reason == Reason.TIMEOUT.value and clock() > deadline + _OVERSLEPT_S:
-                report = self._look(clock() + deadline - started)
+            timed_out = report.observation.reason == Reason.TIMEOUT.value
+            if timed_out and context.clock() > deadline + _OVERSLEPT_S:
+                report = self._look(context.clock() + context.settings.probe_deadline_s)
         except BaseException:
             # Whatever broke off half-way must not be read by the next probe.
             self.close()
