@@ -52,7 +52,7 @@ async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
                 await lab.heal(first)
     pace = lab.pace
     predicted_dns = dns_after(pace, failing=True, answer_s=pace.deadline_s)
-    predicted_ssm = ssm_after(pace, runs=1, confirming=True)
+    predicted_ssm = ssm_after(pace, confirming=True, edge=True)
     return [
         Result.median(
             "lab.fault_to_dns_s",

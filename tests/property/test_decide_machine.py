@@ -71,9 +71,11 @@ class Rounds(RuleBasedStateMachine):
         self.last: Document | None = None
         self.outcomes: dict[str, list[Outcome]] = {region: [] for region in self.regions}
         self.observed = dict.fromkeys(self.regions, Observed.UNKNOWN)
+        self.turned: dict[str, datetime] = {}
+        self.counted: datetime | None = None
         self.forced: dict[str, Forced | None] = dict.fromkeys(self.regions)
 
-    @rule(jump_s=st.sampled_from([0.0, 0.001, 1.0, 60.0, 3600.0, -0.5, -200.0]))
+    @rule(jump_s=st.sampled_from([0.0, 0.001, 1.0, 5.0, 60.0, 90.0, 3600.0, -0.5, -200.0]))
     def pass_time(self, jump_s: float) -> None:
         """Time passes, or the wall clock is set back."""
         self.now += timedelta(seconds=jump_s)
@@ -104,7 +106,18 @@ class Rounds(RuleBasedStateMachine):
             "all unknown": st.lists(st.just(Outcome.UNKNOWN), max_size=2),
             "all pass": st.just([Outcome.PASS] * self.policy.rise),
         }[mood]
-        seen = {region: data.draw(outcomes, region) for region in self.regions}
+        self.play({region: data.draw(outcomes, region) for region in self.regions}, intents)
+
+    @rule(data=st.data(), apart_s=st.sampled_from([1.0, 60.0]))
+    def outage(self, data: st.DataObject, apart_s: float) -> None:
+        """One Region fails for a round, and passes in those that follow."""
+        broken = data.draw(st.sampled_from(self.regions), "broken")
+        for number in range(self.policy.rise + 1):
+            outcomes = [Outcome.PASS] if number else [Outcome.FAIL] * self.policy.fall
+            self.play({region: [Outcome.PASS] for region in self.regions} | {broken: outcomes}, set())
+            self.pass_time(apart_s)
+
+    def play(self, seen: Mapping[str, list[Outcome]], intents: set[str] | None) -> None:
         forced = None if intents is None else {region: Intent(region, Forced.DRAIN) for region in intents}
         observations = {region: [OBSERVATIONS[one] for one in found] for region, found in seen.items()}
         decision = self.decide(Case(self.last, observations, forced, self.now, self.policy, self.subject))
@@ -125,23 +138,38 @@ class Rounds(RuleBasedStateMachine):
 
     def learn(self, seen: Mapping[str, list[Outcome]], forced: Intents) -> None:
         """What is observed follows from the last outcomes that said anything, outside of frozen rounds."""
+        now = self.now
+        listening = self.counted is None or now < self.counted or (now - self.counted).total_seconds() >= 5
+        if listening:
+            self.counted = now
         for region, found in seen.items():
-            known = self.outcomes[region]
-            for outcome in found:
-                if outcome is Outcome.UNKNOWN:
-                    continue
-                known.append(outcome)
-                fell = known[-self.policy.fall :] == [Outcome.FAIL] * self.policy.fall
-                rose = known[-self.policy.rise :] == [Outcome.PASS] * self.policy.rise
-                never_seen = self.observed[region] is Observed.UNKNOWN
-                if fell:
-                    self.observed[region] = Observed.DOWN
-                elif rose or (never_seen and outcome is Outcome.PASS):
-                    self.observed[region] = Observed.UP
+            before = self.observed[region]
+            self.hear(region, found, listening=listening)
+            if self.observed[region] is not before:
+                self.turned[region] = now
         if forced is not None:
             self.forced = {
                 region: forced[region].forced if region in forced else None for region in self.regions
             }
+
+    def hear(self, region: str, found: list[Outcome], *, listening: bool) -> None:
+        """Of what is down one pass a round is heard, and none soon after a round whose passes were."""
+        known = self.outcomes[region]
+        for outcome in found:
+            if outcome is Outcome.UNKNOWN:
+                continue
+            if self.observed[region] is Observed.DOWN and outcome is Outcome.PASS:
+                if not listening:
+                    continue
+                listening = False
+            known.append(outcome)
+            fell = known[-self.policy.fall :] == [Outcome.FAIL] * self.policy.fall
+            rose = known[-self.policy.rise :] == [Outcome.PASS] * self.policy.rise
+            never_seen = self.observed[region] is Observed.UNKNOWN
+            if fell:
+                self.observed[region] = Observed.DOWN
+            elif rose or (never_seen and outcome is Outcome.PASS):
+                self.observed[region] = Observed.UP
 
     def wants_out(self, region: str) -> bool:
         return self.forced[region] is not None or self.observed[region] is Observed.DOWN
@@ -182,6 +210,7 @@ class Rounds(RuleBasedStateMachine):
     def check_states(self, document: Document) -> None:
         for state in document.endpoints:
             assert state.observed is self.observed[state.region], "hysteresis"
+            assert state.observed_since == self.turned.get(state.region), "since when"
             assert state.forced is self.forced[state.region], "the last intent that was read"
 
     def check_routing(self, document: Document) -> None:
@@ -200,7 +229,18 @@ class Rounds(RuleBasedStateMachine):
         assert len(did_leave) == min(1, len(could_leave)), "one leaves if any has to"
         if any(self.forced[region] for region in could_leave):
             assert self.forced[did_leave[0]], "forced wins: a drained one leaves first"
-        assert document.preferred.region not in leaving, "the preferred one works"
+        preferred = document.preferred.region
+        assert preferred not in leaving, "the preferred one works"
+        if self.waits(preferred):
+            seasoned = [region for region in self.regions if region not in leaving and not self.waits(region)]
+            assert not seasoned, "who has just come back is preferred only where there is no other"
+
+    def waits(self, region: str) -> bool:
+        """Whether an endpoint has been up for less than the hold, or was never seen."""
+        since = self.turned.get(region)
+        if since is None or self.observed[region] is Observed.UNKNOWN:
+            return True
+        return since <= self.now < since + timedelta(seconds=self.policy.failback_hold_s)
 
 
 def machine_of(decision: Decide, examples: int, phases: Sequence[Phase] = tuple(Phase)) -> Callable[[], None]:
@@ -226,7 +266,7 @@ def machine_of(decision: Decide, examples: int, phases: Sequence[Phase] = tuple(
 
 def test_every_promise_holds() -> None:
     """Never empty, one at a time, unknown is not unhealthy, epochs rise, doubt freezes, forced wins."""
-    machine_of(real, 400)()
+    machine_of(real, 300)()
 
 
 # ---- wrong on purpose
@@ -274,13 +314,25 @@ def sure(case: Case) -> Decision:
     return real(replace(case, seen={**case.seen, first: [*case.seen[first], OBSERVATIONS[Outcome.UNKNOWN]]}))
 
 
+def impatient(case: Case) -> Decision:
+    """Counts every pass of a burst."""
+    return real(replace(case, policy=replace(case.policy, rise_apart_s=0.0)))
+
+
+def flighty(case: Case) -> Decision:
+    """Prefers an endpoint as soon as it is back."""
+    return real(replace(case, policy=replace(case.policy, failback_hold_s=0.0)))
+
+
 def clocked(case: Case) -> Decision:
     """Numbers documents by the clock alone."""
     found = real(case)
     return replace(found, document=replace(found.document, epoch=int(case.now.timestamp() * 1000)))
 
 
-@pytest.mark.parametrize("wrong", [naive, eager, forgetful, suspicious, hasty, sure, clocked])
+@pytest.mark.parametrize(
+    "wrong", [naive, eager, forgetful, suspicious, hasty, sure, impatient, flighty, clocked]
+)
 def test_the_machine_catches_a_wrong_decision(wrong: Decide) -> None:
     """A check that cannot fail shows nothing."""
     with pytest.raises((AssertionError, ValueError)):

@@ -55,6 +55,7 @@ def state(
     latency_ms: float | None = 10.0,
     forced: bool = False,
     since: datetime = T0,
+    observed_since: datetime | None = T0,
 ) -> EndpointState:
     return EndpointState(
         region=region,
@@ -67,10 +68,13 @@ def state(
         since=since,
         latency_ms=latency_ms,
         streak=streak,
+        observed_since=None if observed is NEW else observed_since,
     )
 
 
-def document(*states: EndpointState, epoch: int = 7, note: str = "") -> Document:
+def document(
+    *states: EndpointState, epoch: int = 7, note: str = "", counted_at: datetime | None = None
+) -> Document:
     return Document(
         service="orders-prod",
         target="dsql",
@@ -81,6 +85,7 @@ def document(*states: EndpointState, epoch: int = 7, note: str = "") -> Document
         endpoints=states,
         frozen=bool(note),
         note=note,
+        counted_at=counted_at,
     )
 
 
@@ -103,6 +108,7 @@ def expected(*states: EndpointState, note: str = "") -> Document:
     """The document that the rules demand of a round at NOW."""
     return replace(
         document(*states, epoch=int(MS.timestamp() * 1000), note=note),
+        counted_at=None if note == "all_failed" else MS,
         as_of=MS,
         valid_until=MS + timedelta(seconds=300),
     )
@@ -163,7 +169,7 @@ def test_the_first_round_lists_every_endpoint_in_configured_order() -> None:
     decision = decided(None, {A: [FAIL, FAIL], B: [PASS], C: [UNKNOWN]})
     assert decision.document == expected(
         state(A, NEW, reason="timeout", streak=2, latency_ms=None, since=MS),
-        state(B, UP, since=MS),
+        state(B, UP, since=MS, observed_since=MS),
         state(C, NEW, reason="no_data", latency_ms=None, since=MS),
     )
     assert [change.reason for change in decision.changes] == [
@@ -178,7 +184,7 @@ def test_a_confirmed_failure_takes_an_endpoint_out() -> None:
     """It goes behind the others, with its reason and the time; the change tells both states."""
     last = document(state(A), state(B))
     decision = decided(last, {A: [FAIL] * 3, B: [PASS]})
-    out = state(A, DOWN, OUT, reason="timeout", since=MS)
+    out = state(A, DOWN, OUT, reason="timeout", since=MS, observed_since=MS)
     assert decision.document == expected(state(B), out)
     (change,) = decision.changes
     assert (change.region, change.before, change.after) == (A, state(A), out)
@@ -186,17 +192,70 @@ def test_a_confirmed_failure_takes_an_endpoint_out() -> None:
 
 
 def test_a_recovered_endpoint_comes_back_after_rise_passes() -> None:
-    """One pass is not enough, the second brings it back to its place of priority."""
+    """One pass is not enough, the second brings it back in."""
     last = document(state(B), state(A, DOWN, OUT, reason="timeout"))
     first = decided(last, {A: [PASS], B: [PASS]})
     assert first.document == expected(state(B), state(A, DOWN, OUT, streak=1))
     assert first.changes == ()
-    second = decided(first.document, {A: [PASS], B: [PASS]}, now=NOW + timedelta(seconds=60))
-    assert [(s.region, s.observed, s.effective) for s in second.document.endpoints] == [
-        (A, UP, IN),
-        (B, UP, IN),
-    ]
+    later = MS + timedelta(seconds=60)
+    second = decided(first.document, {A: [PASS], B: [PASS]}, now=later)
+    assert second.document.endpoints == (state(B), state(A, since=later, observed_since=later))
     assert [change.reason for change in second.changes] == ["observed down -> up (ok), back in"]
+
+
+def rounds(last: Document, seen: Seen, *after_s: float, policy: Policy = POLICY) -> list[Document]:
+    """One round after the other, each that long after ``MS``."""
+    documents = []
+    for seconds in after_s:
+        last = decided(last, seen, policy=policy, now=MS + timedelta(seconds=seconds)).document
+        documents.append(last)
+    return documents
+
+
+def observed_of(documents: Sequence[Document], region: str) -> list[Observed]:
+    return [known.observed for found in documents if (known := found.state_of(region))]
+
+
+def test_passes_that_follow_each_other_at_once_count_as_one() -> None:
+    """A burst of queued events after a heal is one good second, not several good rounds."""
+    down = document(state(B), state(A, DOWN, OUT, reason="timeout"), counted_at=MS)
+    burst = rounds(down, {A: [PASS], B: [PASS]}, 5, 5.2, 6, 7, 8, 9, 9.999, 10)
+    assert observed_of(burst, A) == [DOWN] * 7 + [UP]
+
+
+def test_a_stream_of_rounds_lets_an_endpoint_return() -> None:
+    """Every round moves the clock, and not every one the distance."""
+    down = document(state(B), state(A, DOWN, OUT, reason="timeout"), counted_at=MS)
+    found = observed_of(rounds(down, {A: [PASS], B: [PASS]}, *range(1, 12)), A)
+    assert found == [DOWN] * 9 + [UP] * 2
+
+
+def test_several_passes_in_a_round_count_as_one() -> None:
+    """As many as there are."""
+    down = document(state(B), state(A, DOWN, OUT, reason="timeout"))
+    assert observed_of(rounds(down, {A: [PASS] * 5, B: [PASS]}, 0, 60), A) == [DOWN, UP]
+
+
+def test_fails_count_however_close_the_rounds_are() -> None:
+    """Quick to confirm: a fail in a burst sets a return back, and fails add up to a fall."""
+    last = document(state(A), state(B), counted_at=MS)
+    assert observed_of(rounds(last, {A: [FAIL], B: [PASS]}, 0.1, 0.2, 0.3), A) == [UP, UP, DOWN]
+    returning = document(state(B), state(A, DOWN, OUT, streak=1), counted_at=MS)
+    (found,) = rounds(returning, {A: [FAIL], B: [PASS]}, 0.1)
+    assert found.endpoints[1].streak == 0
+
+
+def test_a_clock_that_was_set_back_keeps_nobody_out() -> None:
+    """A round from before the last that counted, counts."""
+    down = document(state(B), state(A, DOWN, OUT, streak=1), counted_at=MS + timedelta(hours=1))
+    (found,) = rounds(down, {A: [PASS], B: [PASS]}, 0)
+    assert (found.endpoints[1].observed, found.counted_at) == (UP, MS)
+
+
+def test_a_frozen_round_counts_no_passes() -> None:
+    """Nor does it push back the next one that may."""
+    last = document(state(A), state(B), counted_at=T0)
+    assert decided(last, {A: [FAIL], B: [FAIL]}).document.counted_at == T0
 
 
 @pytest.mark.parametrize("seen", [[UNKNOWN], [UNKNOWN] * 9, []], ids=["unknown", "unknowns", "missing"])
@@ -220,7 +279,8 @@ def test_all_failing_at_once_freezes_the_last_document() -> None:
 def test_one_unknown_among_fails_is_no_freeze() -> None:
     """Only when every endpoint fails does the observer doubt itself."""
     decision = decided(document(state(A), state(B)), {A: [FAIL] * 3, B: [UNKNOWN]})
-    assert decision.document == expected(state(B), state(A, DOWN, OUT, reason="timeout", since=MS))
+    out = state(A, DOWN, OUT, reason="timeout", since=MS, observed_since=MS)
+    assert decision.document == expected(state(B), out)
 
 
 def test_a_freeze_ends_with_the_first_pass() -> None:
@@ -241,6 +301,7 @@ def test_a_drain_removes_and_a_release_returns() -> None:
     assert drained.document == expected(state(B), out)
     assert [change.reason for change in drained.changes] == ["drained by an operator, taken out"]
     released = decided(drained.document, {A: [PASS], B: [PASS]})
+    # Preferred at once: it had been up all along, and whoever releases it says when.
     assert released.document == replace(
         expected(state(A, since=MS), state(B)), epoch=drained.document.epoch + 1
     )
@@ -258,9 +319,11 @@ def test_a_drained_endpoint_is_observed_on() -> None:
     """Released after it failed, it does not come back as if nothing had happened."""
     last = document(state(B), state(A, UP, OUT, reason="drained", forced=True))
     failed = decided(last, {A: [FAIL] * 3, B: [PASS]}, drain(A))
-    assert failed.document.endpoints[1] == state(A, DOWN, OUT, reason="drained", forced=True)
+    assert failed.document.endpoints[1] == state(
+        A, DOWN, OUT, reason="drained", forced=True, observed_since=MS
+    )
     released = decided(failed.document, {A: [FAIL], B: [PASS]})
-    assert released.document.endpoints[1] == state(A, DOWN, OUT, reason="timeout")
+    assert released.document.endpoints[1] == state(A, DOWN, OUT, reason="timeout", observed_since=MS)
 
 
 def test_a_drain_of_a_region_that_is_not_configured_changes_nothing() -> None:
@@ -277,15 +340,22 @@ def test_at_most_one_endpoint_leaves_a_round_and_the_waiting_one_is_not_preferre
     last = document(state(A), state(B), state(C))
     first = decided(last, {A: [FAIL] * 3, B: [FAIL] * 3, C: [PASS]})
     assert first.document == expected(
-        state(C), state(B, DOWN, reason="deferred"), state(A, DOWN, OUT, reason="timeout", since=MS)
+        state(C),
+        state(B, DOWN, reason="deferred", observed_since=MS),
+        state(A, DOWN, OUT, reason="timeout", since=MS, observed_since=MS),
     )
     assert first.document.preferred.region == C
+    assert {change.region: change.reason for change in first.changes} == {
+        A: "observed up -> down (timeout), taken out",
+        B: "observed up -> down, waits its turn to leave",
+    }
     later = decided(first.document, {A: [FAIL], B: [FAIL], C: [PASS]})
     assert [(s.region, s.effective, s.reason) for s in later.document.endpoints] == [
         (C, IN, "ok"),
         (A, OUT, "timeout"),
         (B, OUT, "timeout"),
     ]
+    assert [change.reason for change in later.changes] == ["taken out (timeout)"]
 
 
 def test_a_drained_endpoint_leaves_before_a_failed_one() -> None:
@@ -294,7 +364,7 @@ def test_a_drained_endpoint_leaves_before_a_failed_one() -> None:
     decision = decided(last, {A: [FAIL] * 3, B: [PASS], C: [PASS]}, drain(B))
     assert decision.document == expected(
         state(C),
-        state(A, DOWN, reason="deferred"),
+        state(A, DOWN, reason="deferred", observed_since=MS),
         state(B, UP, OUT, reason="drained", forced=True, since=MS),
     )
 
@@ -305,7 +375,7 @@ def test_the_last_endpoint_never_leaves() -> None:
     decision = decided(last, {A: [FAIL], B: [PASS], C: [FAIL, FAIL, FAIL]}, drain(B))
     assert decision.document == expected(
         state(B, forced=True),
-        state(C, DOWN, reason="timeout"),
+        state(C, DOWN, reason="timeout", observed_since=MS),
         state(A, DOWN, reason="timeout", since=MS),
         note="would_be_empty",
     )
@@ -338,7 +408,7 @@ def test_a_new_endpoint_joins_behind_the_others_and_an_old_one_leaves() -> None:
     last = document(state(A), moved)
     decision = decided(last, {B: [UNKNOWN], C: [PASS]}, of=subject(B, C), policy=Policy())
     assert decision.document == expected(
-        state(B, NEW, reason="no_data", latency_ms=None, since=MS), state(C, since=MS)
+        state(B, NEW, reason="no_data", latency_ms=None, since=MS), state(C, since=MS, observed_since=MS)
     )
     assert {change.region: change.reason for change in decision.changes} == {
         B: "has a new host name, observed down -> unknown (no_data), back in",
@@ -399,6 +469,62 @@ def test_a_latency_of_hours_stays_within_what_a_document_may_say() -> None:
     """A probe that was stopped half-way measures the pause."""
     decision = decided(None, latencies(a=3.6e6, b=1, c=1), policy=Policy())
     assert all((known.latency_ms or 0) <= MAX_LATENCY_MS for known in decision.document.endpoints)
+
+
+# ---- failback
+
+
+def returned(region: str, seconds: float) -> EndpointState:
+    """Up again for that long."""
+    when = MS - timedelta(seconds=seconds)
+    return state(region, since=when, observed_since=when)
+
+
+@pytest.mark.parametrize(("seconds", "first"), [(0, B), (89.999, B), (90, A), (3600, A)])
+def test_a_recovered_endpoint_is_not_preferred_before_the_hold_is_over(seconds: float, first: str) -> None:
+    """It is in all the while; 90 s is the default."""
+    found = decided(document(state(B), returned(A, seconds)), {A: [PASS], B: [PASS]}).document
+    assert found.preferred.region == first
+    assert all(known.effective is IN for known in found.endpoints)
+
+
+@pytest.mark.parametrize("ranking", ["latency", "priority"])
+def test_the_hold_is_over_at_once_where_there_is_no_other(ranking: str) -> None:
+    """A held endpoint comes before one that is down, drained or waits to leave; never is there none."""
+    policy = replace(POLICY, ranking=ranking)
+    last = document(state(B), state(C), returned(A, 10))
+    gone = decided(last, {A: [PASS], B: [FAIL] * 3, C: [FAIL] * 3}, policy=policy).document
+    assert [known.region for known in gone.endpoints] == [A, C, B]
+
+
+def test_of_those_that_are_held_the_one_that_came_up_first_is_first() -> None:
+    """Who took over while the others were down is not passed by one that recovers later."""
+    last = document(returned(B, 50), state(A, DOWN, OUT, streak=1, reason="ok"))
+    found = decided(last, {A: [PASS], B: [PASS]}).document
+    assert [known.region for known in found.endpoints] == [B, A]
+    after = decided(found, {A: [PASS], B: [PASS]}, now=NOW + timedelta(seconds=45)).document
+    assert after.preferred.region == B
+    last_of_all = decided(after, {A: [PASS], B: [PASS]}, now=NOW + timedelta(seconds=90)).document
+    assert last_of_all.preferred.region == A
+
+
+def test_without_a_hold_a_recovered_endpoint_is_preferred_at_once() -> None:
+    """As gdnsd and Route 53 do."""
+    last = document(state(B), state(A, DOWN, OUT, streak=1, reason="ok"))
+    found = decided(last, {A: [PASS], B: [PASS]}, policy=replace(POLICY, failback_hold_s=0))
+    assert found.document.preferred.region == A
+
+
+def test_the_hold_ends_when_the_clock_is_set_back() -> None:
+    """Nobody waits for it to catch up."""
+    found = decided(document(state(B), returned(A, -3600)), {A: [PASS], B: [PASS]}).document
+    assert found.preferred.region == A
+
+
+def test_an_endpoint_that_nobody_has_seen_yet_is_not_preferred() -> None:
+    """One of which there is data goes first, whatever the priority."""
+    found = decided(document(state(A, NEW, latency_ms=None), state(B)), {A: [UNKNOWN], B: [PASS]}).document
+    assert [known.region for known in found.endpoints] == [B, A]
 
 
 # ---- epochs and time

@@ -24,11 +24,12 @@ GOOD = Document(
     as_of=NOW,
     valid_until=NOW + timedelta(seconds=300),
     endpoints=(
-        EndpointState("us-east-1", HOSTS[0], 5432, Observed.UP, None, Effective.IN, "ok", NOW, 1.5, 0),
+        EndpointState("us-east-1", HOSTS[0], 5432, Observed.UP, None, Effective.IN, "ok", NOW, 1.5, 0, NOW),
         EndpointState(
             "us-east-2", HOSTS[1], 5433, Observed.DOWN, Forced.DRAIN, Effective.OUT, "drained", NOW, None, 1
         ),
     ),
+    counted_at=NOW,
 )
 
 Value = dict[str, Any]
@@ -78,11 +79,13 @@ def test_the_form_is_compact_and_complete() -> None:
     assert serialize(GOOD) == (
         '{"schema":1,"service":"orders-prod","target":"dsql","observer":"us-east-1",'
         f'"epoch":{EPOCH},"as_of":"2026-11-22T01:02:03.456Z","valid_until":"2026-11-22T01:07:03.456Z",'
-        '"frozen":false,"note":"","endpoints":['
+        '"frozen":false,"note":"","counted_at":"2026-11-22T01:02:03.456Z","endpoints":['
         f'{{"region":"us-east-1","host":"{HOSTS[0]}","port":5432,"observed":"up","forced":null,'
-        '"effective":"in","reason":"ok","since":"2026-11-22T01:02:03.456Z","latency_ms":1.5,"streak":0},'
+        '"effective":"in","reason":"ok","since":"2026-11-22T01:02:03.456Z","latency_ms":1.5,"streak":0,'
+        '"observed_since":"2026-11-22T01:02:03.456Z"},'
         f'{{"region":"us-east-2","host":"{HOSTS[1]}","port":5433,"observed":"down","forced":"drain",'
-        '"effective":"out","reason":"drained","since":"2026-11-22T01:02:03.456Z","latency_ms":null,"streak":1}'
+        '"effective":"out","reason":"drained","since":"2026-11-22T01:02:03.456Z","latency_ms":null,"streak":1,'
+        '"observed_since":null}'
         "]}"
     )
 
@@ -102,6 +105,7 @@ def test_ten_endpoints_with_the_longest_names_fit_a_parameter() -> None:
             since=NOW,
             latency_ms=60000.0,
             streak=20,
+            observed_since=NOW,
         )
         for number, region in enumerate(regions)
     )
@@ -186,8 +190,9 @@ def test_numbers_that_are_none_are_refused(constant: str) -> None:
 def test_a_missing_or_unknown_member_is_refused(name: str) -> None:
     """The set of members is exact, at the top and in each endpoint."""
     refused(changed(lambda value: value.pop(name)))
-    refused(with_member(name, None))
     refused(with_member(name, [name]))
+    if name != "counted_at":
+        refused(with_member(name, None))
 
 
 @pytest.mark.parametrize("name", list(good()["endpoints"][0]))
@@ -216,7 +221,7 @@ def test_unknown_members_are_counted_and_not_repeated() -> None:
         ],
         *[
             (name, value)
-            for name in ("as_of", "valid_until")
+            for name in ("as_of", "valid_until", "counted_at")
             for value in (
                 "",
                 "now",
@@ -279,6 +284,7 @@ def test_a_wrong_member_is_refused(name: str, value: object) -> None:
         *[("effective", value) for value in ("", "up", None)],
         *[("reason", value) for value in ("", "two words", "FATAL", "a" * 41, None)],
         *[("since", value) for value in ("", "2026-11-22T01:02:03", None)],
+        *[("observed_since", value) for value in ("", "2026-11-22T01:02:03", 0)],
         *[("latency_ms", value) for value in (-0.1, 60_001, "1", True, 10**400)],
         *[("streak", value) for value in (-1, 1.0, "0", 10**7)],
     ],
@@ -286,6 +292,12 @@ def test_a_wrong_member_is_refused(name: str, value: object) -> None:
 def test_a_wrong_member_of_an_endpoint_is_refused(name: str, value: object) -> None:
     """Above all a host that is not one of ours."""
     refused(with_row(name, value))
+
+
+def test_an_instant_of_long_ago_is_written_as_it_was_read() -> None:
+    """With four digits of the year, or no reader would take the next document."""
+    found = parse(with_row("since", "0026-11-22T01:02:03.000Z"), EXPECTED, NOW)
+    assert parse(serialize(found), EXPECTED, NOW) == found
 
 
 def test_an_endpoint_named_twice_is_refused() -> None:

@@ -38,7 +38,9 @@ def test_the_documented_defaults_apply() -> None:
     ]
     assert settings.own_endpoint.host == EAST
     assert (settings.probe_deadline_s, settings.recheck_s, settings.publish_every_s) == (1.0, 1.0, 60)
-    assert settings.policy == Policy(fall=5, rise=2, ranking="latency", rank_margin=0.3)
+    assert settings.policy == Policy(
+        fall=5, rise=2, rise_apart_s=5.0, failback_hold_s=90.0, ranking="latency", rank_margin=0.3
+    )
     assert (settings.publisher_function, settings.ca_file) == (None, None)
     assert settings.parameter_path == "/orders/prod/dsql"
 
@@ -52,6 +54,7 @@ def test_every_optional_value_is_read() -> None:
             "BEACON_PROBE_DEADLINE_MS": "1500",
             "BEACON_FALL": "3",
             "BEACON_RISE": "4",
+            "BEACON_FAILBACK_HOLD_S": "0",
             "BEACON_RANKING": "priority",
             "BEACON_RANK_MARGIN_PCT": "0",
             "BEACON_RECHECK_MS": "50",
@@ -66,7 +69,7 @@ def test_every_optional_value_is_read() -> None:
         (5432, ("::1", 6001)),
     ]
     assert (settings.probe_deadline_s, settings.recheck_s, settings.publish_every_s) == (1.5, 0.05, 10)
-    assert settings.policy == Policy(fall=3, rise=4, ranking="priority", rank_margin=0.0)
+    assert settings.policy == Policy(fall=3, rise=4, failback_hold_s=0.0, ranking="priority", rank_margin=0.0)
     assert settings.publisher_function == "orders-prod-publisher"
     assert settings.ca_file == "/opt/ca.pem"
 
@@ -83,6 +86,7 @@ def test_all_reasons_stand_in_one_error() -> None:
                 "BEACON_PROBE_DEADLINE_MS": "1801",
                 "BEACON_FALL": "0",
                 "BEACON_RISE": "21",
+                "BEACON_FAILBACK_HOLD_S": "3601",
                 "BEACON_RANKING": "alphabet",
                 "BEACON_RANK_MARGIN_PCT": "91",
                 "BEACON_RECHECK_MS": "0.5",
@@ -94,6 +98,7 @@ def test_all_reasons_stand_in_one_error() -> None:
         )
     named = {re.split(r"[ :]", reason)[0] for reason in caught.value.reasons}
     assert named == {*GOOD, "BEACON_PROBE_DEADLINE_MS", "BEACON_FALL", "BEACON_RISE", "BEACON_RANKING"} | {
+        "BEACON_FAILBACK_HOLD_S",
         "BEACON_RANK_MARGIN_PCT",
         "BEACON_RECHECK_MS",
         "BEACON_PUBLISH_EVERY_S",
@@ -129,6 +134,7 @@ def test_a_missing_required_value_is_named(name: str) -> None:
         ],
         *[("BEACON_FALL", value) for value in ("0", "21", "two", "-1", "9" * 30)],
         *[("BEACON_RISE", value) for value in ("0", "21")],
+        *[("BEACON_FAILBACK_HOLD_S", value) for value in ("-1", "3601", "1.5")],
         *[("BEACON_RANKING", value) for value in ("random", "Latency", "latency ")],
         *[("BEACON_RANK_MARGIN_PCT", value) for value in ("91", "-1", "30%")],
         *[("BEACON_RECHECK_MS", value) for value in ("49", "5001")],
@@ -227,7 +233,15 @@ def test_settings_cannot_be_changed_afterwards() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"fall": 0}, {"rise": 21}, {"ranking": "x"}, {"rank_margin": float("nan")}, {"smoothing": 0.0}],
+    [
+        *[{"rise_apart_s": value} for value in (-0.1, 10.1, float("nan"))],
+        *[{"failback_hold_s": value} for value in (-1.0, 3601.0, float("nan"))],
+        {"fall": 0},
+        {"rise": 21},
+        {"ranking": "x"},
+        {"rank_margin": float("nan")},
+        {"smoothing": 0.0},
+    ],
 )
 def test_a_policy_validates_itself(wrong: dict[str, object]) -> None:
     """A policy that was not read from the environment is held to the same bounds."""

@@ -104,6 +104,8 @@ def test_a_legal_set_of_parameters_is_accepted(changes: dict[str, str]) -> None:
         ("ProbeDeadlineMs", "99"),
         ("Fall", "0"),
         ("Rise", "21"),
+        ("FailbackHoldSeconds", "-1"),
+        ("FailbackHoldSeconds", "3601"),
         ("Ranking", "random"),
         ("PublishEverySeconds", "30"),
         ("Architecture", "riscv"),

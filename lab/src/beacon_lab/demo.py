@@ -157,23 +157,23 @@ async def _walk(walk: Walk, lab: Lab, say: Callable[[str], None]) -> None:
     await lab.inject(first, FaultKind.DSQL_FREEZE)
     failing = (
         dns_after(pace, failing=True, answer_s=pace.deadline_s),
-        ssm_after(pace, runs=1, confirming=True),
+        ssm_after(pace, confirming=True, edge=True),
     )
     await walk.step("freeze", health="unhealthy", points_at=second, predicted=failing)
     await walk.calm()
     say("3  it thaws")
     await lab.heal(first)
-    recovering = dns_after(pace, failing=False, answer_s=0), ssm_after(pace, runs=pace.rise, confirming=False)
+    recovering = dns_after(pace, failing=False, answer_s=0), ssm_after(pace, recovering=True)
     await walk.step("heal", health="healthy", points_at=first, predicted=recovering)
     await walk.calm()
     say(f"4  an operator drains {first} with one SQL transaction, committed through {second}")
     await operator.drain(first, through=second)
-    turning = dns_after(pace, failing=True, answer_s=0), ssm_after(pace, runs=1, confirming=False)
+    turning = dns_after(pace, failing=True, answer_s=0), ssm_after(pace, edge=True)
     await walk.step("drain", health="unhealthy", points_at=second, predicted=turning)
     await walk.calm()
     say("5  and releases it")
     await operator.release(first, through=second)
-    returning = dns_after(pace, failing=False, answer_s=0), ssm_after(pace, runs=1, confirming=False)
+    returning = dns_after(pace, failing=False, answer_s=0), ssm_after(pace)
     await walk.step("release", health="healthy", points_at=first, predicted=returning)
 
 

@@ -64,6 +64,7 @@ class Values:
             "ProbeDeadlineMs": str(settings.probe_deadline_ms),
             "Fall": str(settings.fall),
             "Rise": str(settings.rise),
+            "FailbackHoldSeconds": str(round(settings.failback_hold_s / settings.speed)),
             "PublishEverySeconds": str(settings.publish_every_s),
             "Architecture": "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64",
             "HealthReservedConcurrency": str(settings.health_concurrency),

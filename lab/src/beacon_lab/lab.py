@@ -110,6 +110,7 @@ class Lab:
             deadline_s=settings.probe_deadline_ms / 1000,
             fall=settings.fall,
             rise=settings.rise,
+            failback_hold_s=settings.failback_hold_s / settings.speed,
         )
 
     def health_of(self, region: str) -> str:

@@ -7,12 +7,14 @@ that call it healthy crosses 18 %: for 16 checkers with the 14th that has seen t
 has seen the recovery. With evenly spread phases the k-th of n checkers is expected at k / (n + 1) of a
 period.
 
-SSM. The publisher comes by at its next tick. A failure is then confirmed by rechecks in the same run; a
-recovery needs `rise` runs; an operator's intent needs one.
+SSM. The publisher comes by at its next tick, or sooner: a Region that stops serving starts it as soon as the
+first checker has seen so. A failure is then confirmed by rechecks in the same run; an operator's intent needs
+one run. A recovery is for the ticks alone: `rise` of them, and then as many as the failback hold takes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Pace", "Span", "dns_after", "ssm_after"]
@@ -43,6 +45,7 @@ class Pace:
     deadline_s: float
     fall: int
     rise: int
+    failback_hold_s: float
     checkers: int = 16
     #: What connecting, handshake and request take a far checker, at the most.
     distance_s: float = 0.9
@@ -63,12 +66,22 @@ def dns_after(pace: Pace, *, failing: bool, answer_s: float) -> Span:
     )
 
 
-def ssm_after(pace: Pace, *, runs: int, confirming: bool) -> Span:
-    """When the document turns: after ``runs`` ticks and, when ``confirming`` a failure, its rechecks."""
+def ssm_after(pace: Pace, *, confirming: bool = False, edge: bool = False, recovering: bool = False) -> Span:
+    """When the preferred host turns.
+
+    ``confirming``: a failure, with its rechecks; ``edge``: this Region stops serving, so that its health
+    function starts the publisher; ``recovering``: after ``rise`` passes and the hold.
+    """
+    tick_s = pace.publish_every_s
     work_s = (pace.fall - 1) * max(pace.recheck_s, pace.deadline_s) + pace.deadline_s if confirming else 0.0
-    full = (runs - 1) * pace.publish_every_s
+    more_ticks = pace.rise - 1 + math.ceil(pace.failback_hold_s / tick_s) if recovering else 0
+    # Of evenly spread checkers the first comes by after one part in n + 1; its probe has to fail first.
+    noticed_s = pace.interval_s / (pace.checkers + 1) + (pace.deadline_s if confirming else 0.0)
+    soon_s = min(noticed_s, tick_s / 2) if edge else tick_s / 2
+    # The lab's ticks are late by up to 5 %, so two of them can be that much closer.
+    earliest_s = max(0.0, more_ticks * tick_s - 0.05 * tick_s)
     return Span(
-        full + work_s,
-        full + pace.publish_every_s / 2 + work_s,
-        full + pace.publish_every_s + work_s + pace.slack_s,
+        earliest_s + work_s,
+        more_ticks * tick_s + soon_s + work_s,
+        (more_ticks + 1) * tick_s + 0.05 * tick_s + work_s + pace.slack_s,
     )

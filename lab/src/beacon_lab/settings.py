@@ -37,6 +37,7 @@ class LabSettings:
     publish_every_s: int = 60
     fall: int = 5
     rise: int = 2
+    failback_hold_s: int = 90
     #: One machine is no Region: more sandboxes at a time than this only make each other slow.
     health_concurrency: int = 6
 

@@ -20,14 +20,21 @@ The rules, in the order in which they are applied:
    any       unknown      as it was
    ========  ===========  =====================================
 
+   Quick to confirm, slow to return: fails count as they come, but of what is down **one pass a round**
+   counts, and only in a round that is ``rise_apart_s`` or more after the last one whose passes counted (the
+   document remembers it as ``counted_at``). Rounds can follow each other immediately, when events have queued
+   up during an outage; without the distance they would make ``rise`` passes out of one good second. The
+   distance is kept between rounds that count, not between rounds: a stream of them would never let anybody
+   return.
 4. **Forced wins over observed.** A valid ``drain`` puts a Region out. Intents that could not be read keep the
    last that were. Whether an intent is still valid was judged by the database.
 5. **Velocity.** At most one endpoint goes from in to out per round, a drained one first; others wait their
    turn with reason ``deferred``, ranked behind all that may stay.
 6. **Never empty.** If none were left, all are in, ranked: up, then drained but up, then the rest in the last
    order; the document says ``frozen`` with note ``would_be_empty``.
-7. **Ranking** among those that are in: ``priority`` keeps the configured order; ``latency`` starts from the
-   last order and lets an endpoint pass the one before it only for a gain above the margin.
+7. **Ranking** by ``priority`` or ``latency``; who recovered less than ``failback_hold_s`` ago is in, but
+   preferred only where there is no other (:mod:`beacon.rank`). A drain that is released waits for nothing:
+   an operator says when.
 8. **Epochs rise strictly**, and follow the clock in milliseconds.
 """
 
@@ -37,6 +44,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from beacon.changes import DEFERRED, changes_between
 from beacon.model import (
     MAX_LATENCY_MS,
     Change,
@@ -50,6 +58,7 @@ from beacon.model import (
     Observed,
     Outcome,
 )
+from beacon.rank import rank, rank_when_empty
 from beacon.settings import Policy
 
 __all__ = ["ALL_FAILED", "WOULD_BE_EMPTY", "Decision", "Subject", "decide", "step"]
@@ -57,7 +66,6 @@ __all__ = ["ALL_FAILED", "WOULD_BE_EMPTY", "Decision", "Subject", "decide", "ste
 ALL_FAILED = "all_failed"
 WOULD_BE_EMPTY = "would_be_empty"
 _NO_DATA = "no_data"
-_DEFERRED = "deferred"
 _DRAINED = "drained"
 
 
@@ -92,20 +100,29 @@ def decide(
     """Apply the module's rules to one round.
 
     ``observations`` holds each Region's observations of this round, oldest first; ``intents`` is ``None``
-    when they could not be read. ``now`` is UTC.
+    when they could not be read. ``now`` is UTC; ``ValueError`` when it is not.
     """
+    if now.utcoffset() != timedelta(0):
+        raise ValueError("now must be an instant in UTC")
     # A document says milliseconds; so what is kept in memory equals what is read back.
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     before = _last_states(previous, subject, now)
+    counted_at = previous.counted_at if previous else None
     doubtful = all(_failed(observations.get(state.region, ())) for state in before)
     if doubtful:
         states, note = before, ALL_FAILED
     else:
-        observed = [_observe(state, observations.get(state.region, ()), policy) for state in before]
+        counting = _counting(counted_at, now, policy)
+        counted_at = now if counting else counted_at
+        observed = [
+            _observe(state, observations.get(state.region, ()), policy, now, counting=counting)
+            for state in before
+        ]
         forced = [_force(state, intents) for state in observed]
         states, note = _route(forced)
+        regions = [endpoint.region for endpoint in subject.endpoints]
         # Where all are candidates only because none would be left, their last order says more than a rank.
-        states = sorted(states, key=_group_when_empty) if note else _rank(states, policy, subject)
+        states = rank_when_empty(states) if note else rank(states, regions=regions, policy=policy, now=now)
     by_region = {state.region: state for state in before}
     states = [_dated(by_region[state.region], state, now) for state in states]
     document = Document(
@@ -118,8 +135,9 @@ def decide(
         endpoints=tuple(states),
         frozen=bool(note),
         note=note,
+        counted_at=counted_at,
     )
-    return Decision(document, _changes(previous, document))
+    return Decision(document, changes_between(previous, document))
 
 
 def step(state: Observed, streak: int, outcome: Outcome, policy: Policy) -> tuple[Observed, int]:
@@ -168,15 +186,40 @@ def _failed(observations: Sequence[Observation]) -> bool:
     return bool(observations) and observations[-1].outcome is Outcome.FAIL
 
 
-def _observe(state: EndpointState, observations: Sequence[Observation], policy: Policy) -> EndpointState:
+def _counting(counted_at: datetime | None, now: datetime, policy: Policy) -> bool:
+    """Whether passes of a round at ``now`` count towards a return."""
+    if counted_at is None:
+        return True
+    # A clock that was set back must not keep everybody out until it has caught up.
+    return not timedelta(0) <= now - counted_at < timedelta(seconds=policy.rise_apart_s)
+
+
+def _observe(
+    state: EndpointState,
+    observations: Sequence[Observation],
+    policy: Policy,
+    now: datetime,
+    *,
+    counting: bool,
+) -> EndpointState:
     observed, streak, reason, latency_ms = state.observed, state.streak, state.reason, state.latency_ms
     for observation in observations:
-        observed, streak = step(observed, streak, observation.outcome, policy)
+        returning = observed is Observed.DOWN and observation.outcome is Outcome.PASS
+        if counting or not returning:
+            observed, streak = step(observed, streak, observation.outcome, policy)
+        counting = counting and not returning
         if observation.outcome is not Outcome.UNKNOWN:
             reason = observation.reason
         if observation.latency_ms is not None:
             latency_ms = _smoothed(latency_ms, observation.latency_ms, policy)
-    return replace(state, observed=observed, streak=streak, reason=reason, latency_ms=latency_ms)
+    return replace(
+        state,
+        observed=observed,
+        streak=streak,
+        reason=reason,
+        latency_ms=latency_ms,
+        observed_since=state.observed_since if observed is state.observed else now,
+    )
 
 
 def _smoothed(old_ms: float | None, new_ms: float, policy: Policy) -> float:
@@ -193,93 +236,24 @@ def _force(state: EndpointState, intents: Mapping[str, Intent] | None) -> Endpoi
     return replace(state, forced=intent.forced if intent else None)
 
 
-def _wants_out(state: EndpointState) -> bool:
-    return state.forced is Forced.DRAIN or state.observed is Observed.DOWN
-
-
 def _route(states: Sequence[EndpointState]) -> tuple[list[EndpointState], str]:
     """Set each effective state by rules 4 to 6; the note says why the round is frozen, if it is."""
-    if all(_wants_out(state) for state in states):
+    if all(state.wants_out for state in states):
         return [replace(state, effective=Effective.IN) for state in states], WOULD_BE_EMPTY
-    leaving = [state for state in states if _wants_out(state) and state.effective is Effective.IN]
+    leaving = [state for state in states if state.wants_out and state.effective is Effective.IN]
     # min() takes the first of equals: among drained ones, and among failed ones, the last order decides.
     first = min(leaving, key=lambda state: state.forced is not Forced.DRAIN, default=None)
     return [_routed(state, may_leave=state is first) for state in states], ""
 
 
 def _routed(state: EndpointState, *, may_leave: bool) -> EndpointState:
-    if not _wants_out(state):
+    if not state.wants_out:
         return replace(state, effective=Effective.IN)
     if state.effective is Effective.IN and not may_leave:
-        return replace(state, reason=_DEFERRED)
+        return replace(state, reason=DEFERRED)
     reason = _DRAINED if state.forced is Forced.DRAIN else state.reason
     return replace(state, effective=Effective.OUT, reason=reason)
 
 
-def _rank(states: Sequence[EndpointState], policy: Policy, subject: Subject) -> list[EndpointState]:
-    ranked = list(states)
-    if policy.ranking == "priority":
-        place = {endpoint.region: index for index, endpoint in enumerate(subject.endpoints)}
-        ranked.sort(key=lambda state: place[state.region])
-    else:
-        _sort_by_latency(ranked, policy)
-    # Stable: within each group the order found above remains.
-    return sorted(ranked, key=_group)
-
-
-def _group(state: EndpointState) -> int:
-    if state.effective is Effective.OUT:
-        return 2
-    # One that waits its turn to leave must not become the preferred one meanwhile.
-    return 1 if _wants_out(state) else 0
-
-
-def _group_when_empty(state: EndpointState) -> int:
-    if state.observed is Observed.UP:
-        return 1 if state.forced is Forced.DRAIN else 0
-    return 2
-
-
-def _sort_by_latency(states: list[EndpointState], policy: Policy) -> None:
-    """Let an endpoint pass its predecessor for a gain above the margin; without both latencies they stay."""
-    for _ in states:
-        for index in range(len(states) - 1):
-            ahead, behind = states[index], states[index + 1]
-            if ahead.latency_ms is None or behind.latency_ms is None:
-                continue
-            if behind.latency_ms < ahead.latency_ms * (1 - policy.rank_margin):
-                states[index], states[index + 1] = behind, ahead
-
-
 def _dated(before: EndpointState, after: EndpointState, now: datetime) -> EndpointState:
     return after if after.effective is before.effective else replace(after, since=now)
-
-
-def _changes(previous: Document | None, document: Document) -> tuple[Change, ...]:
-    changes = []
-    for after in document.endpoints:
-        before = previous.state_of(after.region) if previous else None
-        if before is None or _visible(before) != _visible(after):
-            changes.append(Change(after.region, before, after, _explain(before, after, document.note)))
-    return tuple(changes)
-
-
-def _visible(state: EndpointState) -> tuple[object, ...]:
-    return (state.host, state.observed, state.forced, state.effective)
-
-
-def _explain(before: EndpointState | None, after: EndpointState, note: str) -> str:
-    if before is None:
-        return f"first seen: observed {after.observed.value}"
-    parts = []
-    if before.host != after.host:
-        parts.append("has a new host name")
-    if before.observed is not after.observed:
-        parts.append(f"observed {before.observed.value} -> {after.observed.value} ({after.reason})")
-    if before.forced is not after.forced:
-        parts.append("drained by an operator" if after.forced else "released by an operator")
-    if before.effective is not after.effective:
-        parts.append("taken out" if after.effective is Effective.OUT else "back in")
-    if note:
-        parts.append(f"frozen: {note}")
-    return ", ".join(parts)

@@ -68,6 +68,7 @@ def serialize(document: Document) -> str:
             "valid_until": _format(document.valid_until),
             "frozen": document.frozen,
             "note": document.note,
+            "counted_at": None if document.counted_at is None else _format(document.counted_at),
             "endpoints": [_row(state) for state in document.endpoints],
         },
         separators=(",", ":"),
@@ -119,11 +120,13 @@ def _row(state: EndpointState) -> dict[str, object]:
         "since": _format(state.since),
         "latency_ms": None if state.latency_ms is None else round(state.latency_ms, 1),
         "streak": state.streak,
+        "observed_since": None if state.observed_since is None else _format(state.observed_since),
     }
 
 
 def _format(instant: datetime) -> str:
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    # Unlike strftime, isoformat pads a year: what was read is written in a form that can be read.
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class _Faults:
@@ -168,6 +171,7 @@ _MEMBERS = (
     "valid_until",
     "frozen",
     "note",
+    "counted_at",
     "endpoints",
 )
 _ROW_MEMBERS = (
@@ -181,6 +185,7 @@ _ROW_MEMBERS = (
     "since",
     "latency_ms",
     "streak",
+    "observed_since",
 )
 
 
@@ -199,6 +204,7 @@ def _document(value: dict[str, object], faults: _Faults) -> Document | None:
     epoch = _whole(value["epoch"], 1, 2**63 - 1, "epoch", faults)
     as_of = _instant(value["as_of"], "as_of", faults)
     valid_until = _instant(value["valid_until"], "valid_until", faults)
+    counted_at = _instant_or_none(value["counted_at"], "counted_at", faults)
     for name in ("service", "target", "observer"):
         faults.unless(isinstance(value[name], str), f"{name} is no string")
     faults.unless(value["note"] == "" or _is_code(value["note"]), "note is no code")
@@ -222,6 +228,7 @@ def _document(value: dict[str, object], faults: _Faults) -> Document | None:
             endpoints=tuple(present),
             frozen=value["frozen"] is True,
             note=str(value["note"]),
+            counted_at=counted_at,
         )
     except ValueError as error:
         faults.reasons.append(str(error))
@@ -243,6 +250,7 @@ def _state(row: object, where: str, faults: _Faults) -> EndpointState | None:
     port = _whole(row["port"], 1, 65535, f"{where}: port", faults)
     streak = _whole(row["streak"], 0, 10**6, f"{where}: streak", faults)
     since = _instant(row["since"], f"{where}: since", faults)
+    observed_since = _instant_or_none(row["observed_since"], f"{where}: observed_since", faults)
     observed = _member(Observed, row["observed"], f"{where}: observed", faults)
     effective = _member(Effective, row["effective"], f"{where}: effective", faults)
     forced = None if row["forced"] is None else _member(Forced, row["forced"], f"{where}: forced", faults)
@@ -267,6 +275,7 @@ def _state(row: object, where: str, faults: _Faults) -> EndpointState | None:
         since=since,
         latency_ms=None if latency is None else float(latency),
         streak=streak,
+        observed_since=observed_since,
     )
 
 
@@ -297,6 +306,10 @@ def _instant(value: object, where: str, faults: _Faults) -> datetime | None:
             pass
     faults.reasons.append(f"{where} is no instant in UTC")
     return None
+
+
+def _instant_or_none(value: object, where: str, faults: _Faults) -> datetime | None:
+    return None if value is None else _instant(value, where, faults)
 
 
 def _member(kind: type[_E], value: object, where: str, faults: _Faults) -> _E | None:

@@ -124,7 +124,8 @@ class EndpointState:
     """One endpoint's row in a document.
 
     ``streak`` counts the latest consecutive observations that contradict ``observed``; ``since`` is when the
-    effective state last changed; ``latency_ms`` is smoothed.
+    effective state last changed, ``observed_since`` when the observed state did (``None``: there was never
+    any data); ``latency_ms`` is smoothed.
     """
 
     region: str
@@ -137,11 +138,20 @@ class EndpointState:
     since: datetime
     latency_ms: float | None = None
     streak: int = 0
+    observed_since: datetime | None = None
+
+    @property
+    def wants_out(self) -> bool:
+        """Whether routing should do without it: drained by an operator or observed down."""
+        return self.forced is Forced.DRAIN or self.observed is Observed.DOWN
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What one Region's publisher says of one target: every endpoint, best first."""
+    """What one Region's publisher says of one target: every endpoint, best first.
+
+    ``counted_at`` is the last round whose passes counted towards a return (:mod:`beacon.decide`).
+    """
 
     service: str
     target: str
@@ -152,6 +162,7 @@ class Document:
     endpoints: tuple[EndpointState, ...]
     frozen: bool = False
     note: str = ""
+    counted_at: datetime | None = None
     schema: int = field(default=1)
 
     def __post_init__(self) -> None:

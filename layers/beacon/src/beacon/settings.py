@@ -12,6 +12,7 @@ BEACON_DB_USER              the database role to log in as, not ``admin``       
 BEACON_PROBE_DEADLINE_MS    time for a whole probe, 100-1500                             1000
 BEACON_FALL                 consecutive fails that take an endpoint down, 1-20           5
 BEACON_RISE                 consecutive passes that bring it back, 1-20                  2
+BEACON_FAILBACK_HOLD_S      seconds that a recovered endpoint is not preferred, 0-3600   90
 BEACON_RANKING              ``latency`` or ``priority`` (the order of BEACON_ENDPOINTS)  latency
 BEACON_RANK_MARGIN_PCT      gain in latency that a change of rank needs, 0-90            30
 BEACON_RECHECK_MS           time between the starts of rechecks within a run, 50-5000    1000
@@ -59,10 +60,18 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the decision judges: counts of consecutive observations, and how endpoints are ranked."""
+    """How the decision judges: counts of consecutive observations, and how endpoints are ranked.
+
+    ``rise_apart_s`` is the least time between passes that count towards ``rise``: below the shortest
+    schedule, so that each of its rounds counts, and far above the rounds of a burst of events.
+    ``failback_hold_s`` is how long a recovered endpoint is in before it may be preferred again; between one
+    and two ticks of the usual schedule, so that it is always two, whatever a tick is late.
+    """
 
     fall: int = 5
     rise: int = 2
+    rise_apart_s: float = 5.0
+    failback_hold_s: float = 90.0
     ranking: str = "latency"
     rank_margin: float = 0.30
     smoothing: float = 0.3
@@ -73,6 +82,10 @@ class Policy:
             problems.append(f"fall must be 1-20, not {self.fall}")
         if not 1 <= self.rise <= 20:
             problems.append(f"rise must be 1-20, not {self.rise}")
+        if not 0 <= self.rise_apart_s <= 10:
+            problems.append(f"rise_apart_s must be 0-10, not {self.rise_apart_s}")
+        if not 0 <= self.failback_hold_s <= 3600:
+            problems.append(f"failback_hold_s must be 0-3600, not {self.failback_hold_s}")
         if self.ranking not in {"latency", "priority"}:
             problems.append(f"ranking must be latency or priority, not {self.ranking!r}")
         if not 0 <= self.rank_margin <= 0.9:
@@ -138,6 +151,7 @@ class Settings:
             policy=Policy(
                 fall=reader.number("BEACON_FALL", 5, 1, 20),
                 rise=reader.number("BEACON_RISE", 2, 1, 20),
+                failback_hold_s=reader.number("BEACON_FAILBACK_HOLD_S", 90, 0, 3600),
                 ranking=reader.choice("BEACON_RANKING", "latency", ("latency", "priority")),
                 rank_margin=reader.number("BEACON_RANK_MARGIN_PCT", 30, 0, 90) / 100,
             ),
