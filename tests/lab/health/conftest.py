@@ -174,6 +174,7 @@ class Station:
         self.release()
 
     def close(self) -> None:
+        self.patch.undo()
         while self._sandboxes:
             self._sandboxes.pop().close()
         self.mend()
