@@ -440,21 +440,40 @@ def order(found: Decision) -> list[str]:
 def test_latency_ranks_only_for_a_gain_above_the_margin() -> None:
     """At a margin of 30 %, 70 ms does not pass 100 ms and 69 ms does."""
     policy = Policy(smoothing=1.0)
-    last = document(state(A), state(B))
+    last = document(state(A, latency_ms=100), state(B, latency_ms=100))
     assert order(decided(last, latencies(a=100, b=70), policy=policy)) == [A, B]
     assert order(decided(last, latencies(a=100, b=69), policy=policy)) == [B, A]
 
 
 def test_latency_is_smoothed() -> None:
-    """One slow answer moves three tenths of the way."""
-    decision = decided(document(state(A), state(B)), latencies(a=110, b=10), policy=Policy())
-    assert [known.latency_ms for known in decision.document.endpoints] == [10.0, pytest.approx(40.0)]
+    """A slower answer moves three tenths of the way."""
+    found = decided(document(state(A), state(B)), latencies(a=20, b=10), policy=Policy()).document
+    assert [known.latency_ms for known in found.endpoints] == [pytest.approx(13.0), 10.0]
+
+
+def test_a_single_late_answer_changes_no_rank_and_a_lasting_one_does() -> None:
+    """One counts as thrice what was usual, so a retransmission's 200 ms do not; a few in a row do."""
+    found = document(state(A, latency_ms=2), state(B, latency_ms=14))
+    tops = []
+    for _ in range(8):
+        found = decided(found, latencies(a=202, b=14), policy=Policy()).document
+        tops.append(found.preferred.region)
+    assert tops[0] == A
+    assert tops[-1] == B
+
+
+def test_a_latency_of_nothing_can_still_rise() -> None:
+    """Below a millisecond all are alike: thrice nothing would be nothing for ever."""
+    found = document(state(A, latency_ms=0.0), state(B, latency_ms=0.0))
+    for _ in range(20):
+        found = decided(found, latencies(a=50, b=0), policy=Policy()).document
+    assert [known.region for known in found.endpoints] == [B, A]
 
 
 def test_the_quickest_of_several_comes_first_and_jitter_changes_nothing() -> None:
     """Whatever the last order was; within the margin it stays."""
     policy = Policy(smoothing=1.0)
-    last = document(state(A), state(B), state(C))
+    last = document(state(A, latency_ms=200), state(B, latency_ms=80), state(C, latency_ms=50))
     first = decided(last, latencies(a=200, b=80, c=5), policy=policy)
     assert order(first) == [C, B, A]
     assert order(decided(first.document, latencies(a=70, b=60, c=50), policy=policy)) == [C, B, A]

@@ -34,7 +34,8 @@ The rules, in the order in which they are applied:
    order; the document says ``frozen`` with note ``would_be_empty``.
 7. **Ranking** by ``priority`` or ``latency``; who recovered less than ``failback_hold_s`` ago is in, but
    preferred only where there is no other (:mod:`beacon.rank`). A drain that is released waits for nothing:
-   an operator says when.
+   an operator says when. Latencies are smoothed, and one counts as thrice the smoothed one at the most: a
+   single late answer changes no rank.
 8. **Epochs rise strictly**, and follow the clock in milliseconds.
 """
 
@@ -67,6 +68,8 @@ ALL_FAILED = "all_failed"
 WOULD_BE_EMPTY = "would_be_empty"
 _NO_DATA = "no_data"
 _DRAINED = "drained"
+#: A latency counts as so many times the smoothed one at the most, and below a millisecond they are all alike.
+_MOST_GROWTH, _LEAST_MS = 3.0, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +226,10 @@ def _observe(
 
 
 def _smoothed(old_ms: float | None, new_ms: float, policy: Policy) -> float:
-    new_ms = min(new_ms, MAX_LATENCY_MS)
     if old_ms is None:
-        return new_ms
+        return min(new_ms, MAX_LATENCY_MS)
+    # A lost packet makes an answer 200 ms late; unclipped, one of them would change the rank for minutes.
+    new_ms = min(new_ms, MAX_LATENCY_MS, _MOST_GROWTH * max(old_ms, _LEAST_MS))
     return old_ms + policy.smoothing * (new_ms - old_ms)
 
 
