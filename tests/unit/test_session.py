@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import beacon.verbosity
 from beacon.outcome import Reason
 from beacon.session import Session, SessionError
 from beacon_lab.pki import Authority, Certificate
@@ -386,7 +385,6 @@ def test_a_peer_that_does_not_ask_to_log_in_gives_a_bad_answer(
         ("3D000", f'database "{CANARY}" does not exist', Reason.LOGIN_REJECTED),
     ],
 )
-@pytest.mark.parametrize("words_only", [False, True], ids=["with SQLSTATE", "words only"])
 def test_a_refused_login_has_its_reason(
     serve: Callable[[Script], Server],
     tls: Tls,
@@ -395,15 +393,11 @@ def test_a_refused_login_has_its_reason(
     sqlstate: str,
     text: str,
     reason: Reason,
-    words_only: bool,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The SQLSTATE decides; where libpq cannot be asked for it, what is documented of the server's words."""
-    if words_only:
-        monkeypatch.setattr(beacon.verbosity, "_set_verbosity", None)
+    """The SQLSTATE decides, and is reported."""
     server = serve(tls.login(error(sqlstate, text, "FATAL")))
     found = refusal(server.port, authority.ca_file)
-    assert (found.reason, found.sqlstate) == (reason, None if words_only else sqlstate)
+    assert (found.reason, found.sqlstate) == (reason, sqlstate)
 
 
 @pytest.mark.parametrize(

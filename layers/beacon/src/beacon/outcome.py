@@ -110,9 +110,8 @@ def classify_login(sqlstate: str) -> Reason:
     return _LOGIN_CLASS.get(sqlstate[:2]) or classify_sqlstate(sqlstate)
 
 
-# libpq gives no code for errors of its own, and for a server's refusal of a login only where
-# :mod:`beacon.verbosity` can have it, so the English text is all there is to go by (libpq's is never
-# translated here: the wheel is built without NLS). The first match wins.
+# libpq gives no code for errors of its own, and a server may leave its own out, so the English text is all
+# there is to go by (libpq's is never translated here: the wheel is built without NLS). The first match wins.
 
 # What a server says while it refuses a login starts with its severity.
 _SEVERITIES = ("fatal:", "error:", "panic:")

@@ -14,23 +14,23 @@ import select
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import psycopg
-from psycopg import pq
-
+from beacon import libpq
+from beacon.libpq import ExecStatus, LibpqError, Polling, Result, Row
 from beacon.outcome import Reason, classify_login, classify_message, classify_sqlstate
-from beacon.verbosity import show_sqlstates, sqlstate_in
 
-__all__ = ["Session", "SessionError"]
+__all__ = ["Row", "Session", "SessionError"]
 
 _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
 # `sslnegotiation=direct` saves a round trip; libpq knows it from 17 on, and so does the layer's wheel.
-_DIRECT_TLS: Final = pq.version() >= 170000
+_DIRECT_TLS: Final = libpq.VERSION >= 170000
 # libpq hands on whatever a server puts into the field.
 _SQLSTATE: Final = re.compile(rb"[0-9A-Z]{5}")
+# What is left of a server's words while it refuses a login: a severity, in its language, and the SQLSTATE,
+# perhaps after where it happened. A cause of libpq's own never has this form.
+_SAID: Final = re.compile(r"(?:^|failed: )[^\s:]+:\s+([0-9A-Z]{5})\s*\Z")
 
 Clock = Callable[[], float]
-Row = tuple[str | None, ...]
 
 
 class SessionError(Exception):
@@ -45,12 +45,12 @@ class SessionError(Exception):
 class Session:
     """An open connection; :meth:`open` makes one. Not to be shared between threads."""
 
-    __slots__ = ("_clock", "_pgconn", "_result", "opened_at")
+    __slots__ = ("_clock", "_connection", "_result", "opened_at")
 
-    def __init__(self, pgconn: pq.abc.PGconn, clock: Clock) -> None:
-        self._pgconn = pgconn
+    def __init__(self, connection: libpq.Connection, clock: Clock) -> None:
+        self._connection = connection
         self._clock = clock
-        self._result: pq.abc.PGresult | None = None
+        self._result: Result | None = None
         self.opened_at = clock()
 
     @classmethod
@@ -88,12 +88,10 @@ class Session:
         if _DIRECT_TLS:
             options["sslnegotiation"] = "direct"
         conninfo = " ".join(f"{name}={_quoted(value)}" for name, value in options.items())
-        pgconn = pq.PGconn.connect_start(conninfo.encode())
-        session = cls(pgconn, clock)
+        session = cls(libpq.Connection(conninfo.encode()), clock)
         try:
-            show_sqlstates(pgconn)
             session._finish_connect(deadline)
-        except psycopg.OperationalError:
+        except LibpqError:
             refusal = session._refusal()
             session.close()
             raise refusal from None
@@ -108,92 +106,89 @@ class Session:
         After a time-out :meth:`answer` may still bring the rows; after any other failure without a SQLSTATE
         the session cannot be used again.
         """
-        pgconn = self._pgconn
+        connection = self._connection
         self._result = None
         try:
-            pgconn.send_query_params(statement, [parameter.encode() for parameter in parameters])
-            while pgconn.flush():
+            connection.send(statement, parameters)
+            while connection.flush():
                 if self._wait(_READ | _WRITE, deadline) & _READ:
-                    pgconn.consume_input()
-        except psycopg.OperationalError:
-            # `from None`: the driver's text may hold what the server or the network put into it.
-            raise SessionError(classify_message(pgconn.get_error_message())) from None
+                    connection.consume()
+        except LibpqError:
+            raise self._failure() from None
         return self.answer(deadline)
 
     def answer(self, deadline: float) -> list[Row]:
         """The rows of the statement that is under way, like :meth:`query`; for when that timed out."""
         try:
             result = self._last_result(deadline)
-        except psycopg.OperationalError:
-            raise SessionError(classify_message(self._pgconn.get_error_message())) from None
-        if result.status in {pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK}:
-            return [
-                tuple(_text(result.get_value(row, column)) for column in range(result.nfields))
-                for row in range(result.ntuples)
-            ]
+        except LibpqError:
+            raise self._failure() from None
+        if result.status in {ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK}:
+            return result.rows
         raise self._server_error(result)
 
     def close(self) -> None:
         """Tear the connection down at once, awaiting no answer; calling it again does nothing."""
-        self._pgconn.finish()
+        self._connection.close()
 
     def _finish_connect(self, deadline: float) -> None:
-        pgconn = self._pgconn
-        if pgconn.status == pq.ConnStatus.BAD:
+        connection = self._connection
+        if connection.bad:
             raise self._refusal()
-        state = pq.PollingStatus.WRITING
-        while state != pq.PollingStatus.OK:
-            if state == pq.PollingStatus.FAILED:
+        state: int = Polling.WRITING
+        while state != Polling.OK:
+            if state == Polling.FAILED:
                 raise self._refusal()
-            self._wait(_READ if state == pq.PollingStatus.READING else _WRITE, deadline)
-            state = pq.PollingStatus(pgconn.connect_poll())
-        pgconn.nonblocking = 1
+            self._wait(_READ if state == Polling.READING else _WRITE, deadline)
+            state = connection.poll()
+        connection.never_block()
 
     def _refusal(self) -> SessionError:
         """Why there is no connection."""
-        sqlstate = sqlstate_in(self._pgconn.error_message)
-        if sqlstate is not None:
-            return SessionError(classify_login(sqlstate), sqlstate)
-        return SessionError(classify_message(self._pgconn.get_error_message()))
+        said = _SAID.search(self._connection.error_message)
+        if said is None:
+            return self._failure()
+        return SessionError(classify_login(said[1]), said[1])
 
-    def _last_result(self, deadline: float) -> pq.abc.PGresult:
-        pgconn = self._pgconn
+    def _last_result(self, deadline: float) -> Result:
+        connection = self._connection
         while True:
-            while pgconn.is_busy():
+            while connection.busy:
                 self._wait(_READ, deadline)
                 try:
-                    pgconn.consume_input()
-                except psycopg.OperationalError:
-                    if self._result is None or self._result.status != pq.ExecStatus.FATAL_ERROR:
+                    connection.consume()
+                except LibpqError:
+                    if self._result is None or self._result.status != ExecStatus.FATAL_ERROR:
                         raise
                     # A server that ends the session says why first, and that is what counts.
                     return self._result
-            result = pgconn.get_result()
+            result = connection.result()
             if result is None:
                 break
             self._result = result
-            if result.status in {pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH}:
+            if result.status in {ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH}:
                 raise SessionError(Reason.BAD_ANSWER)
         if self._result is None:
             raise SessionError(Reason.BAD_ANSWER)
         return self._result
 
-    def _server_error(self, result: pq.abc.PGresult) -> SessionError:
-        sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
-        if sqlstate is not None:
-            if not _SQLSTATE.fullmatch(sqlstate):
+    def _failure(self) -> SessionError:
+        """What libpq says of its latest failure, as a reason code."""
+        return SessionError(classify_message(self._connection.error_message))
+
+    def _server_error(self, result: Result) -> SessionError:
+        if result.sqlstate is not None:
+            if not _SQLSTATE.fullmatch(result.sqlstate):
                 return SessionError(Reason.SERVER_ERROR)
-            code = sqlstate.decode("ascii")
+            code = result.sqlstate.decode("ascii")
             return SessionError(classify_sqlstate(code), code)
-        if result.status == pq.ExecStatus.FATAL_ERROR:
-            return SessionError(classify_message(self._pgconn.get_error_message()))
-        return SessionError(Reason.BAD_ANSWER)
+        return self._failure() if result.status == ExecStatus.FATAL_ERROR else SessionError(Reason.BAD_ANSWER)
 
     def _wait(self, events: int, deadline: float) -> int:
         remaining_s = deadline - self._clock()
         if remaining_s > 0:
             poller = select.poll()
-            poller.register(self._pgconn.socket, events)
+            poller.register(self._connection.socket, events)
             # Rounded up: a wait of less than a millisecond must not spin.
             ready = poller.poll(int(remaining_s * 1000) + 1)
             if ready:
@@ -204,7 +199,3 @@ class Session:
 def _quoted(value: str) -> str:
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "replace")
