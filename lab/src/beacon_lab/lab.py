@@ -235,6 +235,9 @@ class Lab:
         directory = _make_directory()
         processes = Processes()
         processes.remove_at_exit(directory)
+        if settings.ready_file is not None:
+            # What tells scripts that the lab is up must not outlive it.
+            processes.remove_file_at_exit(settings.ready_file.absolute())
         await processes.start()
         self._exit.push_async_callback(processes.close)
         with port_errors("--control-port", settings.control_port):

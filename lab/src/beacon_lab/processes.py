@@ -170,9 +170,16 @@ class Processes:
 
     def remove_at_exit(self, directory: Path) -> None:
         """Have the directory removed, with all that is in it, when the lab ends, however it ends."""
-        if not directory.is_absolute() or directory == Path(directory.anchor):
-            raise ProcessesError(f"{directory}: not an absolute path below the root")
-        message: list[str | int] = ["directory", str(directory)]
+        self._remove("directory", directory)
+
+    def remove_file_at_exit(self, file: Path) -> None:
+        """Have the file removed as soon as the lab ends, however it ends."""
+        self._remove("file", file)
+
+    def _remove(self, kind: str, path: Path) -> None:
+        if not path.is_absolute() or path == Path(path.anchor):
+            raise ProcessesError(f"{path}: not an absolute path below the root")
+        message: list[str | int] = [kind, str(path)]
         if self._pipe is None:
             self._unsent.append(message)
         else:

@@ -1,11 +1,13 @@
 """The lab's undertaker: a process that outlives the lab and leaves nothing of it behind.
 
-It reads lines of JSON from its standard input: `["session", PID, STARTED]`, `["forget", PID]` and
-`["directory", PATH]`. When the pipe closes, because the lab closed it or because the lab is dead, it
-kills every process of the sessions it knows, removes the directories and exits. It imports the standard
+It reads lines of JSON from its standard input: `["session", PID, STARTED]`, `["forget", PID]`,
+`["file", PATH]` and `["directory", PATH]`. When the pipe closes, because the lab closed it or because the
+lab is dead, it removes the files at once, kills every process of the sessions it knows, removes the
+directories and exits. It imports the standard
 library only, runs in a session of its own, and no signal that a terminal sends ends it before its work.
 """
 
+import contextlib
 import json
 import shutil
 import signal
@@ -26,6 +28,7 @@ def main() -> int:
     for number in UNHEEDED:
         signal.signal(number, signal.SIG_IGN)
     sessions: dict[int, Identity] = {}
+    files: list[Path] = []
     directories: list[Path] = []
     for line in sys.stdin:
         match json.loads(line):
@@ -33,12 +36,17 @@ def main() -> int:
                 sessions[pid] = Identity(pid, started)
             case ["forget", int(pid)]:
                 sessions.pop(pid, None)
+            case ["file", str(path)]:
+                files.append(Path(path))
             case ["directory", str(path)]:
                 directories.append(Path(path))
+    for file in files:
+        with contextlib.suppress(OSError):
+            file.unlink()
     left = kill_sessions(list(sessions.values()), within_s=KILL_WITHIN_S)
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
-    return 1 if left or any(directory.exists() for directory in directories) else 0
+    return 1 if left or any(path.exists() for path in (*files, *directories)) else 0
 
 
 def kill_sessions(leaders: list[Identity], *, within_s: float) -> list[Identity]:

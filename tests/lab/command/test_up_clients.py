@@ -11,7 +11,7 @@ import pytest
 from beacon_lab.faults import FaultKind
 
 if TYPE_CHECKING:
-    from tests.lab.command.conftest import LabProcess
+    from tests.lab.command.conftest import LabProcess, Refused
 
 pytestmark = pytest.mark.lab
 
@@ -302,4 +302,12 @@ def test_orders_reach_the_lab_past_a_proxy_of_the_environment(
 ) -> None:
     """A proxy that the environment names is for other machines: a lab on this one is asked directly."""
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert lab.command("status").returncode == 0
+
+
+def test_a_second_lab_on_the_same_state_directory_is_refused(lab: LabProcess, refused: Refused) -> None:
+    """The first goes on; the sentence says how to end it, or how to have both."""
+    said = refused("up", "--state-dir", str(lab.state_dir))
+    assert said.startswith(f"beacon-lab: a lab is already up (process {lab.popen.pid}, ")
+    assert said.endswith("or give this one a --state-dir of its own")
     assert lab.command("status").returncode == 0

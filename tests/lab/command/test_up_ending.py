@@ -1,0 +1,101 @@
+"""However a lab or a demo ends, nothing of it is left: no process, no directory, no socket."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.lab.command.conftest import LabProcess, Starter, Up
+
+pytestmark = pytest.mark.lab
+
+#: How much of a demo is over when it has printed this.
+STARTING, WALKING = "starting the functions", "1  healthy"
+
+
+def listening(lab: LabProcess) -> list[int]:
+    """The ports of the ready object that somebody still takes connections on."""
+    ready = lab.ready
+    ports = [urlsplit(ready[name]).port for name in ("aws_endpoint_url", "control_url")]
+    ports += [ready["dns"]["port"], *(near["port"] for near in ready["dns"]["by_region"].values())]
+    for region in ready["regions"].values():
+        ports += [urlsplit(region["health_url"]).port, region["dsql"]["port"]]
+    found = []
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            if port is not None and probe.connect_ex(("127.0.0.1", port)) == 0:
+                found.append(port)
+    return found
+
+
+@pytest.mark.parametrize(("number", "policy"), [(signal.SIGTERM, "none"), (signal.SIGINT, "failover")])
+def test_a_lab_that_is_asked_to_end_takes_everything_with_it(
+    up: Up, number: signal.Signals, policy: str
+) -> None:
+    """Exit status 0; no process, no TMPDIR entry, no port, no note and no ready file is left."""
+    lab = up("--policy", policy)
+    family = lab.family()
+    assert len(family) > 10
+    assert len(listening(lab)) == 9
+    assert lab.end(number) == 0
+    assert "Traceback" not in lab.log
+    assert lab.log.endswith("everything has ended; nothing is left behind\n")
+    assert listening(lab) == []
+    assert not lab.state_dir.exists()
+    assert not lab.ready_file.exists()
+    lab.assert_nothing_left(family, within_s=1.0)
+
+
+def test_a_killed_lab_is_cleaned_up_and_its_note_hinders_nobody(up: Up) -> None:
+    """SIGKILL: the watcher ends what is left within 15 s; orders say that no lab is up, and a new lab starts
+    in the same place, past the dead one's note. The ready file is gone."""
+    lab = up()
+    family = lab.family()
+    assert lab.end(signal.SIGKILL) == -signal.SIGKILL
+    lab.assert_nothing_left(family, within_s=15.0)
+    assert listening(lab) == []
+    assert not lab.ready_file.exists()
+    assert (lab.state_dir / "lab.json").exists()
+    orphan = lab.command("status")
+    assert (orphan.returncode, "no lab is up" in orphan.stderr) == (2, True)
+    again = up(home=lab.home)
+    assert again.ready["credentials"] != lab.ready["credentials"]
+    assert json.loads(again.command("status", "--json").stdout)["regions"]
+
+
+@pytest.mark.parametrize(
+    ("number", "when"),
+    [(signal.SIGTERM, WALKING), (signal.SIGINT, STARTING), (signal.SIGKILL, WALKING)],
+)
+def test_a_demo_that_is_ended_half_way_leaves_nothing(
+    start: Starter, number: signal.Signals, when: str
+) -> None:
+    """While it starts as well as while its consumer writes; asked to end, it says that it was interrupted."""
+    demo = start("{beacon-lab}", "demo", "--speed", "10")
+    demo.await_line(when)
+    family = demo.family()
+    status = demo.end(number)
+    demo.assert_nothing_left(family)
+    if number is signal.SIGKILL:
+        assert status == -signal.SIGKILL
+    else:
+        assert status == 2
+        assert "beacon-lab: interrupted" in demo.log
+        assert "Traceback" not in demo.log
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed on this machine")
+def test_a_demo_whose_make_is_killed_leaves_nothing(start: Starter) -> None:
+    """Make cannot pass SIGKILL on; the demo notices that it is alone."""
+    make = start("make", "--assume-old", ".venv/.synced", "demo")
+    make.await_line(STARTING)
+    family = make.family()
+    assert make.end(signal.SIGKILL) == -signal.SIGKILL
+    make.assert_nothing_left(family, within_s=30.0)
