@@ -10,12 +10,12 @@ Source: PostgreSQL 18, chapter "libpq - C Library".
 from __future__ import annotations
 
 import ctypes
+import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 
 __all__ = ["VERSION", "Connection", "ExecStatus", "LibpqError", "Polling", "Result", "Row"]
@@ -66,9 +66,10 @@ def _load() -> ctypes.CDLL:
         for place in (spec.submodule_search_locations or ()) if spec else ():
             # Named for interpreter and processor: the layer holds the libraries of two.
             for suffix in EXTENSION_SUFFIXES:
-                module = Path(place, f"pq{suffix}")
-                if module.is_file():
-                    return ctypes.CDLL(str(module))
+                # Not with pathlib, which takes longer to import than libpq to load.
+                module = f"{place}/pq{suffix}"
+                if os.path.isfile(module):  # noqa: PTH113
+                    return ctypes.CDLL(module)
     from ctypes.util import find_library  # noqa: PLC0415 - starts compilers and linkers to find out
 
     name = find_library("pq")
