@@ -31,6 +31,7 @@ def test_there_is_a_sample_of_each_kind() -> None:
         "checker-get-format-2",
         "checker-head",
         "edge-trigger",
+        "endpoint-health-changed",
         "schedule",
     ]
 

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "layers/beacon/src/beacon"
-PURE = ["model", "decide", "rank", "changes", "document", "outcome", "health", "intent", "settings"]
+PURE = ["model", "decide", "rank", "changes", "document", "reader", "outcome", "health", "intent", "settings"]
 PURE += ["sigv4", "token"]
 OUTSIDE = {"boto3", "botocore", "psycopg", "socket", "ssl", "select", "time", "os", "threading", "subprocess"}
 OUTSIDE |= {"random", "asyncio", "sys", "pathlib", "io", "logging", "urllib.request", "http"}

@@ -35,7 +35,9 @@ def _metrics() -> set[str]:
     names: set[str] = set()
     for path in [*(ROOT / "layers/beacon/src/beacon").glob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "single_metric":
+                names |= {ast.literal_eval(node.args[0])}
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 if node.func.attr == "add_metric":
                     names |= {ast.literal_eval(node.args[0])}
                 elif node.func.attr == "count" and node.args and isinstance(node.args[0], ast.Dict):
@@ -55,7 +57,7 @@ def test_every_parameter_of_the_template_is_documented(parameter: str) -> None:
 def test_every_metric_is_documented() -> None:
     """Whoever is on call finds what a metric means."""
     found = _metrics()
-    assert {"ProbeLatency", "ProbeFail", "Frozen", "Drained"} <= found
+    assert {"ProbeLatency", "ProbeFail", "Frozen", "Drained", "EndpointUp"} <= found
     assert not {name for name in found if f"`{name}`" not in README}
 
 

@@ -42,6 +42,7 @@ def test_the_documented_defaults_apply() -> None:
         fall=5, rise=2, rise_apart_s=5.0, failback_hold_s=90.0, ranking="latency", rank_margin=0.3
     )
     assert (settings.publisher_function, settings.ca_file) == (None, None)
+    assert (settings.write_canary, settings.speed) == (False, 1.0)
     assert settings.parameter_path == "/orders/prod/dsql"
 
 
@@ -59,6 +60,8 @@ def test_every_optional_value_is_read() -> None:
             "BEACON_RANK_MARGIN_PCT": "0",
             "BEACON_RECHECK_MS": "50",
             "BEACON_PUBLISH_EVERY_S": "10",
+            "BEACON_WRITE_CANARY": "on",
+            "BEACON_SPEED_PCT": "250",
             "BEACON_PUBLISHER_FUNCTION": "orders-prod-publisher",
             "BEACON_DIAL": f"{EAST}=127.0.0.1:6000,{OHIO}=[::1]:6001",
             "BEACON_CA_FILE": "/opt/ca.pem",
@@ -70,6 +73,7 @@ def test_every_optional_value_is_read() -> None:
     ]
     assert (settings.probe_deadline_s, settings.recheck_s, settings.publish_every_s) == (1.5, 0.05, 10)
     assert settings.policy == Policy(fall=3, rise=4, failback_hold_s=0.0, ranking="priority", rank_margin=0.0)
+    assert (settings.write_canary, settings.speed) == (True, 2.5)
     assert settings.publisher_function == "orders-prod-publisher"
     assert settings.ca_file == "/opt/ca.pem"
 
@@ -91,6 +95,8 @@ def test_all_reasons_stand_in_one_error() -> None:
                 "BEACON_RANK_MARGIN_PCT": "91",
                 "BEACON_RECHECK_MS": "0.5",
                 "BEACON_PUBLISH_EVERY_S": "9",
+                "BEACON_WRITE_CANARY": "yes",
+                "BEACON_SPEED_PCT": "50",
                 "BEACON_PUBLISHER_FUNCTION": "a b",
                 "BEACON_DIAL": "x=y",
                 "BEACON_CA_FILE": "ca.pem",
@@ -102,6 +108,8 @@ def test_all_reasons_stand_in_one_error() -> None:
         "BEACON_RANK_MARGIN_PCT",
         "BEACON_RECHECK_MS",
         "BEACON_PUBLISH_EVERY_S",
+        "BEACON_WRITE_CANARY",
+        "BEACON_SPEED_PCT",
         "BEACON_PUBLISHER_FUNCTION",
         "BEACON_DIAL",
         "BEACON_CA_FILE",
@@ -139,6 +147,8 @@ def test_a_missing_required_value_is_named(name: str) -> None:
         *[("BEACON_RANK_MARGIN_PCT", value) for value in ("91", "-1", "30%")],
         *[("BEACON_RECHECK_MS", value) for value in ("49", "5001")],
         *[("BEACON_PUBLISH_EVERY_S", value) for value in ("0", "9", "301")],
+        *[("BEACON_WRITE_CANARY", value) for value in ("On", "true", "1")],
+        *[("BEACON_SPEED_PCT", value) for value in ("99", "10001", "1.5")],
         *[("BEACON_PUBLISHER_FUNCTION", value) for value in ("a b", "a" * 65, "arn:aws:lambda")],
         *[("BEACON_CA_FILE", value) for value in ("ca.pem", "/a\nb", "/" + "a" * 1024)],
         *[

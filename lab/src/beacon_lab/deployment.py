@@ -85,17 +85,20 @@ class Values:
         return changes
 
 
-def specs(stack: Stack, cluster: Cluster, aws_endpoint_url: str) -> Mapping[str, FunctionSpec]:
-    """How to run a stack's functions here: with a session of their own role, and the lab's addresses."""
-    return {name: _spec(stack, found, cluster, aws_endpoint_url) for name, found in stack.functions.items()}
+def specs(
+    stack: Stack, cluster: Cluster, aws_endpoint_url: str, speed: float = 1.0
+) -> Mapping[str, FunctionSpec]:
+    """How to run a stack's functions here: sessions of their own roles, the lab's addresses and its speed."""
+    shared = {"AWS_ENDPOINT_URL": aws_endpoint_url, "BEACON_SPEED_PCT": str(round(100 * max(1.0, speed)))}
+    return {name: _spec(stack, found, cluster, shared) for name, found in stack.functions.items()}
 
 
-def _spec(stack: Stack, found: FunctionResource, cluster: Cluster, aws_endpoint_url: str) -> FunctionSpec:
+def _spec(stack: Stack, found: FunctionResource, cluster: Cluster, shared: Mapping[str, str]) -> FunctionSpec:
     # Never DbConnectAdmin: the template's roles do not hold it.
     session = cluster.add_principal(found.role_arn, frozenset({DbAction.CONNECT}), session=True)
     environment = {
         **found.environment,
-        "AWS_ENDPOINT_URL": aws_endpoint_url,
+        **shared,
         "AWS_ACCESS_KEY_ID": session.access_key_id,
         "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
         "AWS_SESSION_TOKEN": session.session_token or "",

@@ -360,7 +360,9 @@ class Lab:
                 runtime=runtime,
                 speed=settings.speed,
             )
-            for name, spec in specs(stack, self.cluster, cloud.front.endpoint_url).items()
+            for name, spec in specs(
+                stack, self.cluster, cloud.front.endpoint_url, self.settings.speed
+            ).items()
         }
         gateway = Gateway(
             stack.api,

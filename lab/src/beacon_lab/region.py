@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from beacon_lab.aws import AwsFront, Down
 from beacon_lab.faults import FaultKind
@@ -107,8 +108,11 @@ def make_schedules(stack: Stack, functions: Mapping[str, Function], speed: float
 
 
 def _sender(text: str) -> Callable[[], object]:
+    """Sends what the schedule's input says, with the scheduler's keyword in it replaced."""
+
     def make_event() -> object:
-        event: object = json.loads(text)
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        event: object = json.loads(text.replace("<aws.scheduler.scheduled-time>", at))
         return event
 
     return make_event

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from beacon.announce import Announcer
+from beacon.canary import WriteCanary
 from beacon.decide import Subject
+from beacon.invocation import Invocation, Tempo
 from beacon.observe import Observer, Pace
 from beacon.probe import PROBES, ProbeContext
 from beacon.publisher import Publisher
@@ -10,16 +13,31 @@ from beacon.resolver import Resolver
 from beacon.settings import Settings
 from beacon.store import ParameterStore
 
-__all__ = ["make_publisher"]
+__all__ = ["make_invocation", "make_publisher"]
 
 #: A document stays valid for this many of the publisher's periods, and never for less than five minutes.
 _VALID_PERIODS = 5
 _VALID_AT_LEAST_S = 300
+#: What reading, writing and reading again take where SSM answers at all.
+_SSM_S = 4.0
 
 
 def make_publisher(settings: Settings) -> Publisher:
     """Return the publisher that ``settings`` describe; contacts nothing yet."""
+    return _publisher(settings, ProbeContext(settings, Resolver()))
+
+
+def make_invocation(settings: Settings) -> Invocation:
+    """Return what handles the events of the function that ``settings`` describe; contacts nothing yet."""
     context = ProbeContext(settings, Resolver())
+    canary = WriteCanary(settings.own_endpoint, context) if settings.write_canary else None
+    probing_s = (settings.policy.fall - 1) * max(settings.recheck_s, settings.probe_deadline_s)
+    worst_s = probing_s + settings.probe_deadline_s + _SSM_S
+    tempo = Tempo(settings.publish_every_s, worst_s, settings.speed)
+    return Invocation(_publisher(settings, context), tempo, canary)
+
+
+def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
     probes = {
         endpoint.region: PROBES[settings.target](endpoint, context, None) for endpoint in settings.endpoints
     }
@@ -32,4 +50,6 @@ def make_publisher(settings: Settings) -> Publisher:
         valid_for_s=max(_VALID_AT_LEAST_S, _VALID_PERIODS * settings.publish_every_s),
     )
     store = ParameterStore(settings.parameter_path, settings.region)
-    return Publisher(Observer(probes, pace), store, subject, settings.policy)
+    return Publisher(
+        Observer(probes, pace), store, subject, settings.policy, announce=Announcer(settings.region)
+    )

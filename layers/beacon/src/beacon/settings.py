@@ -17,6 +17,8 @@ BEACON_RANKING              ``latency`` or ``priority`` (the order of BEACON_END
 BEACON_RANK_MARGIN_PCT      gain in latency that a change of rank needs, 0-90            30
 BEACON_RECHECK_MS           time between the starts of rechecks within a run, 50-5000    1000
 BEACON_PUBLISH_EVERY_S      the publisher's schedule, 10-300                             60
+BEACON_WRITE_CANARY         ``on``: commit a row in this Region with each tick           off
+BEACON_SPEED_PCT            shortens waits between rounds, 100-10000 (for a lab)         100
 BEACON_PUBLISHER_FUNCTION   the publisher's name, for the edge trigger                   none
 BEACON_DIAL                 ``host=address:port,...``: connect there, do not resolve     none
 BEACON_CA_FILE              trusted certificates (PEM) in place of the system's          the system's
@@ -108,6 +110,8 @@ class Settings:
     probe_deadline_s: float = 1.0
     recheck_s: float = 1.0
     publish_every_s: int = 60
+    write_canary: bool = False
+    speed: float = 1.0
     policy: Policy = Policy()
     publisher_function: str | None = None
     ca_file: str | None = None
@@ -148,6 +152,8 @@ class Settings:
             probe_deadline_s=reader.number("BEACON_PROBE_DEADLINE_MS", 1000, 100, 1500) / 1000,
             recheck_s=reader.number("BEACON_RECHECK_MS", 1000, 50, 5000) / 1000,
             publish_every_s=reader.number("BEACON_PUBLISH_EVERY_S", 60, 10, 300),
+            write_canary=reader.choice("BEACON_WRITE_CANARY", "off", ("off", "on")) == "on",
+            speed=reader.number("BEACON_SPEED_PCT", 100, 100, 10_000) / 100,
             policy=Policy(
                 fall=reader.number("BEACON_FALL", 5, 1, 20),
                 rise=reader.number("BEACON_RISE", 2, 1, 20),

@@ -10,21 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from botocore.parsers import ResponseParserError
+
+from beacon.aws_calls import CONFIG, FAILURES, code_of
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
 __all__ = ["ParameterStore", "StoreError", "Stored"]
-
-# A round must end within its minute, whatever SSM does: at most about 5 s a call.
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2, "mode": "standard"})
-
-
-# The last is what a client raises for an answer that is not the service's; it derives from neither.
-_FAILURES = (BotoCoreError, ClientError, ResponseParserError)
 
 
 class StoreError(Exception):
@@ -51,14 +43,14 @@ class ParameterStore:
     def __init__(self, path: str, region: str, client: SSMClient | None = None) -> None:
         self._document = f"{path}/document"
         self._endpoint = f"{path}/endpoint"
-        self._client = client or boto3.client("ssm", region_name=region, config=_CONFIG)
+        self._client = client or boto3.client("ssm", region_name=region, config=CONFIG)
 
     def read(self) -> Stored:
         """Return both values; raise :class:`StoreError`."""
         try:
             answer = self._client.get_parameters(Names=[self._document, self._endpoint])
-        except _FAILURES as error:
-            raise StoreError("reading the parameters failed", _code(error)) from None
+        except FAILURES as error:
+            raise StoreError("reading the parameters failed", code_of(error)) from None
         found = {parameter["Name"]: parameter for parameter in answer["Parameters"]}
         document, endpoint = found.get(self._document), found.get(self._endpoint)
         return Stored(
@@ -81,11 +73,5 @@ class ParameterStore:
             return self._client.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)[
                 "Version"
             ]
-        except _FAILURES as error:
-            raise StoreError(f"writing {name} failed", _code(error)) from None
-
-
-def _code(error: Exception) -> str:
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "unknown"))
-    return type(error).__name__
+        except FAILURES as error:
+            raise StoreError(f"writing {name} failed", code_of(error)) from None
