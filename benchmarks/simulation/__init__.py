@@ -1,0 +1,1 @@
+"""Simulated months of probing under lost probes, bursts and outages, decided by the real decision."""

@@ -1,0 +1,325 @@
+"""The publisher's rounds in simulated time: observed by the observer's rules, decided by the real ``decide``.
+
+Rounds that cannot change anything are not made one by one. Where every endpoint is up, in and without a
+count, and nothing but independent loss p is about, a round matters only if some endpoint loses ``fall``
+probes in a row: fewer are followed by a pass in the same round, which sets the count back to where it was.
+The number of rounds until one matters is geometric with 1 - (1 - p^fall)^endpoints, so it is drawn, and that
+round is made with the endpoints that lose ``fall`` in a row drawn under the condition that one does. Both
+facts, and the rates with and without the short cut, are held by tests/unit/test_simulation.py. All other
+rounds (during and after bursts and outages, and while an endpoint is out, counting, waiting or held back) are
+made one by one.
+
+The edge trigger starts extra rounds: the first endpoint's own health function is polled at random moments,
+and a lost probe of its own asks for a round, at most every ten seconds.
+
+Time is in seconds from the start. The decision's clock lacks what was skipped beyond an hour, which is longer
+than it remembers anything, because a million years do not fit a date.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from beacon.decide import Subject, decide
+from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome
+from beacon.settings import Policy
+from simulation.weather import Kind, Weather
+
+__all__ = ["Setup", "Simulation", "Tally", "look"]
+
+_REGIONS = ("us-east-1", "us-east-2", "us-west-2")
+_EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
+_PASS = Observation(Outcome.PASS, "ok", 10.0)
+_FAIL = Observation(Outcome.FAIL, "timeout")
+_PASS_TAKES_S = 0.01
+#: Longer than a decision remembers anything.
+_SKIP_COUNTS_S = 3600.0
+#: An ejection this soon after the return from the last one is a flap.
+_FLAP_S = 600.0
+#: What the trigger may do: a request every so often, on its way for so long.
+_TRIGGER_EVERY_S, _TRIGGER_TAKES_S = 10.0, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is simulated. ``fail_takes_s``: how long a lost probe takes (the deadline when nobody answers).
+
+    ``polls_per_s``: how often the health function of the first endpoint is asked; 0 is without edge trigger.
+    """
+
+    policy: Policy
+    every_s: float
+    fail_takes_s: float = 1.0
+    recheck_s: float = 1.0
+    polls_per_s: float = 0.0
+    endpoints: int = 2
+
+    @property
+    def confirm_s(self) -> float:
+        """What ``fall`` lost probes in a row take."""
+        return (self.policy.fall - 1) * max(self.recheck_s, self.fail_takes_s) + self.fail_takes_s
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was seen. Times are in seconds, ejections by what was about (``None``: independent loss alone)."""
+
+    seconds: float = 0.0
+    endpoints: int = 0
+    rounds_made: int = 0
+    ejections: dict[Kind | None, int] = field(default_factory=lambda: dict.fromkeys((None, *Kind), 0))
+    flaps: int = 0
+    switches: int = 0
+    #: Of outages: from the first probe of the first round that began in it; from its start; from its end.
+    eject_s: list[float] = field(default_factory=list)
+    eject_from_fault_s: list[float] = field(default_factory=list)
+    return_s: list[float] = field(default_factory=list)
+    #: How long an endpoint stayed out that nothing was wrong with.
+    false_out_s: list[float] = field(default_factory=list)
+
+    def per_year(self, count: float) -> float:
+        """``count`` per endpoint-year."""
+        return count * 365.25 * 86_400 / (self.seconds * self.endpoints)
+
+
+@dataclass(slots=True)
+class _Track:
+    """What is remembered of one endpoint for the tally."""
+
+    outage_end_s: float = -math.inf
+    first_round_s: float = -math.inf
+    out_since_s: float = -math.inf
+    out_false: bool = False
+    returned_s: float = -math.inf
+    awaits_return: bool = False
+
+
+def look(
+    weather: Weather, at_s: float, most: int, setup: Setup, rng: random.Random
+) -> tuple[list[Observation], float]:
+    """One endpoint's observations of a round that starts at ``at_s``, and when they ended.
+
+    The rules of :mod:`beacon.observe`: a lost probe is repeated, ``recheck_s`` from start to start or as soon
+    as it has ended, until one passes or ``most`` were lost.
+    """
+    seen: list[Observation] = []
+    while True:
+        if rng.random() >= weather.loss(at_s):
+            seen.append(_PASS)
+            return seen, at_s + _PASS_TAKES_S
+        seen.append(_FAIL)
+        if len(seen) >= most:
+            return seen, at_s + setup.fail_takes_s
+        at_s += max(setup.recheck_s, setup.fail_takes_s)
+
+
+class Simulation:
+    """One publisher and its endpoints. ``skip`` False makes every round."""
+
+    def __init__(
+        self, setup: Setup, weathers: Sequence[Weather], rng: random.Random, *, skip: bool = True
+    ) -> None:
+        self._setup = setup
+        self._weathers = list(weathers)
+        self._rng = rng
+        self._skip = skip
+        self._regions = _REGIONS[: setup.endpoints]
+        endpoints = tuple(Endpoint(one, f"{'a' * 26}.dsql.{one}.on.aws") for one in self._regions)
+        self._subject = Subject("orders-prod", "dsql", self._regions[0], endpoints)
+        self._clock_s = 0.0
+        self._last_start_s = 0.0
+        self._tick_s = 0.0
+        self._edge_s = self._next_edge(0.0)
+        self._tracks = [_Track() for _ in self._regions]
+        self.document: Document | None = None
+        self.tally = Tally(endpoints=setup.endpoints)
+
+    def run(self, until_s: float, *, events: int = 0) -> Tally:
+        """Simulate until this time, and on until ``events`` ejections by independent loss have been seen."""
+        tally = self.tally
+        while True:
+            full: frozenset[int] | None = self._jump() if self._skip and self._is_quiet() else None
+            start_s = min(self._tick_s, self._edge_s)
+            # At infinity nothing can happen any more, however many events are asked for.
+            if start_s >= until_s and (tally.ejections[None] >= events or start_s == math.inf):
+                tally.seconds = max(until_s, self._last_start_s)
+                return tally
+            self._round(start_s, full)
+
+    def _is_quiet(self) -> bool:
+        """Whether a round without ``fall`` losses in a row leaves the document as it is."""
+        document = self.document
+        if document is None or document.frozen:
+            return False
+        held_from = document.as_of - timedelta(seconds=self._setup.policy.failback_hold_s)
+        return all(
+            state.observed is Observed.UP
+            and state.effective is Effective.IN
+            and state.streak == 0
+            and state.observed_since is not None
+            and state.observed_since <= held_from
+            for state in document.endpoints
+        )
+
+    def _jump(self) -> frozenset[int] | None:
+        """Move the next round to the next that matters; return who loses ``fall`` in a row, if drawn."""
+        setup, rng = self._setup, self._rng
+        at_s = min(self._tick_s, self._edge_s)
+        plain_until_s = min(weather.next_change(at_s) for weather in self._weathers) - setup.confirm_s
+        if at_s >= plain_until_s or any(weather.episode(at_s) for weather in self._weathers):
+            return None
+        q = [weather.plain_loss**setup.policy.fall for weather in self._weathers]
+        matters = 1 - math.prod(1 - one for one in q)
+        tick_s = self._tick_s + (_geometric(rng, matters) - 1) * setup.every_s
+        edge_s = self._far_edge(_geometric(rng, matters) - 1)
+        if min(tick_s, edge_s) < plain_until_s:
+            full = _at_least_one(rng, q)
+            # The other kind's next round is drawn anew from there: what is left of a geometric is geometric.
+            if tick_s <= edge_s:
+                self._tick_s, self._edge_s = tick_s, self._next_edge(tick_s)
+            else:
+                self._tick_s, self._edge_s = self._tick_from(edge_s), edge_s
+        else:
+            full = None
+            self._tick_s = self._tick_from(plain_until_s)
+            self._edge_s = self._next_edge(plain_until_s) if self._edge_s < plain_until_s else self._edge_s
+        return full
+
+    def _tick_from(self, at_s: float) -> float:
+        """The schedule's next tick at that moment or after it."""
+        if at_s == math.inf:
+            return at_s
+        every_s = self._setup.every_s
+        return self._tick_s + max(0, math.ceil((at_s - self._tick_s) / every_s)) * every_s
+
+    def _next_edge(self, after_s: float) -> float:
+        """When the trigger asks for a round the next time."""
+        rate = self._setup.polls_per_s
+        if rate <= 0:
+            return math.inf
+        weather, at_s = self._weathers[0], after_s
+        while True:
+            loss, change_s = weather.loss(at_s), weather.next_change(at_s)
+            wait_s = self._rng.expovariate(rate * loss) if loss > 0 else math.inf
+            if at_s + wait_s < change_s or change_s == math.inf:
+                return at_s + wait_s + self._setup.fail_takes_s + _TRIGGER_TAKES_S
+            at_s = change_s
+
+    def _far_edge(self, more: float) -> float:
+        """The edge round that comes ``more`` edge rounds after the next one, in plain weather."""
+        rate = self._setup.polls_per_s * self._weathers[0].plain_loss
+        if rate <= 0 or more == 0:
+            return self._edge_s
+        return self._edge_s + more * _TRIGGER_EVERY_S + self._rng.gammavariate(more, 1 / rate)
+
+    def _round(self, start_s: float, full: frozenset[int] | None) -> None:
+        setup, tally = self._setup, self.tally
+        seen: dict[str, list[Observation]] = {}
+        end_s = start_s
+        for index, region in enumerate(self._regions):
+            state = self.document.state_of(region) if self.document else None
+            most = 1 if state is not None and state.observed is Observed.DOWN else setup.policy.fall
+            if full is None:
+                found, ended_s = look(self._weathers[index], start_s, most, setup, self._rng)
+            elif index in full:
+                found, ended_s = [_FAIL] * most, start_s + setup.confirm_s
+            else:
+                found, ended_s = [_PASS], start_s + _PASS_TAKES_S
+            seen[region] = found
+            end_s = max(end_s, ended_s)
+        self._clock_s += min(start_s - self._last_start_s, _SKIP_COUNTS_S)
+        self._last_start_s = start_s
+        before = self.document
+        self.document = decide(
+            before,
+            seen,
+            {},
+            now=_EPOCH + timedelta(seconds=self._clock_s + end_s - start_s),
+            policy=setup.policy,
+            subject=self._subject,
+        ).document
+        tally.rounds_made += 1
+        self._count(before, self.document, start_s, end_s)
+        # Reserved concurrency 1: what comes during a round waits for its end.
+        was_edge = self._edge_s <= self._tick_s
+        if was_edge:
+            self._edge_s = self._next_edge(start_s + _TRIGGER_EVERY_S - setup.fail_takes_s - _TRIGGER_TAKES_S)
+        else:
+            self._tick_s += setup.every_s
+        while self._tick_s < end_s:
+            self._tick_s += setup.every_s
+        self._edge_s = max(self._edge_s, end_s)
+
+    def _count(self, before: Document | None, after: Document, start_s: float, end_s: float) -> None:
+        tally = self.tally
+        if before is not None and before.preferred.region != after.preferred.region:
+            tally.switches += 1
+        for index, region in enumerate(self._regions):
+            track = self._tracks[index]
+            outage = self._note_outage(index, start_s, end_s)
+            was = before.state_of(region) if before else None
+            now = after.state_of(region)
+            assert now is not None
+            if was is None or was.effective is now.effective:
+                continue
+            if now.effective is Effective.OUT:
+                self._count_ejection(index, start_s, end_s, outage=outage)
+            else:
+                if track.awaits_return and end_s >= track.outage_end_s:
+                    tally.return_s.append(end_s - track.outage_end_s)
+                if track.out_false:
+                    tally.false_out_s.append(end_s - track.out_since_s)
+                track.awaits_return, track.out_false, track.returned_s = False, False, end_s
+
+    def _note_outage(self, index: int, start_s: float, end_s: float) -> bool:
+        """Remember the outage that a round met, if it met one from its start or during it."""
+        weather, track = self._weathers[index], self._tracks[index]
+        episode = weather.episode(start_s)
+        began = episode is not None and episode.kind is Kind.OUTAGE
+        if not began:
+            return weather.met(start_s, end_s, Kind.OUTAGE) is not None
+        assert episode is not None
+        if track.outage_end_s != episode.end_s:
+            track.outage_end_s, track.first_round_s = episode.end_s, start_s
+        return True
+
+    def _count_ejection(self, index: int, start_s: float, end_s: float, *, outage: bool) -> None:
+        tally, track, weather = self.tally, self._tracks[index], self._weathers[index]
+        if outage:
+            kind: Kind | None = Kind.OUTAGE
+            episode = weather.episode(start_s)
+            if episode is not None and episode.kind is Kind.OUTAGE:
+                tally.eject_s.append(end_s - track.first_round_s)
+                tally.eject_from_fault_s.append(end_s - episode.start_s)
+                track.awaits_return = True
+        else:
+            episode = weather.met(start_s, end_s)
+            kind = episode.kind if episode else None
+        tally.ejections[kind] += 1
+        tally.flaps += end_s - track.returned_s <= _FLAP_S
+        track.out_since_s, track.out_false = end_s, kind is None
+
+
+def _geometric(rng: random.Random, chance: float) -> float:
+    """Trials until the first success, 1 or more; infinity when there is none."""
+    if chance <= 0:
+        return math.inf
+    if chance >= 1:
+        return 1
+    return 1 + math.floor(math.log(1 - rng.random()) / math.log1p(-chance))
+
+
+def _at_least_one(rng: random.Random, chances: Sequence[float]) -> frozenset[int]:
+    """Which of independent events happen, given that one of them does."""
+    nothing_from = [math.prod(1 - one for one in chances[index:]) for index in range(len(chances))]
+    happened: set[int] = set()
+    for index, chance in enumerate(chances):
+        # Only as long as none has happened does the condition bear on the next.
+        given = chance if happened else chance / (1 - nothing_from[index])
+        if rng.random() < given:
+            happened.add(index)
+    return frozenset(happened)
