@@ -3,6 +3,7 @@
 from beacon_lab.stack.deploy import Code, Deployer
 from beacon_lab.stack.document import ParametersError, TemplateError
 from beacon_lab.stack.model import (
+    AliasTarget,
     ApiResource,
     FunctionResource,
     HealthCheckConfig,
@@ -15,6 +16,7 @@ from beacon_lab.stack.model import (
 from beacon_lab.stack.route53 import RecordRefusedError
 
 __all__ = [
+    "AliasTarget",
     "ApiResource",
     "Code",
     "Deployer",

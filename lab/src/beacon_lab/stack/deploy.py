@@ -3,7 +3,9 @@
 Roles, log groups and the REST API's id come from moto's CloudFormation. Health check and record go through
 Route 53's own API, because moto's CloudFormation drops fields of the one (EnableSNI, Regions) and, when it
 changes the other, deletes every Region's record of that name. The rest the lab runs itself; it is read from
-the resolved template.
+the resolved template. Alarms, a web ACL and a fault experiment are resolved and then left alone: moto makes
+none of them from a template, the ACL lists the addresses of the resource policy, which the lab's gateway
+enforces, and the lab has faults of its own.
 """
 
 from __future__ import annotations
@@ -52,6 +54,18 @@ _RUN_OR_WRITTEN_HERE = frozenset(
         "AWS::Scheduler::Schedule",
     }
 )
+_LEFT_ALONE = frozenset(
+    {
+        "AWS::CloudWatch::Alarm",
+        "AWS::FIS::ExperimentTemplate",
+        "AWS::WAFv2::IPSet",
+        "AWS::WAFv2::LoggingConfiguration",
+        "AWS::WAFv2::WebACL",
+        "AWS::WAFv2::WebACLAssociation",
+    }
+)
+# Their services make their ids, and in the lab any id will do.
+_ANY_ID = frozenset({"AWS::ApiGateway::Deployment", "AWS::FIS::ExperimentTemplate"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +156,9 @@ class Deployer:
         translation = translate(self._template, region=region, parameters=parameters)
         resolver = Resolver.create(translation.template, parameters, region=region, stack_name=name)
         for logical_id, kind in resolver.resource_types().items():
-            if kind not in _SIMULATED | _RUN_OR_WRITTEN_HERE:
+            if kind not in _SIMULATED | _RUN_OR_WRITTEN_HERE | _LEFT_ALONE:
                 raise TemplateError(f"the lab does not know {kind} ({logical_id})")
-            if kind == "AWS::ApiGateway::Deployment":
-                # Nothing outside the stack refers to a deployment, so any id will do.
+            if kind in _ANY_ID:
                 resolver.created[logical_id] = Identity(logical_id.lower())
         return translation, resolver
 
@@ -164,6 +177,9 @@ class Deployer:
                 resolver.created[logical_id] = Identity(found["StackResourceDetail"]["PhysicalResourceId"])
             health_check, record = self._write_route53(resolver, before)
             outputs = resolver.outputs()
+            for logical_id, kind in resolver.resource_types().items():
+                if kind in _LEFT_ALONE:
+                    resolver.properties(logical_id)  # nobody else would see that it cannot be resolved
             described: dict[str, Json] = {key: {"Value": value} for key, value in outputs.items()}
             body = json.dumps({"Resources": _simulated(resolver), "Outputs": described})
             client.update_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])

@@ -21,11 +21,15 @@ class Identity:
 
 # By type: the property that holds the name, Ref, Arn. {n} is the name, {r} the Region, {a} the account.
 _NAMED = {
+    "AWS::ApiGateway::Stage": ("StageName", "{n}", None),
+    "AWS::CloudWatch::Alarm": ("AlarmName", "{n}", "arn:aws:cloudwatch:{r}:{a}:alarm:{n}"),
     "AWS::IAM::Role": ("RoleName", "{n}", "arn:aws:iam::{a}:role/{n}"),
     "AWS::Lambda::Function": ("FunctionName", "{n}", "arn:aws:lambda:{r}:{a}:function:{n}"),
     "AWS::Lambda::LayerVersion": ("LayerName", "arn:aws:lambda:{r}:{a}:layer:{n}:1", None),
     "AWS::Logs::LogGroup": ("LogGroupName", "{n}", "arn:aws:logs:{r}:{a}:log-group:{n}:*"),
     "AWS::Scheduler::Schedule": ("Name", "{n}", "arn:aws:scheduler:{r}:{a}:schedule/default/{n}"),
+    "AWS::WAFv2::IPSet": ("Name", "{n}|{n}|REGIONAL", "arn:aws:wafv2:{r}:{a}:regional/ipset/{n}/{n}"),
+    "AWS::WAFv2::WebACL": ("Name", "{n}|{n}|REGIONAL", "arn:aws:wafv2:{r}:{a}:regional/webacl/{n}/{n}"),
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from beacon_lab.stack.document import Json
 
 __all__ = [
+    "AliasTarget",
     "ApiResource",
     "FunctionResource",
     "HealthCheckConfig",
@@ -101,14 +102,24 @@ class HealthCheckResource:
 
 
 @dataclass(frozen=True, slots=True)
+class AliasTarget:
+    """What an alias record stands for."""
+
+    dns_name: str
+    hosted_zone_id: str
+    evaluate_target_health: bool
+
+
+@dataclass(frozen=True, slots=True)
 class RecordResource:
-    """One record of a set that shares name and type."""
+    """One record of a set that shares name and type: an alias, or values with a time to live."""
 
     hosted_zone_id: str
     name: str
     type: str
-    ttl_s: int
+    ttl_s: int | None
     values: tuple[str, ...]
+    alias: AliasTarget | None
     health_check_id: str | None
     set_identifier: str | None
     failover: str | None

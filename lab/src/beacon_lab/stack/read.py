@@ -10,6 +10,7 @@ from types import MappingProxyType
 from beacon_lab.stack.document import Json, TemplateError, mapping, sequence, text
 from beacon_lab.stack.identity import ACCOUNT_ID
 from beacon_lab.stack.model import (
+    AliasTarget,
     ApiResource,
     FunctionResource,
     HealthCheckConfig,
@@ -136,19 +137,31 @@ def read_health_check(properties: Mapping[str, Json]) -> HealthCheckConfig:
 
 
 def read_record(properties: Mapping[str, Json]) -> RecordResource:
-    """A record that is no alias."""
-    weight = properties.get("Weight")
+    """A record. Raises TemplateError for one that is both an alias and not, or neither."""
+    weight, target, ttl = properties.get("Weight"), properties.get("AliasTarget"), properties.get("TTL")
+    values = sequence(properties.get("ResourceRecords", []), "ResourceRecords")
+    if (target is None) is (ttl is None) or (ttl is None) is bool(values):
+        raise TemplateError("a record has either an alias target or values and a TTL")
     return RecordResource(
         hosted_zone_id=text(properties["HostedZoneId"], "HostedZoneId"),
         name=text(properties["Name"], "Name"),
         type=text(properties["Type"], "Type"),
-        ttl_s=_integer(properties["TTL"], "TTL"),
-        values=tuple(text(value, "value") for value in sequence(properties["ResourceRecords"], "records")),
+        ttl_s=None if ttl is None else _integer(ttl, "TTL"),
+        values=tuple(text(value, "value") for value in values),
+        alias=None if target is None else _alias(mapping(target, "AliasTarget")),
         health_check_id=_optional(properties.get("HealthCheckId")),
         set_identifier=_optional(properties.get("SetIdentifier")),
         failover=_optional(properties.get("Failover")),
         region=_optional(properties.get("Region")),
         weight=None if weight is None else _integer(weight, "Weight"),
+    )
+
+
+def _alias(target: Mapping[str, Json]) -> AliasTarget:
+    return AliasTarget(
+        dns_name=text(target["DNSName"], "DNSName"),
+        hosted_zone_id=text(target["HostedZoneId"], "HostedZoneId"),
+        evaluate_target_health=_boolean(target.get("EvaluateTargetHealth", False)),
     )
 
 

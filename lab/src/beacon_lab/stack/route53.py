@@ -106,8 +106,7 @@ def _change(client: Route53Client, action: str, record: RecordResource) -> None:
     written = {
         "Name": record.name,
         "Type": record.type,
-        "TTL": record.ttl_s,
-        "ResourceRecords": [{"Value": value} for value in record.values],
+        **_answer(record),
         **{key: value for key, value in optional.items() if value is not None},
     }
     client.change_resource_record_sets(
@@ -121,6 +120,18 @@ def _change(client: Route53Client, action: str, record: RecordResource) -> None:
             ]
         },
     )
+
+
+def _answer(record: RecordResource) -> dict[str, object]:
+    if record.alias is None:
+        values = [{"Value": value} for value in record.values]
+        return {"TTL": record.ttl_s, "ResourceRecords": values}
+    target = {
+        "DNSName": record.alias.dns_name,
+        "HostedZoneId": record.alias.hosted_zone_id,
+        "EvaluateTargetHealth": record.alias.evaluate_target_health,
+    }
+    return {"AliasTarget": target}
 
 
 def _refuse(client: Route53Client, record: RecordResource) -> None:
