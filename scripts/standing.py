@@ -1,0 +1,94 @@
+"""Whether a Region is serving, as Route 53's checkers see it. Pure: no I/O and no clock of its own.
+
+=================================================================  ===========  =====================
+what Route 53 has of the Region                                    serving      why
+=================================================================  ===========  =====================
+a check that is disabled (Route 53 counts it as healthy unasked)   no           nobody looks
+a check that is inverted (an operator takes the Region out)        no           drained in Route 53
+half of the observations or more are too old to go by              no           nothing is known
+18 % or fewer of the fresh observations are successes              no           what the failures say
+more than 18 % are                                                 yes          how many
+=================================================================  ===========  =====================
+
+A deployment can wait, so what is not known counts as a no here; in routing it never does. The share is the
+one that Route 53 itself goes by (Route 53 Developer Guide, "How Amazon Route 53 determines whether a health
+check is healthy").
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+__all__ = ["HEALTHY_SHARE_PERCENT", "STALE_S", "Check", "Observation", "Standing", "judge", "region_of"]
+
+HEALTHY_SHARE_PERCENT = 18
+#: A checker reports every 10 or 30 s; what is older than this is from one that has stopped.
+STALE_S = 120.0
+
+_SEARCH = re.compile(r"beacon:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):serving")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A Region's health check."""
+
+    id: str
+    region: str
+    disabled: bool = False
+    inverted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one checker reported last: Route 53's words, and when (UTC)."""
+
+    status: str
+    checked_at: datetime
+
+    @property
+    def success(self) -> bool:
+        """Whether the checker found the endpoint healthy."""
+        return self.status.startswith("Success")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a Region serves, and a sentence that says why."""
+
+    serving: bool
+    why: str
+
+
+def region_of(search_string: str, service: str) -> str | None:
+    """The Region whose check of ``service`` searches for ``search_string``; ``None``: another's check."""
+    match = _SEARCH.fullmatch(search_string)
+    return match["region"] if match and match["service"] == service else None
+
+
+def judge(check: Check, observations: Sequence[Observation], *, now: datetime, since: datetime) -> Standing:
+    """The Region's standing by the module's table, from observations made after ``since``.
+
+    An observation is too old from before ``since``, and :data:`STALE_S` after it was made.
+    """
+    if check.disabled:
+        return Standing(serving=False, why="its health check is disabled: nobody looks")
+    if check.inverted:
+        return Standing(serving=False, why="its health check is inverted: an operator takes the Region out")
+    fresh = [
+        seen
+        for seen in observations
+        if seen.checked_at > since and (now - seen.checked_at).total_seconds() < STALE_S
+    ]
+    if len(fresh) * 2 <= len(observations):
+        why = f"only {len(fresh)} of {len(observations)} checkers have reported lately"
+        return Standing(serving=False, why=why)
+    passed = sum(seen.success for seen in fresh)
+    share = f"{passed} of {len(fresh)} checkers find it healthy"
+    if passed * 100 > HEALTHY_SHARE_PERCENT * len(fresh):
+        return Standing(serving=True, why=share)
+    common = Counter(seen.status for seen in fresh if not seen.success).most_common(1)[0][0]
+    return Standing(serving=False, why=f"{share}; most say: {common}")

@@ -1,0 +1,164 @@
+"""scripts/deploy-region against a lab: what Route 53's checkers say of the other Region decides."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_route53 import Route53Client
+    from tests.lab.command.conftest import LabProcess
+
+pytestmark = pytest.mark.lab
+
+FIRST, SECOND = "us-east-1", "us-east-2"
+SCRIPT = Path(__file__).parents[3] / "scripts/deploy-region"
+RECORDER = """#!/bin/sh
+printf '%s\\n' "$@" > "$(dirname "$0")/deployed"
+exit {code}
+"""
+
+
+@dataclass
+class Desk:
+    """Where somebody sits who deploys: a samconfig.toml, and a `sam` that only notes what it was told."""
+
+    lab: LabProcess
+    directory: Path
+
+    @property
+    def deployed(self) -> list[str]:
+        """What `sam` was told; empty when nobody called it."""
+        note = self.directory / "deployed"
+        return note.read_text(encoding="utf-8").splitlines() if note.exists() else []
+
+    def deploy(self, region: str, *options: str, endpoint: str = "") -> subprocess.CompletedProcess[str]:
+        """`scripts/deploy-region REGION OPTIONS`, with the lab's AWS or another."""
+        keys = self.lab.ready["credentials"]
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "AWS_ENDPOINT_URL": endpoint or self.lab.ready["aws_endpoint_url"],
+            "AWS_ACCESS_KEY_ID": keys["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": keys["secret_access_key"],
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        places = ("--config-file", str(self.directory / "samconfig.toml"))
+        argv = [str(SCRIPT), region, *places, "--sam", str(self.directory / "sam"), *options]
+        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=90, check=False)
+
+
+def write_sam(directory: Path, code: int = 0) -> None:
+    """A `sam` that ends with ``code``."""
+    (directory / "sam").write_text(RECORDER.format(code=code), encoding="utf-8")
+    (directory / "sam").chmod(0o755)
+
+
+@pytest.fixture
+def desk(lab: LabProcess, tmp_path: Path) -> Desk:
+    """A desk in front of a lab in which all is well."""
+    lab.await_settled()
+    write_sam(tmp_path)
+    overrides = json.dumps(["App=orders", "Env=lab"])
+    sections = (
+        f'[{name}.global.parameters]\nregion = "{region}"\n'
+        f"[{name}.deploy.parameters]\nparameter_overrides = {overrides}\n"
+        for name, region in (("one", FIRST), ("two", SECOND), ("three", "eu-west-1"))
+    )
+    (tmp_path / "samconfig.toml").write_text("\n".join(sections), encoding="utf-8")
+    return Desk(lab, tmp_path)
+
+
+@pytest.fixture
+def broken(desk: Desk) -> Desk:
+    """The first Region's database is frozen, and its checkers know."""
+    desk.lab.fault(FIRST, "dsql-freeze")
+    desk.lab.until("the first is unhealthy", lambda: desk.lab.checks()[FIRST] == "unhealthy")
+    return desk
+
+
+def test_without_go_it_says_what_it_would_do(desk: Desk) -> None:
+    """A dry run is the default: the standing of the others, the command, and nothing done."""
+    done = desk.deploy(SECOND)
+    assert done.returncode == 0, done.stderr
+    assert f"{FIRST}: serving" in done.stdout
+    assert "eu-west-1: not deployed yet" in done.stdout
+    assert "--config-env two" in done.stdout
+    assert "nothing was changed" in done.stdout
+    assert desk.deployed == []
+
+
+def test_it_deploys_while_the_others_serve_and_waits_for_the_checkers(desk: Desk) -> None:
+    """`sam deploy` with the Region's section and what stands after --; then the Region is seen serving."""
+    done = desk.deploy(SECOND, "--go", "--", "--no-confirm-changeset")
+    assert done.returncode == 0, done.stdout + done.stderr
+    config = str(desk.directory / "samconfig.toml")
+    wanted = ["deploy", "--config-file", config, "--config-env", "two", "--no-confirm-changeset"]
+    assert desk.deployed == wanted
+    assert f"{SECOND}: deployed and serving" in done.stdout
+
+
+def test_an_inverted_check_counts_as_not_serving(desk: Desk) -> None:
+    """An operator took that Region out; its checkers report success all the same."""
+    route53: Route53Client = boto3.client(
+        "route53",
+        region_name=FIRST,
+        endpoint_url=desk.lab.ready["aws_endpoint_url"],
+        aws_access_key_id=desk.lab.ready["credentials"]["access_key_id"],
+        aws_secret_access_key=desk.lab.ready["credentials"]["secret_access_key"],
+        config=Config(proxies={}),
+    )
+    checks = route53.list_health_checks()["HealthChecks"]
+    first = next(row["Id"] for row in checks if FIRST in row["HealthCheckConfig"]["SearchString"])
+    route53.update_health_check(HealthCheckId=first, Inverted=True)
+    try:
+        done = desk.deploy(SECOND, "--go")
+    finally:
+        route53.update_health_check(HealthCheckId=first, Inverted=False)
+        route53.close()
+    assert done.returncode == 3
+    assert "inverted" in done.stdout
+    assert desk.deployed == []
+
+
+def test_it_refuses_when_route_53_cannot_be_asked(desk: Desk) -> None:
+    """What is not known is no reason to go on; nothing is urgent about a deployment."""
+    done = desk.deploy(SECOND, "--go", endpoint="http://127.0.0.1:9")
+    assert done.returncode == 3
+    assert "Route 53 cannot be asked" in done.stderr
+    assert desk.deployed == []
+
+
+def test_a_failed_deployment_fails(desk: Desk) -> None:
+    """And says that the other Regions are to be left alone."""
+    write_sam(desk.directory, code=7)
+    done = desk.deploy(SECOND, "--go")
+    assert done.returncode == 1
+    assert "leave the other Regions as they are" in done.stderr
+
+
+def test_it_refuses_while_another_region_is_not_serving(broken: Desk) -> None:
+    """With the checkers' words; the broken Region itself may be deployed, and another one for a reason."""
+    done = broken.deploy(SECOND, "--go")
+    assert done.returncode == 3
+    assert f"{FIRST}: NOT SERVING" in done.stdout
+    assert "503" in done.stdout
+    assert "refused to deploy us-east-2" in done.stderr
+    assert broken.deployed == []
+
+    # A deployment may be what mends it. This one does not, and that is a failure.
+    done = broken.deploy(FIRST, "--go", "--wait", "1")
+    assert broken.deployed[-1] == "one"
+    assert done.returncode == 1
+    assert "deployed and not serving" in done.stderr
+
+    done = broken.deploy(SECOND, "--go", "--force", "both are down anyway")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "both are down anyway" in done.stderr
+    assert broken.deployed[-1] == "two"

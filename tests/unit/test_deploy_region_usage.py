@@ -1,0 +1,43 @@
+"""scripts/deploy-region refuses wrong use before it asks anybody."""
+
+from pathlib import Path
+
+import pytest
+from scripts.deploy_region import main
+
+REGION = "us-east-1"
+CONFIG = Path(__file__).parents[2] / "samconfig.toml"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("us-west-2",), "has no section for us-west-2: it has us-east-1, us-east-2"),
+        ((REGION, "--config-file", "/nonexistent/samconfig.toml"), "cannot be read"),
+        ((REGION, "--sam", "/nonexistent/sam"), "there is no program /nonexistent/sam"),
+    ],
+)
+def test_what_the_file_and_the_machine_do_not_have_is_named(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], sentence: str
+) -> None:
+    """Exit status 2 and a sentence."""
+    assert main(["--config-file", str(CONFIG), *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("Ohio",), "'Ohio' is not a Region"),
+        ((REGION, "--force", " "), "a reason is wanted"),
+        ((REGION, "--wait", "long"), "invalid float value"),
+        ((), "REGION"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], sentence: str
+) -> None:
+    """As argparse does it."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["--config-file", str(CONFIG), *arguments])
+    assert sentence in capsys.readouterr().err
