@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -186,13 +187,22 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(work: Run) -> int:
-    """Run ``work`` until it ends; SIGINT, SIGTERM and SIGHUP set the event that asks it to end early."""
+    """Run ``work`` until it ends; SIGINT, SIGTERM and SIGHUP set the event that asks it to end early.
+
+    A second signal ends this process on the spot; the watcher then clears away what it leaves.
+    """
 
     async def supervise() -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            if stop.is_set():
+                os._exit(1)
+            stop.set()
+
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         return await work(stop)
 
     return asyncio.run(supervise())

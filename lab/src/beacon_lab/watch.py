@@ -6,7 +6,6 @@ DNS and SSM are read as `dig` and `aws ssm` would; a check's status is what `bea
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +17,8 @@ import dns.message
 import dns.rdatatype
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from beacon_lab.ending import end_tasks
 
 if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
@@ -85,11 +86,7 @@ class Watch:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end_tasks(self._tasks)
         self._ssm.close()
 
     def host_of(self, region: str) -> str:
