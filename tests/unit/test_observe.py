@@ -154,3 +154,45 @@ def test_all_endpoints_are_probed_at_the_same_time() -> None:
         A: [Outcome.PASS],
         B: [Outcome.PASS],
     }
+
+
+def test_threads_are_kept_from_round_to_round() -> None:
+    """Starting them costs more than a probe; three endpoints need two besides the caller's."""
+    seen: list[set[int]] = []
+
+    class Noting(FakeProbe):
+        def run(self, deadline: float) -> ProbeReport:
+            together.wait()
+            seen[-1].add(threading.get_ident())
+            return super().run(deadline)
+
+    together = threading.Barrier(3, timeout=5)
+    observer = Observer({name: Noting(Clock(), passed()) for name in ("a", "b", "c")}, PACE)
+    for _ in range(3):
+        seen.append(set())
+        observer.run()
+    assert seen[0] == seen[1] == seen[2]
+    assert len(seen[0]) == 3
+    assert threading.get_ident() in seen[0]
+
+
+def test_a_round_that_breaks_off_leaves_no_probe_in_use() -> None:
+    """The next round may use them all; what cannot be contained is raised, but only when they have ended."""
+    clock = Clock()
+    ended = threading.Event()
+
+    class Slow(FakeProbe):
+        def run(self, deadline: float) -> ProbeReport:
+            broken.wait(5)
+            ended.set()
+            return super().run(deadline)
+
+    class Breaking(FakeProbe):
+        def run(self, deadline: float) -> ProbeReport:
+            broken.set()
+            raise KeyboardInterrupt(deadline)
+
+    broken = threading.Event()
+    with pytest.raises(KeyboardInterrupt):
+        Observer({A: Slow(clock, passed()), B: Breaking(clock, passed())}, PACE).run()
+    assert ended.is_set()

@@ -63,9 +63,13 @@ def _group_when_empty(state: EndpointState) -> int:
 def _sort_by_latency(states: list[EndpointState], policy: Policy) -> None:
     """Let an endpoint pass its predecessor for a gain above the margin; without both latencies they stay."""
     for _ in states:
+        moved = False
         for index in range(len(states) - 1):
             ahead, behind = states[index], states[index + 1]
             if ahead.latency_ms is None or behind.latency_ms is None:
                 continue
             if behind.latency_ms < ahead.latency_ms * (1 - policy.rank_margin):
                 states[index], states[index + 1] = behind, ahead
+                moved = True
+        if not moved:
+            return
