@@ -182,7 +182,8 @@ def _demo(options: argparse.Namespace) -> int:
     from beacon_lab.parent import end_with_parent  # noqa: PLC0415
 
     end_with_parent()
-    settings = _settings(options, state_dir=options.state_dir)
+    # A shorter hold than the template's default: the whole walk is to fit into two minutes.
+    settings = _settings(options, state_dir=options.state_dir, failback_hold_s=30)
     return _run(lambda stop: run_demo(settings, _say, stop, options.json))
 
 
