@@ -5,8 +5,10 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from beacon.document import MAX_BYTES, DocumentError, Expected, candidates, parse, serialize
@@ -33,6 +35,45 @@ GOOD = Document(
 )
 
 Value = dict[str, Any]
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs/document.schema.json").read_text(encoding="utf-8"))
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def schema_refuses(text: str) -> bool:
+    """Whether ``text`` is no JSON, or none that the published schema takes."""
+    try:
+        return not VALIDATOR.is_valid(json.loads(text))
+    except (ValueError, RecursionError):
+        return True
+
+
+# What a schema cannot say: what a reader knows besides, what compares two members, that 1.0 is no integer.
+# Besides, `$` passes over a newline at the end in Python's patterns, and not in those of JavaScript.
+CODE_ALONE: list[tuple[str, object]] = [
+    ("schema", 1.0),
+    ("service", "other-prod"),
+    ("target", "mysql"),
+    ("observer", "us-east-2"),
+    ("epoch", float(EPOCH)),
+    ("epoch", 2**63 - 1),
+    ("epoch", EPOCH + 301_000),
+    *[
+        (name, value)
+        for name in ("as_of", "valid_until", "counted_at")
+        for value in ("2026-11-22T01:02:60Z", "2026-02-30T01:02:03Z", "0000-01-01T00:00:00Z")
+    ],
+    ("valid_until", "2026-11-22T01:02:03.456Z"),
+    ("valid_until", "9999-12-31T23:59:59Z"),
+    ("region", "us-east-2"),
+    ("region", "eu-west-1"),
+    ("region", "us-east-1\n"),
+    ("host", "z" * 26 + ".dsql.us-east-1.on.aws"),
+    ("host", HOSTS[1]),
+    ("port", 5432.0),
+    ("streak", 1.0),
+]
+# 1.0 equals 1: the type belongs to the key.
+KNOWN_BY_CODE = [(name, value, type(value)) for name, value in CODE_ALONE]
 
 
 def good() -> Value:
@@ -161,6 +202,7 @@ def test_a_document_that_would_not_fit_is_not_written() -> None:
 def test_what_is_no_document_is_refused(text: str) -> None:
     """Empty, cut off, doubled, with a byte-order mark, nested deeply, not an object."""
     refused(text)
+    assert schema_refuses(text)
 
 
 def test_more_than_4096_bytes_are_refused() -> None:
@@ -189,8 +231,11 @@ def test_numbers_that_are_none_are_refused(constant: str) -> None:
 @pytest.mark.parametrize("name", list(good()))
 def test_a_missing_or_unknown_member_is_refused(name: str) -> None:
     """The set of members is exact, at the top and in each endpoint."""
-    refused(changed(lambda value: value.pop(name)))
+    without = changed(lambda value: value.pop(name))
+    refused(without)
+    assert schema_refuses(without)
     refused(with_member(name, [name]))
+    assert schema_refuses(with_member(name, [name]))
     if name != "counted_at":
         refused(with_member(name, None))
 
@@ -198,12 +243,17 @@ def test_a_missing_or_unknown_member_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", list(good()["endpoints"][0]))
 def test_a_missing_member_of_an_endpoint_is_refused(name: str) -> None:
     """As at the top."""
-    refused(changed(lambda value: value["endpoints"][0].pop(name)))
+    without = changed(lambda value: value["endpoints"][0].pop(name))
+    refused(without)
+    assert schema_refuses(without)
     refused(with_row(name, {name: 1}))
+    assert schema_refuses(with_row(name, {name: 1}))
 
 
 def test_unknown_members_are_counted_and_not_repeated() -> None:
     """Their names are somebody else's text."""
+    assert schema_refuses(with_member("canary", 1))
+    assert schema_refuses(with_row("canary", 1))
     assert refused(with_member("canary", 1)) == ("the document has 1 unknown member(s)",)
     assert refused(with_row("canary", 1)) == ("endpoint 1 has 1 unknown member(s)",)
 
@@ -249,6 +299,7 @@ def test_unknown_members_are_counted_and_not_repeated() -> None:
 def test_a_wrong_member_is_refused(name: str, value: object) -> None:
     """Each alone is enough."""
     refused(with_member(name, value))
+    assert schema_refuses(with_member(name, value)) != ((name, value, type(value)) in KNOWN_BY_CODE)
 
 
 @pytest.mark.parametrize(
@@ -263,6 +314,8 @@ def test_a_wrong_member_is_refused(name: str, value: object) -> None:
                 "127.0.0.1",
                 "169.254.169.254",
                 "::1",
+                "fe80::1",
+                HOSTS[0].title(),
                 "db.example.com",
                 HOSTS[0] + ".",
                 HOSTS[0].upper(),
@@ -292,6 +345,7 @@ def test_a_wrong_member_is_refused(name: str, value: object) -> None:
 def test_a_wrong_member_of_an_endpoint_is_refused(name: str, value: object) -> None:
     """Above all a host that is not one of ours."""
     refused(with_row(name, value))
+    assert schema_refuses(with_row(name, value)) != ((name, value, type(value)) in KNOWN_BY_CODE)
 
 
 def test_an_instant_of_long_ago_is_written_as_it_was_read() -> None:
@@ -308,6 +362,7 @@ def test_an_endpoint_named_twice_is_refused() -> None:
 
 def test_a_document_that_leaves_nobody_in_is_refused() -> None:
     """Never empty holds for what is read, too."""
+    assert schema_refuses(with_row("effective", "out"))
     assert refused(with_row("effective", "out")) == ("a document leaves at least one endpoint in",)
 
 
@@ -357,7 +412,7 @@ def test_past_its_validity_every_endpoint_is_a_candidate_again() -> None:
 
 
 def test_mutated_documents_raise_document_errors_and_nothing_else() -> None:
-    """Two thousand broken documents: bytes turned, pieces cut and doubled, values swapped."""
+    """Ten thousand broken documents: bytes turned, pieces cut and doubled, values swapped."""
     chance = random.Random(20261122)  # noqa: S311 - the same documents on each run
     text, taken = serialize(GOOD), 0
     values: list[object] = [
@@ -375,7 +430,7 @@ def test_mutated_documents_raise_document_errors_and_nothing_else() -> None:
         "2026-11-22T01:02:03Z",
         HOSTS[1],
     ]
-    for number in range(2000):
+    for number in range(10_000):
         if number % 2:
             at, length = chance.randrange(len(text)), chance.choice((0, 1, 1, 7, 200))
             piece = chance.choice(("", chance.choice('{}[]",:0e\\\x00é'), text[at : at + length] * 2))
@@ -393,4 +448,72 @@ def test_mutated_documents_raise_document_errors_and_nothing_else() -> None:
         # What is taken is a document that could have been written.
         assert {state.host for state in found.endpoints} <= set(HOSTS)
         assert parse(serialize(found), EXPECTED, NOW).epoch == found.epoch
-    assert taken < 600, "most of these are no documents"
+    assert taken < 3000, "most of these are no documents"
+
+
+# ---- documents as they can be
+
+
+def generated(chance: random.Random) -> Document:
+    """Any document that the code may write: one to ten endpoints, each member whatever it may be."""
+
+    def instant() -> datetime:
+        return NOW - timedelta(milliseconds=chance.randrange(10**10))
+
+    def state(number: int) -> EndpointState:
+        region = f"{chance.choice(('us-east', 'ap-southeast', 'us-gov-west'))}-{number}"
+        infix = chance.choice(("dsql", "dsql-fnh4"))
+        name = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=26))
+        return EndpointState(
+            region=region,
+            host=f"{name}.{infix}.{region}.on.aws",
+            port=chance.choice((5432, 1, 65535)),
+            observed=chance.choice(list(Observed)),
+            forced=chance.choice((None, Forced.DRAIN)),
+            effective=Effective.IN if number == 1 else chance.choice(list(Effective)),
+            reason=chance.choice(("ok", "too_many_connections", "drained", "deferred")),
+            since=instant(),
+            latency_ms=chance.choice((None, 0.0, 60_000.0, round(chance.uniform(0, 500), 1))),
+            streak=chance.choice((0, 1, 20, 10**6)),
+            observed_since=chance.choice((None, instant())),
+        )
+
+    states = [state(number) for number in range(1, chance.randint(2, 11))]
+    chance.shuffle(states)
+    as_of = instant()
+    return Document(
+        service=chance.choice(("orders-prod", "a-b", "a" * 20 + "-" + "b" * 12)),
+        target="dsql",
+        observer=states[0].region,
+        epoch=chance.choice((1, EPOCH, EPOCH + 299_000)),
+        as_of=as_of,
+        valid_until=as_of + timedelta(seconds=chance.choice((1, 300, 86_400))),
+        endpoints=tuple(states),
+        frozen=(note := chance.choice(("", "all_failed", "would_be_empty"))) != "",
+        note=note,
+        counted_at=chance.choice((None, instant())),
+    )
+
+
+def test_ten_thousand_documents_are_read_back_as_they_were() -> None:
+    """Each fits a parameter, and is taken by its readers; every fiftieth is held against the schema, too."""
+    chance = random.Random(4)  # noqa: S311 - the same documents on each run
+    longest = 0
+    for number in range(10_000):
+        document = generated(chance)
+        text = serialize(document)
+        longest = max(longest, len(text.encode()))
+        hosts = frozenset(state.host for state in document.endpoints)
+        expected = Expected(document.service, document.target, document.observer, hosts)
+        assert parse(text, expected, NOW) == document
+        if number % 50 == 0:
+            VALIDATOR.validate(json.loads(text))
+    assert 3000 < longest <= MAX_BYTES
+
+
+def test_the_schema_names_the_members_that_the_code_writes() -> None:
+    """In the same order, all of them required."""
+    endpoint = SCHEMA["$defs"]["endpoint"]
+    assert SCHEMA["required"] == list(SCHEMA["properties"]) == list(good())
+    assert endpoint["required"] == list(endpoint["properties"]) == list(good()["endpoints"][0])
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)

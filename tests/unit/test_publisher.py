@@ -1,7 +1,7 @@
 """The publisher's round against a store that behaves like SSM, and misbehaves like it."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +9,7 @@ import pytest
 
 from beacon.decide import Subject
 from beacon.document import Expected, parse, serialize
-from beacon.model import Document, Endpoint, Forced, Intent, Observation, Outcome
+from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome
 from beacon.observe import Observer, Pace, Round
 from beacon.publisher import Publisher, RoundReport
 from beacon.settings import Policy
@@ -361,6 +361,151 @@ def test_a_delayed_endpoint_of_another_writer_is_overwritten(bench: Bench) -> No
     assert report.problems == ("version 3 followed 1: another writer was here",)
     assert bench.store.endpoint == (HOSTS[B], 3)
     assert bench.store.published.preferred.region == B
+
+
+def test_a_writer_that_another_follows_unseen_says_it_again(bench: Bench) -> None:
+    """The other built on our document, in the right version, before our endpoint was written."""
+    bench.round()
+    other = another_document(bench, ahead=60_500)
+    away = bench.store.write_endpoint
+
+    def followed(host: str) -> int:
+        version = away(host)
+        bench.store.put_document(other)
+        bench.store.write_endpoint = away  # type: ignore[method-assign]
+        return version
+
+    bench.store.write_endpoint = followed  # type: ignore[method-assign]
+    bench.observer.intents = {A: Intent(A, Forced.DRAIN)}
+    report = bench.round()
+    assert (report.written, report.repairs) == (True, 1)
+    assert report.problems == ("what was written does not stand: another writer was here",)
+    assert report.document.epoch > json.loads(other)["epoch"]
+    assert bench.store.published == report.document
+    assert bench.store.endpoint == (HOSTS[B], 2)
+
+
+def test_a_document_that_cannot_be_read_again_is_taken_to_stand(bench: Bench) -> None:
+    """The write was acknowledged in the right version; the next round looks again."""
+    read, reads = bench.store.read, []
+
+    def once() -> Stored:
+        reads.append(1)
+        if len(reads) == 3:
+            raise StoreError("read failed", "ThrottlingException")
+        return read()
+
+    bench.store.read = once  # type: ignore[method-assign]
+    report = bench.round()
+    assert (report.written, report.repairs) == (True, 0)
+    assert report.problems == ("read failed: ThrottlingException",)
+
+
+# ---- old news
+
+
+def reads_and_writes(bench: Bench) -> list[str]:
+    calls, bench.store.calls = bench.store.calls, []
+    return calls
+
+
+def test_what_is_published_already_is_old_news_and_costs_one_read(bench: Bench) -> None:
+    """This Region is out, and both parameters say so; also for a sandbox that knows nothing yet."""
+    bench.round()
+    assert not bench.publisher.is_old_news()
+    bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
+    bench.round()
+    for publisher in (bench.publisher, bench.restarted()):
+        reads_and_writes(bench)
+        assert publisher.is_old_news()
+        assert reads_and_writes(bench) == ["read"]
+
+
+def test_a_region_that_is_drained_is_old_news_too(bench: Bench) -> None:
+    """The health function asks for the publisher when it says drained for the first time."""
+    bench.observer.intents = {A: Intent(A, Forced.DRAIN)}
+    bench.round()
+    assert bench.publisher.is_old_news()
+
+
+def test_another_regions_failure_is_no_news_of_this_one(bench: Bench) -> None:
+    """This Region is in: a round looks at it."""
+    bench.observer.seen = {A: (PASS,), B: (FAIL,) * 3}
+    bench.round()
+    assert not bench.publisher.is_old_news()
+
+
+@pytest.mark.parametrize(("age_s", "old"), [(0.0, True), (9.9, True), (10.0, False), (-1.0, False)])
+def test_a_frozen_document_is_news_for_ten_seconds(bench: Bench, age_s: float, old: bool) -> None:
+    """Everybody fails: rounds follow each other no closer, and go on looking for an end of it."""
+    bench.observer.seen = {A: (FAIL,) * 3, B: (FAIL,) * 3}
+    assert bench.round().document.frozen
+    bench.now += timedelta(seconds=age_s)
+    assert bench.publisher.is_old_news() == old
+
+
+def test_an_expired_document_is_news_no_more(bench: Bench) -> None:
+    """Past its validity everybody is a candidate again: somebody has to say it anew."""
+    bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
+    bench.round()
+    bench.now += timedelta(seconds=301)
+    assert not bench.publisher.is_old_news()
+
+
+@pytest.mark.parametrize("spoil", ["document", "endpoint", "read", "missing", "rollback"])
+def test_what_does_not_stand_there_as_it_should_is_no_old_news(bench: Bench, spoil: str) -> None:
+    """A round mends it."""
+    old = serialize(bench.round().document)
+    bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
+    bench.round()
+    if spoil == "document":
+        bench.store.put_document("{}")
+    elif spoil == "endpoint":
+        bench.store.put_endpoint(HOSTS[A])
+    elif spoil == "read":
+        bench.store.broken = {"read"}
+    elif spoil == "missing":
+        bench.store.document = None
+    else:
+        bench.store.put_document(old)
+    assert not bench.publisher.is_old_news()
+
+
+# ---- what a round tells others
+
+
+def test_changes_are_announced_and_what_goes_wrong_there_is_a_problem(bench: Bench) -> None:
+    """With the document that made them; a round without a change announces nothing."""
+    told: list[tuple[int, list[str]]] = []
+
+    def announce(document: Document, changes: Sequence[Change]) -> list[str]:
+        told.append((document.epoch, [change.region for change in changes]))
+        return ["announcing failed"]
+
+    policy = Policy(fall=3, rise=1, ranking="priority")
+    bench.publisher = Publisher(
+        bench.observer, bench.store, SUBJECT, policy, announce=announce, now=lambda: bench.now
+    )
+    first = bench.round()
+    assert told == [(first.document.epoch, [A, B])]
+    assert (first.problems, first.written) == (("announcing failed",), True)
+    assert bench.round().problems == ()
+    assert len(told) == 1
+
+
+def test_the_age_of_what_is_published_grows_while_ssm_cannot_be_written(bench: Bench) -> None:
+    """Zero after a write, then what readers are left with; nothing where nothing is known."""
+    bench.store.broken = {"read"}
+    assert bench.round().age_s is None
+    bench.store.broken = set()
+    assert bench.round().age_s == 0.0
+    bench.store.broken = {"document"}
+    assert bench.round(30.0).age_s == 30.0
+    bench.store.broken = {"read", "document"}
+    assert bench.round(30.0).age_s == 60.0
+    bench.restarted()
+    bench.store.broken = {"document"}
+    assert bench.round(30.0).age_s == 90.0
 
 
 # ---- SSM down

@@ -1,0 +1,88 @@
+"""Readers go on from one document to the next, never back, and always have an endpoint to try."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from beacon.document import DocumentError, Expected, serialize
+from beacon.model import Document, Effective, EndpointState, Observed
+from beacon.reader import Reader
+
+NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
+EPOCH = int(NOW.timestamp() * 1000)
+HOSTS = ("a" * 26 + ".dsql.us-east-1.on.aws", "b" * 26 + ".dsql.us-east-2.on.aws")
+FIRST = Document(
+    service="orders-prod",
+    target="dsql",
+    observer="us-east-1",
+    epoch=EPOCH,
+    as_of=NOW,
+    valid_until=NOW + timedelta(seconds=300),
+    endpoints=(
+        EndpointState("us-east-1", HOSTS[0], 5432, Observed.UP, None, Effective.IN, "ok", NOW, 1.5, 0, NOW),
+        EndpointState("us-east-2", HOSTS[1], 5432, Observed.DOWN, None, Effective.OUT, "reset", NOW),
+    ),
+)
+
+
+@pytest.fixture
+def reader() -> Reader:
+    """One that has accepted the first document."""
+    reader = Reader(Expected("orders-prod", "dsql", "us-east-1", frozenset(HOSTS)))
+    reader.accept(serialize(FIRST), NOW)
+    return reader
+
+
+def test_a_reader_that_has_read_nothing_says_so() -> None:
+    """Neither a document nor an age, and no endpoint that it would have to make up."""
+    reader = Reader(Expected("orders-prod", "dsql", "us-east-1"))
+    assert (reader.last, reader.text, reader.age_s(NOW), reader.candidates(NOW)) == (None, "", None, ())
+
+
+def test_a_higher_epoch_is_taken_and_the_same_document_again(reader: Reader) -> None:
+    """The heartbeat, and a second look in between."""
+    assert reader.accept(serialize(FIRST), NOW) == FIRST
+    following = replace(FIRST, epoch=EPOCH + 1)
+    assert reader.accept(serialize(following), NOW) == following
+    assert reader.last == following
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        serialize(replace(FIRST, epoch=EPOCH - 1)),
+        serialize(replace(FIRST, epoch=EPOCH + 302_000)),
+        serialize(replace(FIRST, observer="us-east-2")),
+        serialize(replace(FIRST, note="all_failed", frozen=True)),
+    ],
+    ids=["empty", "no document", "lower epoch", "from the future", "foreign", "same epoch, other content"],
+)
+def test_what_is_not_acceptable_changes_nothing(reader: Reader, text: str) -> None:
+    """The last good document stays, as a whole."""
+    with pytest.raises(DocumentError):
+        reader.accept(text, NOW)
+    assert (reader.last, reader.text) == (FIRST, serialize(FIRST))
+
+
+def test_the_age_of_the_last_good_document_grows_and_is_never_negative(reader: Reader) -> None:
+    """Also when the clock was set back."""
+    assert reader.age_s(NOW + timedelta(seconds=90)) == 90.0
+    assert reader.age_s(NOW - timedelta(hours=1)) == 0.0
+
+
+def test_there_is_always_an_endpoint_to_try(reader: Reader) -> None:
+    """Those that are in; once nobody vouches for that any more, all of them, as ranked last."""
+    assert [state.host for state in reader.candidates(NOW)] == [HOSTS[0]]
+    assert [state.host for state in reader.candidates(NOW + timedelta(seconds=301))] == [*HOSTS]
+
+
+def test_a_document_of_ones_own_is_gone_on_from(reader: Reader) -> None:
+    """It is what a lower epoch is held against, and its text is what a second look finds."""
+    own = replace(FIRST, epoch=EPOCH + 5)
+    reader.keep(own)
+    assert reader.accept(serialize(own), NOW) == own
+    with pytest.raises(DocumentError):
+        reader.accept(serialize(replace(FIRST, epoch=EPOCH + 4)), NOW)
