@@ -105,6 +105,8 @@ class _End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of one socket reaches the other as what it was: a close or a reset."""
         self._ends.discard(self)
+        # What is still on its way from the other end finds nobody: a closed socket cannot be reset.
+        self._transport = None
         if self.task is not None:
             self.task.cancel()
         if self.peer is not None:

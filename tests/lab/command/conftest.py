@@ -133,6 +133,16 @@ class LabProcess:
         """See `assert_nothing_left`."""
         assert_nothing_left(self.home, family, within_s)
 
+    def health_not_throttled(self, region: str) -> Answer:
+        """GET the Region's `/health`, again while the checkers use all of the function's concurrency.
+
+        Sixteen of them poll once a second at --speed 10, and a probe may take one; Lambda's refusal is a 500.
+        """
+        return until(
+            "an answer that is not 500",
+            lambda: answer if (answer := self.health(region)).status != 500 else None,
+        )
+
     # What users do with a lab that is up.
 
     @staticmethod
@@ -353,10 +363,14 @@ def starter() -> Iterator[Starter]:
 
 
 def _end(lab: LabProcess) -> None:
+    """End a lab with SIGTERM, as a service manager would; it must say so, and take everything with it."""
     if lab.popen.poll() is None:
         family = lab.family()
         assert lab.end(signal.SIGTERM) == (0 if lab.ready else 2), lab.log
+        assert "Traceback" not in lab.log
         lab.assert_nothing_left(family)
+        assert not lab.ready_file.exists()
+        assert not (lab.state_dir / "lab.json").exists()
 
 
 Up = Callable[..., LabProcess]
@@ -393,6 +407,13 @@ def up_for_module() -> Iterator[Up]:
         yield upper(given)
 
 
+@pytest.fixture(scope="package")
+def up_for_package() -> Iterator[Up]:
+    """Starts labs for all tests of a directory."""
+    with starter() as given:
+        yield upper(given)
+
+
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A home for one test."""
@@ -417,19 +438,3 @@ def refused(home: Path) -> Refused:
         return lines[-1]
 
     return run_refused
-
-
-@pytest.fixture(scope="module")
-def failover_lab() -> Iterator[LabProcess]:
-    """A lab with failover records for a file's tests; use `lab`, which mends it between them."""
-    with starter() as given:
-        yield upper(given)()
-
-
-@pytest.fixture
-def lab(failover_lab: LabProcess) -> Iterator[LabProcess]:
-    """The lab; at the end of the test both Regions are healed."""
-    yield failover_lab
-    for region, row in failover_lab.regions().items():
-        if row["faults"]:
-            failover_lab.heal(region)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
-SQL = Path(__file__).parents[3] / "sql"
+SQL = Path(__file__).parents[4] / "sql"
 #: What the handler promises, and what the gateway, the emulator and a busy machine may add to it.
 DEADLINE_S, MARGIN_S = 1.0, 0.35
 
@@ -45,11 +45,11 @@ def test_a_broken_endpoint_is_a_503_within_the_deadline(lab: LabProcess, kind: s
     """The answer names the reason by its code, comes in time, and serving ends; healing brings it back."""
     lab.fault(FIRST, kind)
     for _ in range(2):  # a connection that was open before the fault, and one that was not
-        answer = lab.health(FIRST)
+        answer = lab.health_not_throttled(FIRST)
         assert (answer.status, answer.output) == (503, reason)
         assert search_string(FIRST) not in answer.body
         assert answer.took_s < DEADLINE_S + MARGIN_S
-    assert lab.health(SECOND).status == 200
+    assert lab.health_not_throttled(SECOND).status == 200
     lab.heal(FIRST)
     lab.until("the healed Region serves", partial(healed, lab, FIRST))
 
@@ -58,7 +58,7 @@ def test_a_half_open_connection_is_no_verdict(lab: LabProcess) -> None:
     """What swallows bytes silently is replaced by a fresh connection inside the same deadline: 200."""
     lab.fault(FIRST, "dsql-halfopen")
     for _ in range(4):  # several sandboxes, each with a connection that died
-        answer = lab.health(FIRST)
+        answer = lab.health_not_throttled(FIRST)
         assert (answer.status, answer.output) == (200, "ok")
         assert answer.took_s < DEADLINE_S + MARGIN_S
 
@@ -67,7 +67,7 @@ def test_a_gateway_that_is_down_refuses_connections(lab: LabProcess) -> None:
     """Nobody answers; the other Region's gateway does."""
     lab.fault(FIRST, "gateway-down")
     assert lab.health(FIRST).status == 0
-    assert lab.health(SECOND).status == 200
+    assert lab.health_not_throttled(SECOND).status == 200
     lab.heal(FIRST)
     lab.until("the healed Region serves", partial(healed, lab, FIRST))
 
@@ -75,7 +75,7 @@ def test_a_gateway_that_is_down_refuses_connections(lab: LabProcess) -> None:
 def test_a_function_error_is_a_502(lab: LabProcess) -> None:
     """The gateway's own words, and no search string."""
     lab.fault(FIRST, "lambda-error")
-    answer = lab.health(FIRST)
+    answer = lab.health_not_throttled(FIRST)
     assert (answer.status, json.loads(answer.body)) == (502, {"message": "Internal server error"})
     lab.heal(FIRST)
     lab.until("the healed Region serves", partial(healed, lab, FIRST))
@@ -90,7 +90,7 @@ def test_without_ssm_health_and_dns_go_on(lab: LabProcess) -> None:
     assert down.returncode in {254, 255}
     assert "(InternalServerError)" in down.stderr
     assert lab.aws(*asked, region=SECOND).returncode == 0
-    assert lab.health(FIRST).status == 200
+    assert lab.health_not_throttled(FIRST).status == 200
     assert lab.look_up() == lab.host(FIRST)
     lab.heal(FIRST)
     assert lab.until("SSM answers", lambda: lab.parameter("endpoint")) == lab.host(FIRST)
@@ -178,7 +178,7 @@ def test_an_operator_drains_and_releases_a_region_with_sql(lab: LabProcess) -> N
     try:
         status, said = change("drain.sql", FIRST)
         assert status == 0, said
-        answer = lab.health(FIRST)
+        answer = lab.health_not_throttled(FIRST)
         assert (answer.status, answer.output) == (503, "drained")
         assert search_string(FIRST) not in answer.body
         assert answer.took_s < DEADLINE_S + MARGIN_S
@@ -190,7 +190,7 @@ def test_an_operator_drains_and_releases_a_region_with_sql(lab: LabProcess) -> N
         status, said = change("drain.sql", SECOND)
         assert status == 3
         assert "one_region_at_least_stays_undrained" in said
-        assert lab.health(SECOND).status == 200
+        assert lab.health_not_throttled(SECOND).status == 200
     finally:
         status, said = change("release.sql", FIRST)
     assert status == 0, said

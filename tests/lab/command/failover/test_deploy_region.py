@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
-SCRIPT = Path(__file__).parents[3] / "scripts/deploy-region"
+SCRIPT = Path(__file__).parents[4] / "scripts/deploy-region"
 RECORDER = """#!/bin/sh
 printf '%s\\n' "$@" > "$(dirname "$0")/deployed"
 exit {code}
