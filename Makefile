@@ -5,6 +5,8 @@ UV_VERSION := 0.13.9
 STAMP := .venv/.synced
 UV := .cache/uv/bin/uv
 RUN := .venv/bin
+CHECKOV := .cache/checkov/bin/checkov
+TEMPLATES := template.yaml global.yaml dsql.yaml
 # Any final CPython from 3.11 will do; a version manager's shim that answers nothing is passed over.
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.14,\
 	$(shell $(p) -c 'import sys, venv; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
@@ -32,18 +34,28 @@ demo: $(STAMP) ## two Regions on this machine: fail over, heal, drain, release
 test: $(STAMP) ## all tests (ARGS="-k name" narrows)
 	$(RUN)/python -m pytest $(ARGS)
 
-lint: $(STAMP) ## formatter, linter, types, template
+# checkov has a lock file and an environment of its own: it pins an older boto3 than the rest uses.
+$(CHECKOV): $(UV) tools/checkov/uv.lock tools/checkov/pyproject.toml
+	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(CURDIR)/.cache/checkov $(UV) sync --quiet --frozen \
+		--project tools/checkov --python $(if $(PYTHON),$(PYTHON),python3)
+	@touch $@
+
+lint: $(STAMP) $(CHECKOV) ## formatter, linter, types, templates
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
-	$(RUN)/cfn-lint template.yaml
-	SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 $(RUN)/sam validate --lint --template template.yaml
+	$(RUN)/mypy tools
+	for template in $(TEMPLATES); do SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
+		$(RUN)/sam validate --lint --template $$template || exit 1; done
+	$(RUN)/python -m tools.template_gate $(CHECKOV)
+	$(RUN)/python -m pytest -q tests/unit/test_template*.py
 
 bench: $(STAMP) ## benchmarks (NAME=fault_to_dns runs one); writes benchmarks/results.json
 	$(RUN)/python benchmarks/run.py $(NAME)
 
 lock: $(UV) ## resolve the dependencies again and export the layer's
 	$(UV) lock
+	$(UV) lock --project tools/checkov
 	$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-header --package dsql-beacon \
 		--extra publisher --prune boto3 \
 		--output-file layers/beacon/src/requirements.txt
