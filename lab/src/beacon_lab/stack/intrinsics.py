@@ -57,6 +57,7 @@ class Evaluator:
             "Fn::FindInMap": self._find_in_map,
             "Fn::Equals": self._equals,
             "Fn::Not": self._not,
+            "Fn::Contains": self._contains,
             "Fn::And": lambda node: all(self.truths("Fn::And", node)),
             "Fn::Or": lambda node: any(self.truths("Fn::Or", node)),
         }
@@ -169,6 +170,11 @@ class Evaluator:
         one, other = (self.value(operand) for operand in _arguments("Fn::Equals", node, 2))
         # A Number parameter is text to CloudFormation, and 0 in the template means the same as "0".
         return text(one, "Fn::Equals") == text(other, "Fn::Equals")
+
+    def _contains(self, node: Json) -> _Value:
+        choices, wanted = _arguments("Fn::Contains", node, 2)
+        found = self._text(wanted, "Fn::Contains")
+        return found in [text(choice, "Fn::Contains") for choice in self._list(choices, "Fn::Contains")]
 
     def _not(self, node: Json) -> _Value:
         (operand,) = _arguments("Fn::Not", node, 1)
