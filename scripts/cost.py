@@ -44,7 +44,7 @@ COMPRESSION = 0.15
 
 #: The metrics that the template's six alarms look at (one looks at two), and global.yaml's for each Region.
 ALARM_METRICS = 7
-GLOBAL_ALARMS = 2
+GLOBAL_ALARM_METRICS = 3
 WEB_ACL_RULES = 2
 #: Metrics that a Region sends in every hour, and with how many sets of dimensions. What is not sent for
 #: an hour costs nothing then.
@@ -81,9 +81,9 @@ class Setting:
     access_logs: bool = False
     tracing: bool = False
     regions: int = 2
-    #: global.yaml: alarms on each Region's health check, and a dashboard that the Regions share.
-    global_stack: bool = True
-    dashboard: bool = False
+    #: global.yaml, once for a deployment: alarms on each Region's health check, a dashboard for all of them.
+    global_stack: bool = False
+    dashboard: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +207,8 @@ def _watched(setting: Setting) -> tuple[Line, ...]:
     shared = [
         Line(
             "Alarms of global.yaml",
-            f"{GLOBAL_ALARMS} x 0.10 for this Region's check",
-            GLOBAL_ALARMS * ALARM_METRIC,
+            f"{GLOBAL_ALARM_METRICS} x 0.10 for this Region's check",
+            GLOBAL_ALARM_METRICS * ALARM_METRIC,
         ),
         Line("Dashboard of global.yaml", f"3.00 / {setting.regions} Regions", DASHBOARD / setting.regions),
     ]

@@ -59,9 +59,9 @@ def tables() -> Mapping[str, str]:
         "global": _choices(
             "global.yaml",
             {
-                "not deployed": replace(_DEFAULT, global_stack=False),
-                "with alarms": _DEFAULT,
-                "with alarms and dashboard": replace(_DEFAULT, dashboard=True),
+                "not deployed": _DEFAULT,
+                "without its dashboard": replace(_DEFAULT, global_stack=True, dashboard=False),
+                "as it is": replace(_DEFAULT, global_stack=True),
             },
         ),
     }

@@ -20,6 +20,7 @@ from beacon_lab.stack.translate import read_template, translate
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
 TEMPLATE: Any = read_template(ROOT / "template.yaml")
+GLOBAL: Any = read_template(ROOT / "global.yaml")
 GIVEN = {
     "PathToken": "3f9c1d7a5b2e4c8f9a0d6e1b7c4f2a85",
     "DsqlClusterArns": f"arn:aws:dsql:us-east-1:123456789012:cluster/{'a' * 26}",
@@ -69,7 +70,7 @@ def test_requests_are_those_of_the_documented_rates() -> None:
         {"publish_every_s": 10},
         {"retention_days": 3653},
         {"regions": 3},
-        {"dashboard": True},
+        {"global_stack": True},
         {"health_memory_mb": 2048},
     ],
 )
@@ -109,6 +110,21 @@ def test_the_alarms_are_those_of_the_template() -> None:
             looked_at += sum("MetricStat" in metric for metric in metrics)
     assert looked_at == cost.ALARM_METRICS
     assert count_of(resolved(Alarms="false"), "AWS::CloudWatch::Alarm") == 0
+
+
+def test_the_alarms_and_the_dashboard_of_all_regions_are_those_of_global_yaml() -> None:
+    """Two Regions: each has its own, and its share of the one that looks at both."""
+    resources: Any = GLOBAL["Resources"]
+    two = [node for node in resources.values() if node.get("Condition") != "HasThird"]
+    looked_at = 0
+    for node in two:
+        if node["Type"] == "AWS::CloudWatch::Alarm":
+            text = json.dumps(node["Properties"].get("Metrics", [{"MetricStat": 0}]))
+            looked_at += text.count('"MetricStat"') - text.count('"HasThird"')
+    assert looked_at == 2 * cost.GLOBAL_ALARM_METRICS
+    dashboards = [node for node in two if node["Type"] == "AWS::CloudWatch::Dashboard"]
+    assert len(dashboards) == 1
+    assert Setting().dashboard is ("Condition" not in dashboards[0])
 
 
 def test_the_web_acl_is_that_of_the_template() -> None:

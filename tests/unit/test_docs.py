@@ -1,0 +1,193 @@
+"""The documents under docs/: what they name exists, and what an operator meets is named."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from beacon.outcome import INTENT_UNREADABLE, Reason
+from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.translate import Translation, read_template, translate
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+TEMPLATE: Any = read_template(ROOT / "template.yaml")
+GIVEN = {
+    "PathToken": "3f9c1d7a5b2e4c8f9a0d6e1b7c4f2a85",
+    "DsqlClusterArns": f"arn:aws:dsql:us-east-1:123456789012:cluster/{'a' * 26}",
+    "DsqlEndpoint": f"{'a' * 26}.dsql.us-east-1.on.aws",
+}
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@cache
+def translated() -> Translation:
+    return translate(ROOT / "template.yaml", region="us-east-1", parameters=GIVEN)
+
+
+def anchor(heading: str) -> str:
+    """How a heading is linked to."""
+    return re.sub(r"[^a-z0-9 _-]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """To a file, and where it names one to a heading in it."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        name, _, fragment = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        assert file.exists(), target
+        if fragment:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert fragment in {anchor(heading) for heading in headings}, target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_path_of_the_project_that_is_named_exists(path: Path) -> None:
+    """In code spans and in commands."""
+    text = path.read_text(encoding="utf-8")
+    folders = "layers|lab|sql|docs|functions|benchmarks|tests|scripts|events"
+    named = {
+        *re.findall(rf"`((?:{folders})/[\w./-]+)", text),
+        *re.findall(rf"(?:^\$ |-f |; |&& |do )((?:{folders})/[\w./-]+)", text, re.MULTILINE),
+        *re.findall(r"`(\w+\.(?:yaml|toml))`", text),
+    }
+    assert not {name for name in named if not (ROOT / name.rstrip(".")).exists()}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_parameter_and_output_that_is_set_or_read_exists(path: Path) -> None:
+    """`Name=value` in a code span is a parameter of one of the templates."""
+    names = set(TEMPLATE["Parameters"]) | set(TEMPLATE["Outputs"])
+    for other in ("global.yaml", "dsql.yaml"):
+        if (ROOT / other).exists():
+            declared: Any = read_template(ROOT / other)["Parameters"]
+            names |= set(declared)
+    set_to = re.findall(r"`([A-Z][A-Za-z0-9]+)=[^`]*`", path.read_text(encoding="utf-8"))
+    assert not set(set_to) - names
+
+
+def test_every_psql_command_sets_the_variables_that_its_script_needs() -> None:
+    """A command that is copied from a page runs."""
+    commands = [
+        (path.name, *found)
+        for path in PAGES
+        for found in re.findall(
+            r"psql((?: -v \S+=(?:'[^']*'|\S+))*) -f (sql/[\w-]+\.sql)", path.read_text("utf-8")
+        )
+    ]
+    assert commands
+    for name, options, script in commands:
+        text = re.sub(r"^--.*$", "", (ROOT / script).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        needed = set(re.findall(r":['\"]?([a-z_]+)\b['\"]?", re.sub(r"::\w+", "", text)))
+        optional = set(re.findall(r"\\set (\w+) ", text)) | {"ON_ERROR_STOP"}
+        given = set(re.findall(r"-v (\w+)=", options))
+        if given:  # without any, the script is only being named
+            assert given >= needed - optional, (name, script)
+            assert given <= needed | optional, (name, script)
+
+
+def test_every_alarm_is_in_the_runbook() -> None:
+    """Who is woken finds what to do."""
+    runbook = page("runbook.md")
+    templates = [TEMPLATE]
+    if (ROOT / "global.yaml").exists():
+        templates.append(read_template(ROOT / "global.yaml"))
+    names = [
+        str(node["Properties"]["AlarmName"])
+        for template in templates
+        for node in template["Resources"].values()
+        if node["Type"] == "AWS::CloudWatch::Alarm"
+    ]
+    assert len(names) >= 6
+    short = {re.sub(r"^.*\$\{Env\}-(?:\$\{\w+Region\}-)?([a-z-]+)\W*$", r"\1", name) for name in names}
+    assert not {name for name in short if not re.search(rf"^\| `(?:REGION-)?{name}`", runbook, re.MULTILINE)}
+
+
+def test_every_answer_of_health_is_in_the_runbook() -> None:
+    """Every reason code, a drain, an unreadable intent, and what the gateway says by itself."""
+    answers = page("runbook.md").split("## Answers of `/health`")[1].split("\n## ")[0]
+    reasons = {reason.value for reason in Reason} | {INTENT_UNREADABLE, "drained"}
+    assert not {reason for reason in reasons if not re.search(rf"^\|[^|]*`{reason}`", answers, re.MULTILINE)}
+    for status in ("403", "429", "500", "502"):
+        assert f"\n| {status} |" in answers
+
+
+def test_every_metric_is_in_the_runbook() -> None:
+    """The same names as in the README, where a test holds them to the code."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    metrics = readme.split("**Metrics**")[1].split("\n## ")[0]
+    names = {
+        name
+        for row in re.findall(r"^\|([^|]+)\|", metrics, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert "ProbeLatency" in names
+    assert not {name for name in names if f"`{name}`" not in page("runbook.md")}
+
+
+def test_every_module_of_the_library_is_on_the_map() -> None:
+    """A module that architecture.md does not place has no place."""
+    text = page("architecture.md").split("### The library")[1].split("\n### ")[0]
+    modules = {path.stem for path in (ROOT / "layers/beacon/src/beacon").glob("[a-z]*.py")}
+    assert not {name for name in modules if f"`{name}`" not in text}
+
+
+def test_every_module_of_the_lab_that_is_named_exists() -> None:
+    """The map leads to files that are there."""
+    text = page("architecture.md").split("### The lab")[1].split("\nDecisions")[0]
+    named = {
+        name
+        for row in re.findall(r"^\|(.+)\|$", text, re.MULTILINE)
+        for name in re.findall(r"`([\w/]+)`", row)
+    }
+    lab = ROOT / "lab/src/beacon_lab"
+    assert len(named) > 30
+    assert not {name for name in named if not (lab / name).is_dir() and not (lab / f"{name}.py").is_file()}
+
+
+CONTROLS = {
+    *(f"APIGateway.{n}" for n in (1, 2, 3, 4, 5, 8, 9, 10, 11)),
+    *(f"Lambda.{n}" for n in (1, 2, 3, 5, 6, 7)),
+}
+
+
+def controls() -> dict[str, tuple[str, str]]:
+    """What security.md says of each control: whether it is met, and why."""
+    rows = re.findall(r"^\| (\w+\.\d+) \| [^|]+ \| ([^|]+) \| ([^|]+) \|$", page("security.md"), re.MULTILINE)
+    return {name: (status, why) for name, status, why in rows}
+
+
+def test_every_control_of_security_hub_is_met_or_excepted_with_a_reason() -> None:
+    """And what a parameter meets names one that there is, off by default."""
+    assert set(controls()) == CONTROLS
+    for name, (status, why) in controls().items():
+        assert re.fullmatch(r"met|met with `\w+`|excepted|does not apply", status), name
+        assert why.strip(), name
+        for parameter in re.findall(r"`(\w+)`", status):
+            assert TEMPLATE["Parameters"][parameter]["Default"] in ("", "false")
+
+
+def test_the_controls_that_are_met_are_met() -> None:
+    """Runtime, tags, no cache, and functions that this API alone may invoke."""
+    template: Any = translated().template
+    stack = Resolver.create(template, GIVEN, region="us-east-1", stack_name="beacon-prod")
+    kinds = stack.resource_types()
+    for name, kind in kinds.items():
+        properties: Any = template["Resources"][name].get("Properties", {})
+        if kind == "AWS::Lambda::Function":
+            assert properties["Runtime"] == "python3.13"
+            assert {"app", "env"} <= {tag["Key"] for tag in properties["Tags"]}
+        elif kind == "AWS::Lambda::Permission":
+            assert properties["Principal"] == "apigateway.amazonaws.com"
+            assert "SourceArn" in properties
+        elif kind == "AWS::ApiGateway::Stage":
+            assert not properties.get("CacheClusterEnabled", False)
+    assert list(kinds.values()).count("AWS::Lambda::Permission") == 2
