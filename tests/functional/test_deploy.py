@@ -195,6 +195,38 @@ def test_latency_and_weighted_records_stand_side_by_side(
     assert sorted(record[field_name] for record in aws.records()) == values
 
 
+def test_an_alias_is_written_as_one_and_goes_with_its_stack(aws: Aws) -> None:
+    """Route 53 keeps the target and its zone, and no TTL."""
+    target = {
+        "RecordTarget": "d-abc.execute-api.us-east-1.amazonaws.com",
+        "RecordTargetZoneId": "Z1UJRXOUMOOFQ8",
+    }
+    stack = aws.create("us-east-1", RoutingPolicy="latency", **target)
+    (record,) = aws.records()
+    assert record["Type"] == "A"
+    assert record["AliasTarget"] == {
+        "DNSName": "d-abc.execute-api.us-east-1.amazonaws.com",
+        "HostedZoneId": "Z1UJRXOUMOOFQ8",
+        "EvaluateTargetHealth": True,
+    }
+    assert "TTL" not in record
+    aws.deploy.delete(stack)
+    assert aws.records() == []
+
+
+def test_every_option_at_once_can_be_deployed(aws: Aws) -> None:
+    """What the lab does not run it still resolves, and says by which id a drill is started."""
+    switches = dict.fromkeys(("WebAcl", "AccessLogs", "Tracing", "Alarms", "FaultExperiment"), "true")
+    network = {"SubnetIds": "subnet-01234567", "SecurityGroupIds": "sg-01234567"}
+    stack = aws.create("us-east-1", **switches, **network)
+    assert stack.outputs["ExperimentTemplateId"]
+    groups = aws.client("logs").describe_log_groups()["logGroups"]
+    assert {group["logGroupName"] for group in groups} >= {
+        "aws-waf-logs-orders-test",
+        "/aws/apigateway/orders-test-access",
+    }
+
+
 def test_a_new_interval_makes_a_new_health_check_and_the_record_follows(aws: Aws) -> None:
     """Route 53 cannot change it; the earlier check goes, and no record is left without one."""
     stack = both(aws, RoutingPolicy="failover")["us-east-1"]

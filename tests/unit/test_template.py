@@ -11,7 +11,7 @@ import pytest
 
 from beacon.settings import Settings, search_string
 from beacon_lab.stack.identity import Identity
-from beacon_lab.stack.model import RecordResource
+from beacon_lab.stack.model import AliasTarget, RecordResource
 from beacon_lab.stack.read import read_api, read_functions, read_health_check, read_record, read_schedules
 from beacon_lab.stack.resolve import Resolver
 from beacon_lab.stack.translate import Translation, translate
@@ -33,6 +33,12 @@ GIVEN = {
     "HostedZoneId": "Z0123456789ABCDEFGHIJ",
     "RecordName": "db.example.com",
 }
+BY_SERVICE = {
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::RestApi",
+    "AWS::FIS::ExperimentTemplate",
+    "AWS::Route53::HealthCheck",
+}
 POLICIES = ("failover", "latency", "weighted")
 
 
@@ -46,7 +52,7 @@ def resolve(region: str = "us-east-1", **changes: str) -> Resolver:
         translated().template, {**GIVEN, **changes}, region=region, stack_name="orders-test"
     )
     for logical_id, kind in resolver.resource_types().items():
-        if kind in {"AWS::ApiGateway::RestApi", "AWS::ApiGateway::Deployment", "AWS::Route53::HealthCheck"}:
+        if kind in BY_SERVICE:
             resolver.created[logical_id] = Identity(f"id-of-{logical_id.lower()}")
     return resolver
 
@@ -377,8 +383,147 @@ def test_a_record_points_at_the_dsql_endpoint_unless_told_otherwise(target: str,
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_record_expires_with_its_verdict(policy: str) -> None:
     """At most 60 s, as Route 53 advises with a health check; the parameter allows no more."""
-    assert 1 <= record_of(with_policy(policy)).ttl_s <= 60
+    ttl_s = record_of(with_policy(policy)).ttl_s
+    assert ttl_s is not None
+    assert 1 <= ttl_s <= 60
     assert record_of(with_policy(policy, RecordTtl="60")).ttl_s == 60
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_an_alias_stands_in_for_its_target(policy: str) -> None:
+    """No TTL and no values, which Route 53 refuses beside it; the target's own health counts as well."""
+    target = "d-abc.execute-api.us-east-1.amazonaws.com"
+    resolver = with_policy(policy, RecordTarget=target, RecordTargetZoneId="Z1UJRXOUMOOFQ8")
+    record = record_of(resolver)
+    assert (record.type, record.ttl_s, record.values) == ("A", None, ())
+    assert record.alias == AliasTarget(target, "Z1UJRXOUMOOFQ8", evaluate_target_health=True)
+    assert record.health_check_id == resolver.reference("HealthCheck")
+
+
+# -- options
+
+
+def test_the_web_acl_admits_whom_the_resource_policy_admits() -> None:
+    """Two lists of who may come in must not differ, with operators or without; everybody else is blocked."""
+    for operators in ("", "198.51.100.0/24,203.0.113.8/32"):
+        resolver = resolve(WebAcl="true", OperatorCidrs=operators)
+        found: Any = read_api(resolver).resource_policy["Statement"]
+        admitted = [cidr for part in found for cidr in part["Condition"]["IpAddress"]["aws:SourceIp"]]
+        assert resolver.properties("AdmittedAddresses")["Addresses"] == admitted
+        rules: Any = resolver.properties("WebAclRules")
+        assert rules["DefaultAction"] == {"Block": {}}
+        assert [rule["Action"] for rule in rules["Rules"]] == [{"Block": {}}, {"Allow": {}}]
+        assert rules["Rules"][1]["Statement"] == {
+            "IPSetReferenceStatement": {"Arn": resolver.attribute("AdmittedAddresses", "Arn")}
+        }
+
+
+def test_the_web_acls_rate_leaves_a_checker_alone() -> None:
+    """Asking every 10 s makes six requests a minute; the limit allows for twenty health checks."""
+    rules: Any = resolve(WebAcl="true").properties("WebAclRules")
+    rate = rules["Rules"][0]["Statement"]["RateBasedStatement"]
+    assert (rate["AggregateKeyType"], rate["EvaluationWindowSec"]) == ("IP", 60)
+    assert rate["Limit"] >= 20 * 60 / 10
+
+
+def test_the_web_acl_stands_before_the_stage_and_logs_where_it_may() -> None:
+    """WAF writes only to groups of its prefix, named by an ARN without `:*`."""
+    resolver = resolve(WebAcl="true", LogRetentionDays="30")
+    stage = read_api(resolver).stage
+    association = resolver.properties("WebAclAssociation")
+    assert association["ResourceArn"] == f"arn:aws:apigateway:us-east-1::/restapis/id-of-api/stages/{stage}"
+    assert association["WebACLArn"] == resolver.attribute("WebAclRules", "Arn")
+    group = resolver.properties("WebAclLogGroup")
+    assert (group["LogGroupName"], group["RetentionInDays"]) == ("aws-waf-logs-orders-test", "30")
+    assert resolver.properties("WebAclLogging")["LogDestinationConfigs"] == [
+        "arn:aws:logs:us-east-1:123456789012:log-group:aws-waf-logs-orders-test"
+    ]
+
+
+def test_no_log_and_no_sample_shows_the_token() -> None:
+    """It stands in the path, so whatever keeps requests leaves the path out."""
+    resolver = resolve(WebAcl="true", AccessLogs="true")
+    ((_, stage),) = of_type(resolver, "AWS::ApiGateway::Stage").items()
+    setting: Any = stage["AccessLogSetting"]
+    variables = set(re.findall(r"\$context\.[\w.]+", setting["Format"]))
+    assert "$context.resourcePath" in variables
+    assert not variables & {"$context.path", "$context.customDomain.basePathMatched"}
+    assert setting["DestinationArn"] == resolver.attribute("AccessLogGroup", "Arn")
+    assert resolver.properties("WebAclLogging")["RedactedFields"] == [{"UriPath": {}}]
+    rules: Any = resolver.properties("WebAclRules")
+    configs = [rules["VisibilityConfig"], *(rule["VisibilityConfig"] for rule in rules["Rules"])]
+    assert not [config for config in configs if config["SampledRequestsEnabled"]]
+
+
+def test_a_boundary_bounds_every_role() -> None:
+    """One role without it, and an account that demands it refuses the stack."""
+    arn = "arn:aws:iam::123456789012:policy/bound"
+    roles = of_type(resolve(PermissionsBoundaryArn=arn, FaultExperiment="true"), "AWS::IAM::Role")
+    assert len(roles) == 4
+    assert {role["PermissionsBoundary"] for role in roles.values()} == {arn}
+    assert not [
+        role for role in of_type(resolve(), "AWS::IAM::Role").values() if "PermissionsBoundary" in role
+    ]
+
+
+@pytest.mark.parametrize(("role", "function"), [("HealthRole", "health"), ("PublisherRole", "publisher")])
+def test_options_add_exactly_their_statements(role: str, function: str) -> None:
+    """In a VPC Lambda may attach interfaces and the code may not; with tracing, two actions of X-Ray."""
+    plain = statements(resolve(), role)
+    subnets = {"SubnetIds": "subnet-01234567", "SecurityGroupIds": "sg-01234567"}
+    attach, denied, trace = (
+        statement
+        for statement in statements(resolve(Tracing="true", **subnets), role)
+        if statement not in plain
+    )
+    assert (attach["Effect"], denied["Effect"]) == ("Allow", "Deny")
+    assert attach["Action"] == denied["Action"]
+    assert {action.partition(":")[0] for action in attach["Action"]} == {"ec2"}
+    arn = f"arn:aws:lambda:us-east-1:123456789012:function:orders-test-{function}"
+    assert denied["Condition"] == {"ArnEquals": {"lambda:SourceFunctionArn": arn}}
+    assert trace == {
+        "Sid": "Trace",
+        "Effect": "Allow",
+        "Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+        "Resource": "*",
+    }
+
+
+@pytest.mark.parametrize(("tracing", "mode"), [("true", "Active"), ("false", "PassThrough")])
+def test_tracing_is_one_switch_for_api_and_functions(tracing: str, mode: str) -> None:
+    """A trace that begins in the middle explains nothing."""
+    resolver = resolve(Tracing=tracing)
+    functions = of_type(resolver, "AWS::Lambda::Function").values()
+    assert {function["TracingConfig"]["Mode"] for function in functions} == {mode}
+    (stage,) = of_type(resolver, "AWS::ApiGateway::Stage").values()
+    assert stage["TracingEnabled"] is (tracing == "true")
+
+
+def test_the_drill_may_break_this_regions_cluster_only() -> None:
+    """One action of FIS on one cluster, and what FIS needs to find it."""
+    resolver = resolve(FaultExperiment="true")
+    experiment: Any = resolver.properties("Experiment")
+    assert experiment["Targets"]["Cluster"]["ResourceArns"] == [CLUSTERS[0]]
+    assert [action["ActionId"] for action in experiment["Actions"].values()] == [
+        "aws:dsql:cluster-connection-failure"
+    ]
+    assert statements(resolver, "ExperimentRole") == [
+        {
+            "Sid": "Inject",
+            "Effect": "Allow",
+            "Action": "dsql:InjectError",
+            "Resource": "*",
+            "Condition": {
+                "StringEquals": {"dsql:FisActionId": "aws:dsql:cluster-connection-failure"},
+                "ForAllValues:ArnEquals": {"dsql:FisTargetArns": CLUSTERS[0]},
+                "Null": {"dsql:FisTargetArns": "false"},
+            },
+        },
+        {"Sid": "Find", "Effect": "Allow", "Action": "dsql:GetCluster", "Resource": CLUSTERS[0]},
+        {"Sid": "FindByTag", "Effect": "Allow", "Action": "tag:GetResources", "Resource": "*"},
+    ]
+    trust: Any = resolver.properties("ExperimentRole")["AssumeRolePolicyDocument"]
+    assert trust["Statement"][0]["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
 
 
 # -- outputs and ownership

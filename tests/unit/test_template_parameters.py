@@ -23,6 +23,7 @@ GOOD = {
 }
 AMERICA_AND_EUROPE = ["us-east-1", "us-west-1", "us-west-2", "eu-west-1", "sa-east-1"]
 ASIA = ["ap-southeast-1", "ap-southeast-2", "ap-northeast-1"]
+TOPIC = "arn:aws:sns:us-east-1:123456789012:oncall"
 RECORD = {"HostedZoneId": "Z0123456789", "RecordName": "db.example.com"}
 
 
@@ -46,6 +47,10 @@ def reasons(**changes: str) -> tuple[str, ...]:
         {"RoutingPolicy": "failover", **RECORD, "FailoverRole": "SECONDARY"},
         {"RoutingPolicy": "none", **RECORD, "FailoverRole": "PRIMARY"},
         {"CheckerRegions": ",".join([*AMERICA_AND_EUROPE, *ASIA])},
+        {"RecordTarget": "api.example.com", "RecordTargetZoneId": "Z0123456789"},
+        {"SubnetIds": "subnet-01234567,subnet-89abcdef01234567", "SecurityGroupIds": "sg-01234567"},
+        {"AlarmTopicArn": TOPIC, "Tracing": "true", "WebAcl": "true", "FaultExperiment": "true"},
+        {"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/teams/bound"},
         {"RecordTtl": "1", "RequestInterval": "30", "FailureThreshold": "10"},
     ],
 )
@@ -113,6 +118,17 @@ def test_a_legal_set_of_parameters_is_accepted(changes: dict[str, str]) -> None:
         ("HealthMemoryMb", "128"),
         ("HealthReservedConcurrency", "-1"),
         ("LogRetentionDays", "2"),
+        ("RecordTargetZoneId", "/hostedzone/Z0123456789"),
+        ("WebAcl", "yes"),
+        ("AccessLogs", "on"),
+        ("SubnetIds", "vpc-01234567"),
+        ("SubnetIds", "subnet-01234567, subnet-89abcdef"),
+        ("SecurityGroupIds", "sg-*"),
+        ("PermissionsBoundaryArn", "bound"),
+        ("Alarms", "1"),
+        ("AlarmTopicArn", "oncall@example.com"),
+        ("Tracing", "Active"),
+        ("FaultExperiment", "now"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
@@ -132,6 +148,10 @@ def test_a_wrong_value_is_refused_by_its_name(name: str, value: str) -> None:
             {"RoutingPolicy": "failover", **RECORD, "FailoverRole": "PRIMARY", "PeerEndpoints": ""},
             "PeerEndpoints",
         ),
+        ({"RecordTargetZoneId": "Z0123456789"}, "RecordTarget"),
+        ({"SubnetIds": "subnet-01234567"}, "SecurityGroupIds"),
+        ({"SecurityGroupIds": "sg-01234567"}, "SubnetIds"),
+        ({"Alarms": "false", "AlarmTopicArn": TOPIC}, "AlarmTopicArn"),
         ({"RoutingPolicy": "latency", **RECORD, "FailoverRole": "PRIMARY"}, "FailoverRole"),
         ({"RoutingPolicy": "weighted", **RECORD, "FailoverRole": "SECONDARY"}, "FailoverRole"),
     ],
