@@ -5,6 +5,7 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +15,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from beacon.canary import CanaryReport
+from beacon.decide import Subject, decide
 from beacon.document import Expected, parse
-from beacon.settings import SettingsError, search_string
+from beacon.model import Endpoint, Observation, Outcome
+from beacon.observe import Round
+from beacon.publisher import RoundReport
+from beacon.settings import Policy, SettingsError, search_string
 
 ROOT = Path(__file__).parents[2]
 HOSTS = {name: name[-1] * 26 + f".dsql.{name}.on.aws" for name in ("us-east-1", "us-east-2")}
@@ -103,6 +109,7 @@ def test_the_publisher_publishes_and_logs_metrics(
     }
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (metrics,) = [line for line in lines if "_aws" in line]
+    assert "EndpointUp" not in metrics, "nothing is known of them yet"
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Beacon"
     assert metrics["Region"] == "us-east-1"
     assert (metrics["Frozen"], metrics["IntentUnreadable"], metrics["DocumentWritten"]) == (
@@ -110,6 +117,96 @@ def test_the_publisher_publishes_and_logs_metrics(
         [1.0],
         [1.0],
     )
+
+
+class Told:
+    """Stands in for what an invocation does: yields what it is given."""
+
+    def __init__(self, *reports: object) -> None:
+        self._reports = reports
+
+    def run(self, _event: object, _remaining_s: object) -> Iterator[object]:
+        yield from self._reports
+
+
+def told(module: ModuleType, capsys: pytest.CaptureFixture[str], *reports: object) -> tuple[Any, list[Any]]:
+    """The handler's result for such an invocation, and every line that it wrote."""
+    module.__dict__["_invocation"] = Told(*reports)
+    capsys.readouterr()
+    result = module.handler({}, None)
+    return result, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def ejection() -> RoundReport:
+    """us-east-1 has just been taken out."""
+    subject = Subject("orders-prod", "dsql", "us-east-1", tuple(Endpoint(*pair) for pair in HOSTS.items()))
+    policy, now = Policy(fall=1), datetime(2026, 11, 22, tzinfo=UTC)
+    good, bad = Observation(Outcome.PASS, "ok", 1.0), Observation(Outcome.FAIL, "timeout")
+    seen = dict.fromkeys(HOSTS, (good,))
+    first = decide(None, seen, {}, now=now, policy=policy, subject=subject).document
+    seen["us-east-1"] = (bad,)
+    found = decide(first, seen, {}, now=now, policy=policy, subject=subject)
+    return RoundReport(found.document, Round(seen, {}), found.changes, written=True, age_s=0.5)
+
+
+def test_a_round_is_told_in_metrics_and_a_line_for_each_change(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each endpoint's state by its Region, the ejection, the document's age; both states in the log."""
+    report = ejection()
+    result, lines = told(imported("publisher_handler"), capsys, report)
+    assert (result["rounds"], result["preferred"]) == (1, "us-east-2")
+    up = {line["EndpointRegion"]: line["EndpointUp"] for line in lines if "EndpointUp" in line}
+    assert up == {"us-east-1": [0.0], "us-east-2": [1.0]}
+    dimensions = [d for line in lines if "EndpointUp" in line for d in line["_aws"]["CloudWatchMetrics"]]
+    assert all(d["Dimensions"] == [["service", "Region", "EndpointRegion"]] for d in dimensions)
+    (totals,) = [line for line in lines if "Ejections" in line]
+    assert (totals["Ejections"], totals["DocumentAge"], totals["Frozen"]) == ([1.0], [0.5], [0.0])
+    (change,) = [vars(record) for record in caplog.records if record.message == "endpoint changed"]
+    assert (change["changed_region"], change["before"], change["after"]) == (
+        "us-east-1",
+        "up/-/in",
+        "down/-/out",
+    )
+    assert change["change"] == "observed up -> down (timeout), taken out"
+
+
+def test_every_round_of_an_invocation_is_told(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many values as rounds; an age that nobody knows is no value."""
+    report = replace(ejection(), changes=(), age_s=None)
+    result, lines = told(imported("publisher_handler"), capsys, report, report)
+    assert result["rounds"] == 2
+    (totals,) = [line for line in lines if "Ejections" in line]
+    assert totals["Ejections"] == [0.0, 0.0]
+    assert "DocumentAge" not in totals
+
+
+def test_the_canary_is_told(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """1 with a line that says why, or 0; it is no round."""
+    module = imported("publisher_handler")
+    result, lines = told(module, capsys, CanaryReport("server_error", 5.0, "42501"))
+    assert result == {"rounds": 0}
+    assert [line["WriteCanaryFail"] for line in lines if "_aws" in line] == [[1.0]]
+    (line,) = [vars(record) for record in caplog.records if record.message == "the write canary failed"]
+    assert (line["reason"], line["sqlstate"]) == ("server_error", "42501")
+    _, lines = told(module, capsys, CanaryReport("ok", 5.0))
+    assert [line["WriteCanaryFail"] for line in lines if "_aws" in line] == [[0.0]]
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
+def test_old_news_makes_no_round(environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second event of the edge trigger, from SSM to the answer: what is published stays as it is."""
+    with mock_aws():
+        module = imported("publisher_handler")
+        edge = event("edge-trigger.json")
+        # Nobody answers here, so the first round freezes; for ten seconds that is the news.
+        assert [module.handler(edge, None).get("rounds") for _ in range(3)] == [1, 0, 0]
+        ssm = boto3.client("ssm", region_name="us-east-1")
+        assert ssm.get_parameter(Name="/orders/prod/dsql/document")["Parameter"]["Version"] == 1
 
 
 def test_what_the_publisher_wrote_a_reader_accepts(environment: pytest.MonkeyPatch) -> None:
