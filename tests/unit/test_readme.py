@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import ast
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import figures
 import pytest
 import yaml
 
@@ -84,3 +86,10 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
     targets = set(re.findall(r"[`$] ?make ([a-z]+)", README))
     assert {"demo", "test", "bench"} <= targets
     assert not {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)}
+
+
+def test_the_figures_are_those_that_were_measured() -> None:
+    """The table is made from benchmarks/results.json (`python benchmarks/figures.py`)."""
+    measured = json.loads((ROOT / "benchmarks/results.json").read_text(encoding="utf-8"))
+    assert figures.put(README, measured) == README
+    assert "make bench NAME=" in README

@@ -1,0 +1,53 @@
+"""The README's table of figures, made from results.json: `python benchmarks/figures.py` writes it there.
+
+A test holds the README to it, so that no figure stands there that nobody measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from results import RESULTS
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+_BLOCK = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
+#: What is shown: the name in results.json, what it is, and the benchmark that measures it.
+SHOWN = (
+    ("lab.fault_to_dns_s", "frozen endpoint → another DNS answer, real-time speed", "fault_to_dns"),
+    ("lab.fault_to_ssm_s", "frozen endpoint → another SSM value, real-time speed", "fault_to_dns"),
+    ("publish.fault_to_ssm_max_s", "the same, largest of all runs", "publish"),
+    ("health.warm_ratio_p50", "a warm pass, beside a bare psycopg SELECT", "warm"),
+    ("health.cold_ratio_floor", "cold start to first answer, beside bare psycopg with bytecode", "cold"),
+    ("health.cold_ratio_usual", "the same, beside boto3 and Powertools as `sam build` ships them", "cold"),
+    ("health.fault_freeze_max_ms", "largest answer time when the database is frozen", "faults"),
+    ("sim.false_ejections_per_year_1pct", "false ejections per endpoint-year, 1 % of probes lost", "sim"),
+    ("sim.false_ejections_per_year_5pct", "false ejections per endpoint-year, 5 % of probes lost", "sim"),
+    ("layer.zip_mb", "size of the built layer, zipped", "size"),
+)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The table, a line for each figure of :data:`SHOWN` that has been measured."""
+    found = {row["name"]: row for row in rows}
+    lines = ["| figure | value | goal | runs | reproduce |", "| --- | --- | --- | --- | --- |"]
+    for name, what, bench in SHOWN:
+        if name in found:
+            row = found[name]
+            goal = "" if row["goal"] is None else f"≤ {row['goal']:g}"
+            unit = "x" if row["unit"] in {"x", "ratio"} else f" {row['unit']}"
+            cells = (what, f"{row['value']:g}{unit}", goal, row["repetitions"], f"`make bench NAME={bench}`")
+            lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def put(text: str, rows: list[dict[str, Any]]) -> str:
+    """``text`` with the table between its marks."""
+    return _BLOCK.sub(lambda match: f"{match[1]}{table(rows)}{match[2]}", text)
+
+
+if __name__ == "__main__":
+    measured = json.loads(RESULTS.read_text(encoding="utf-8"))
+    README.write_text(put(README.read_text(encoding="utf-8"), measured), encoding="utf-8")
