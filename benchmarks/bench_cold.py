@@ -4,7 +4,8 @@ Beacon's function as `sam build` makes it (with bytecode in the layer), against 
 psycopg, its bytecode shipped, its token signed beforehand) and against the usual stacks as `sam build` makes
 them (without bytecode, because it writes none). All under Python 3.13, all with the machine's own bundle of
 certificate authorities, in turns within one run; the first turn warms the file cache and does not count.
-What Lambda does before INIT (finding a host, fetching the code) is not in it, nor is API Gateway.
+Where the kernel can be told so, a sandbox runs before whatever else the machine does. What Lambda does before
+INIT (finding a host, fetching the code) is not in it, nor is API Gateway.
 
 Then the same with the share of a processor that a memory size buys, against what Route 53 leaves: 2 s after
 connecting, less the TLS handshake of a far checker.
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from cold_variants import USUAL, Variant, variants
-from cpu_share import ShareUnavailableError, cpu_share, share_of_memory
+from cpu_share import ShareUnavailableError, cpu_share, first_in_line, share_of_memory
 from one_region import OneRegion, one_region
 from results import Result
 
@@ -62,7 +63,8 @@ async def _run(say: Say, built: Built, compared: Sequence[Variant], region: OneR
     async with Processes() as processes:
         processes.remove_at_exit(directory)
         bench = _Bench(Runtime(built.python), processes, directory, region)
-        taken = await bench.in_turns(compared, repetitions, say)
+        with first_in_line(say) as group:
+            taken = await bench.in_turns(compared, repetitions, say, group)
         results = _ratios(taken)
         few = [variant for variant in compared if variant.name in {"beacon", "floor", "usual"}]
         for memory_mb in _MEMORIES_MB:

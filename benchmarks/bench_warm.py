@@ -2,9 +2,9 @@
 
 Both on a connection that stays open, in turns within one process, so that whatever else the machine does
 meets both. The bare one is psycopg with the handler's statement and parameters, sent as the handler sends it:
-parsed and planned each time. Stricter comparisons stand beside it without a goal: psycopg's default, which has
-a repeated statement prepared by the server, and `SELECT 1`.
-The handler's log and metric lines go to a file, as they go to a pipe in Lambda.
+parsed and planned each time. Stricter comparisons stand beside it without a goal: psycopg's default, which
+has a repeated statement prepared by the server, and `SELECT 1`. The handler's log and metric lines go to a
+file, as they go to a pipe in Lambda.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
+from cpu_share import first_in_line
 from one_region import OneRegion, one_region
 from results import Result
 
@@ -36,8 +37,11 @@ _WARM_UP = 200
 def run(say: Callable[[str], None]) -> list[Result]:
     """The two ratios."""
     turns = int(os.environ.get("REPETITIONS", _TURNS))
-    with one_region() as region:
-        taken = _in_turns(region, turns)
+    with first_in_line(say) as group:
+        if group is not None:
+            (group / "cgroup.procs").write_text(str(os.getpid()))  # and the front, which is started next
+        with one_region() as region:
+            taken = _in_turns(region, turns)
     for name, times in taken.items():
         say(f"{name}: p50 {_p50(times):.3f} ms, p99 {_p99(times):.3f} ms")
     return [

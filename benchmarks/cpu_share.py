@@ -9,13 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["ShareUnavailableError", "cpu_share", "share_of_memory"]
+__all__ = ["ShareUnavailableError", "cpu_share", "first_in_line", "share_of_memory"]
 
 _ROOT = Path("/sys/fs/cgroup/cpu")
 _PERIOD_US = 20_000
+#: The most there is: whatever else the machine does waits for what has a share.
+_FIRST = 262_144
 
 
 class ShareUnavailableError(Exception):
@@ -45,6 +47,7 @@ def cpu_share(processors: float) -> Iterator[Path]:
             raise ShareUnavailableError("the kernel has no bandwidth control")
         (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
         (group / "cpu.cfs_quota_us").write_text(str(round(_PERIOD_US * processors)))
+        (group / "cpu.shares").write_text(str(_FIRST))
         yield group
     finally:
         for pid in (group / "cgroup.procs").read_text().split():
@@ -56,3 +59,15 @@ def cpu_share(processors: float) -> Iterator[Path]:
                 break
             except OSError:
                 time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def first_in_line(say: Callable[[str], None]) -> Iterator[Path | None]:
+    """A group with all of the processors, before whatever else the machine does, where that can be had."""
+    with contextlib.ExitStack() as stack:
+        group: Path | None = None
+        try:
+            group = stack.enter_context(cpu_share(os.cpu_count() or 1))
+        except ShareUnavailableError as error:
+            say(f"{error}: what else runs on this machine is in the figures")
+        yield group

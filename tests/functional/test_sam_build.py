@@ -70,6 +70,12 @@ def test_the_layer_brings_what_the_functions_import_and_not_what_lambda_has(buil
     assert run(built, "import psycopg; print(psycopg.pq.__impl__)", "-S").strip() == "binary"
 
 
+def test_the_health_path_takes_the_layers_libpq_without_psycopg(built: Built) -> None:
+    """Out of the two that are there the one for this processor, new enough to save a round trip of TLS."""
+    code = "import sys, beacon.libpq as it; print(it.VERSION >= 170000, 'psycopg' in sys.modules)"
+    assert run(built, code, "-S").split() == ["True", "False"]
+
+
 def test_the_layer_serves_both_processors(built: Built) -> None:
     """Whatever Architecture a stack has: each library is there twice, under two names."""
     libraries = {path.name for path in (built.directories["BeaconLayer"] / "psycopg_binary").glob("*.so")}
