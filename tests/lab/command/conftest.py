@@ -41,6 +41,13 @@ UP_WITHIN_S = 120.0
 #: A change at --speed 10: checkers need at most 9 s, publishers 26 s (the hold included).
 CHANGE_WITHIN_S = 60.0
 T = TypeVar("T")
+#: Becomes the program that follows, which the kernel ends with SIGTERM should the test run be killed.
+BOUND = (
+    "import os, sys\n"
+    "from beacon_lab.parent import end_with_parent\n"
+    "end_with_parent()\n"
+    "os.execvp(sys.argv[1], sys.argv[1:])\n"
+)
 
 
 def until(what: str, look: Callable[[], T | None], within_s: float = CHANGE_WITHIN_S) -> T:
@@ -215,6 +222,14 @@ class LabProcess:
             except ClientError:
                 return ""
 
+    def document(self, region: str) -> dict[str, Any]:
+        """A Region's document; empty when SSM fails, and while what is stored there is no JSON object."""
+        with contextlib.suppress(ValueError):
+            found = json.loads(self.parameter("document", region))
+            if isinstance(found, dict):
+                return found
+        return {}
+
     def aws(self, *arguments: str, region: str = FIRST) -> "subprocess.CompletedProcess[str]":
         """The AWS CLI, as `beacon-lab up` says to use it."""
         keys = self.ready["credentials"]
@@ -272,7 +287,7 @@ class LabProcess:
         if self.look_up() != self.host(FIRST) or self.parameter("endpoint") != self.host(FIRST):
             return False
         for region in (FIRST, SECOND):
-            document = json.loads(self.parameter("document", region) or "{}")
+            document = self.document(region)
             if document.get("frozen") is not False:
                 return False
             if any(row["effective"] != "in" or row["observed"] != "up" for row in document["endpoints"]):
@@ -346,7 +361,8 @@ def starter() -> Iterator[Starter]:
             home = home or stack.enter_context(new_home())
             with (home / "log").open("w", encoding="utf-8") as log:
                 popen = subprocess.Popen(
-                    [argument.format(**{"home": home, "beacon-lab": COMMAND}) for argument in argv],
+                    [sys.executable, "-c", BOUND]
+                    + [argument.format(**{"home": home, "beacon-lab": COMMAND}) for argument in argv],
                     cwd=ROOT,
                     env={**os.environ, "TMPDIR": str(home / "tmp"), **environment},
                     stdin=subprocess.DEVNULL,
