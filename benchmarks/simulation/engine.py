@@ -26,7 +26,8 @@ from datetime import UTC, datetime, timedelta
 
 from beacon.decide import Subject, decide
 from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome
-from beacon.settings import Policy
+from beacon.observe import Pace
+from beacon.settings import RECHECK_MS, Policy
 from simulation.weather import Kind, Weather
 
 __all__ = ["Setup", "Simulation", "Tally", "look"]
@@ -35,7 +36,7 @@ _REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 _EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 _PASS = Observation(Outcome.PASS, "ok", 10.0)
 _FAIL = Observation(Outcome.FAIL, "timeout")
-_PASS_TAKES_S = 0.01
+_PASS_TAKES_S, _REFUSED_TAKES_S = 0.01, 0.005
 #: Longer than a decision remembers anything.
 _SKIP_COUNTS_S = 3600.0
 #: An ejection this soon after the return from the last one is a flap.
@@ -46,22 +47,34 @@ _TRIGGER_EVERY_S, _TRIGGER_TAKES_S = 10.0, 0.1
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is simulated. ``fail_takes_s``: how long a lost probe takes (the deadline when nobody answers).
+    """What is simulated. ``silent``: a lost probe takes all the time it may; otherwise it is refused at once.
 
     ``polls_per_s``: how often the health function of the first endpoint is asked; 0 is without edge trigger.
     """
 
     policy: Policy
     every_s: float
-    fail_takes_s: float = 1.0
-    recheck_s: float = 1.0
+    silent: bool = True
+    deadline_s: float = 1.0
+    recheck_s: float = RECHECK_MS / 1000
     polls_per_s: float = 0.0
     endpoints: int = 2
 
     @property
+    def pace(self) -> Pace:
+        """The observer's."""
+        return Pace(self.deadline_s, self.recheck_s, self.policy.fall)
+
+    @property
     def confirm_s(self) -> float:
         """What ``fall`` lost probes in a row take."""
-        return (self.policy.fall - 1) * max(self.recheck_s, self.fail_takes_s) + self.fail_takes_s
+        if self.silent:
+            return self.pace.confirm_s
+        return (self.policy.fall - 1) * self.recheck_s + _REFUSED_TAKES_S
+
+    def fail_takes_s(self, *, first: bool) -> float:
+        """What a lost probe takes, the first of a round or a recheck."""
+        return self.pace.allowed_s(first=first) if self.silent else _REFUSED_TAKES_S
 
 
 @dataclass(slots=True)
@@ -111,10 +124,11 @@ def look(
         if rng.random() >= weather.loss(at_s):
             seen.append(_PASS)
             return seen, at_s + _PASS_TAKES_S
+        takes_s = setup.fail_takes_s(first=not seen)
         seen.append(_FAIL)
         if len(seen) >= most:
-            return seen, at_s + setup.fail_takes_s
-        at_s += max(setup.recheck_s, setup.fail_takes_s)
+            return seen, at_s + takes_s
+        at_s += max(setup.recheck_s, takes_s)
 
 
 class Simulation:
@@ -132,7 +146,11 @@ class Simulation:
         self._subject = Subject("orders-prod", "dsql", self._regions[0], endpoints)
         self._clock_s = 0.0
         self._last_start_s = 0.0
+        self._skipped_s = 0.0
+        self._made_until_s = 0.0
         self._tick_s = 0.0
+        #: From a lost poll to the round that it asks for.
+        self._noticed_s = setup.fail_takes_s(first=True) + _TRIGGER_TAKES_S
         self._edge_s = self._next_edge(0.0)
         self._tracks = [_Track() for _ in self._regions]
         self.document: Document | None = None
@@ -144,11 +162,13 @@ class Simulation:
         while True:
             full: frozenset[int] | None = self._jump() if self._skip and self._is_quiet() else None
             start_s = min(self._tick_s, self._edge_s)
+            total_s = self._skipped_s + start_s
             # At infinity nothing can happen any more, however many events are asked for.
-            if start_s >= until_s and (tally.ejections[None] >= events or start_s == math.inf):
-                tally.seconds = max(until_s, self._last_start_s)
+            if total_s >= until_s and (tally.ejections[None] >= events or total_s == math.inf):
+                tally.seconds = max(until_s, self._made_until_s)
                 return tally
             self._round(start_s, full)
+            self._made_until_s = total_s
 
     def _is_quiet(self) -> bool:
         """Whether a round without ``fall`` losses in a row leaves the document as it is."""
@@ -173,26 +193,38 @@ class Simulation:
         if at_s >= plain_until_s or any(weather.episode(at_s) for weather in self._weathers):
             return None
         q = [weather.plain_loss**setup.policy.fall for weather in self._weathers]
-        matters = 1 - math.prod(1 - one for one in q)
-        tick_s = self._tick_s + (_geometric(rng, matters) - 1) * setup.every_s
-        edge_s = self._far_edge(_geometric(rng, matters) - 1)
-        if min(tick_s, edge_s) < plain_until_s:
-            full = _at_least_one(rng, q)
-            # The other kind's next round is drawn anew from there: what is left of a geometric is geometric.
+        matters = -math.expm1(sum(math.log1p(-one) for one in q))
+        tick_wait_s = (_geometric(rng, matters) - 1) * setup.every_s
+        edge_wait_s = self._edge_rounds_take(_geometric(rng, matters) - 1)
+        tick_s, edge_s = self._tick_s + tick_wait_s, self._edge_s + edge_wait_s
+        # The other kind's next round is drawn anew from there: what is left of a geometric is geometric.
+        if plain_until_s == math.inf:
+            # Without a weather to come, time starts anew: sixty seconds are lost on a clock of 10^18.
             if tick_s <= edge_s:
-                self._tick_s, self._edge_s = tick_s, self._next_edge(tick_s)
+                self._leave_behind(tick_wait_s)
+                self._edge_s = self._next_edge(self._tick_s)
             else:
-                self._tick_s, self._edge_s = self._tick_from(edge_s), edge_s
+                self._leave_behind(edge_wait_s)
+                self._tick_s = self._edge_s + rng.uniform(0, setup.every_s)
+        elif tick_s <= edge_s and tick_s < plain_until_s:
+            self._tick_s, self._edge_s = tick_s, self._next_edge(tick_s)
+        elif edge_s < plain_until_s:
+            self._tick_s, self._edge_s = self._tick_from(edge_s), edge_s
         else:
-            full = None
             self._tick_s = self._tick_from(plain_until_s)
             self._edge_s = self._next_edge(plain_until_s) if self._edge_s < plain_until_s else self._edge_s
-        return full
+            return None
+        return _at_least_one(rng, q) if matters > 0 else None
+
+    def _leave_behind(self, seconds: float) -> None:
+        """Skip so much time, and count on from where it was."""
+        self._skipped_s += seconds
+        self._last_start_s -= seconds
+        for track in self._tracks:
+            track.returned_s -= seconds
 
     def _tick_from(self, at_s: float) -> float:
         """The schedule's next tick at that moment or after it."""
-        if at_s == math.inf:
-            return at_s
         every_s = self._setup.every_s
         return self._tick_s + max(0, math.ceil((at_s - self._tick_s) / every_s)) * every_s
 
@@ -206,15 +238,15 @@ class Simulation:
             loss, change_s = weather.loss(at_s), weather.next_change(at_s)
             wait_s = self._rng.expovariate(rate * loss) if loss > 0 else math.inf
             if at_s + wait_s < change_s or change_s == math.inf:
-                return at_s + wait_s + self._setup.fail_takes_s + _TRIGGER_TAKES_S
+                return at_s + wait_s + self._noticed_s
             at_s = change_s
 
-    def _far_edge(self, more: float) -> float:
-        """The edge round that comes ``more`` edge rounds after the next one, in plain weather."""
+    def _edge_rounds_take(self, count: float) -> float:
+        """Seconds that so many edge rounds after the next one take, in plain weather."""
         rate = self._setup.polls_per_s * self._weathers[0].plain_loss
-        if rate <= 0 or more == 0:
-            return self._edge_s
-        return self._edge_s + more * _TRIGGER_EVERY_S + self._rng.gammavariate(more, 1 / rate)
+        if rate <= 0 or count in {0, math.inf}:
+            return count
+        return count * _TRIGGER_EVERY_S + self._rng.gammavariate(count, 1 / rate)
 
     def _round(self, start_s: float, full: frozenset[int] | None) -> None:
         setup, tally = self._setup, self.tally
@@ -247,7 +279,7 @@ class Simulation:
         # Reserved concurrency 1: what comes during a round waits for its end.
         was_edge = self._edge_s <= self._tick_s
         if was_edge:
-            self._edge_s = self._next_edge(start_s + _TRIGGER_EVERY_S - setup.fail_takes_s - _TRIGGER_TAKES_S)
+            self._edge_s = self._next_edge(start_s + _TRIGGER_EVERY_S - self._noticed_s)
         else:
             self._tick_s += setup.every_s
         while self._tick_s < end_s:
@@ -315,11 +347,11 @@ def _geometric(rng: random.Random, chance: float) -> float:
 
 def _at_least_one(rng: random.Random, chances: Sequence[float]) -> frozenset[int]:
     """Which of independent events happen, given that one of them does."""
-    nothing_from = [math.prod(1 - one for one in chances[index:]) for index in range(len(chances))]
+    some_from = [-math.expm1(sum(math.log1p(-one) for one in chances[at:])) for at in range(len(chances))]
     happened: set[int] = set()
     for index, chance in enumerate(chances):
         # Only as long as none has happened does the condition bear on the next.
-        given = chance if happened else chance / (1 - nothing_from[index])
+        given = chance if happened else chance / some_from[index]
         if rng.random() < given:
             happened.add(index)
     return frozenset(happened)

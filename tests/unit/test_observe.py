@@ -105,6 +105,22 @@ def test_an_endpoint_known_to_be_down_needs_no_confirmation(clock: Clock) -> Non
     assert clock.slept == []
 
 
+def test_a_recheck_has_no_longer_than_the_interval() -> None:
+    """The first probe has the whole deadline; so a silent endpoint is confirmed in 1 + 2 x 0.75 s."""
+    clock = Clock()
+    pace = Pace(deadline_s=1.0, recheck_s=0.75, fall=3)
+
+    class Silent(FakeProbe):
+        def run(self, deadline: float) -> ProbeReport:
+            self._takes_s = deadline - clock()
+            return super().run(deadline)
+
+    probe = Silent(clock, FAILED)
+    Observer({A: probe}, pace, clock=clock, sleep=clock.sleep).run()
+    assert probe.deadlines == [101.0, 101.75, 102.5]
+    assert clock() == 100.0 + pace.confirm_s == 102.5
+
+
 def test_a_probe_that_overran_is_rechecked_at_once(clock: Clock) -> None:
     """A pause is never negative."""
     observer(clock, a=FakeProbe(clock, FAILED, takes_s=3.0)).run()

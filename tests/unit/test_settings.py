@@ -37,7 +37,7 @@ def test_the_documented_defaults_apply() -> None:
         ("us-east-2", OHIO, 5432),
     ]
     assert settings.own_endpoint.host == EAST
-    assert (settings.probe_deadline_s, settings.recheck_s, settings.publish_every_s) == (1.0, 1.0, 60)
+    assert (settings.probe_deadline_s, settings.recheck_s, settings.publish_every_s) == (1.0, 0.75, 60)
     assert settings.policy == Policy(
         fall=5, rise=2, rise_apart_s=5.0, failback_hold_s=90.0, ranking="latency", rank_margin=0.3
     )

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from beacon.settings import RECHECK_MS
 from beacon_lab import state
 from beacon_lab.bootstrap import Deployment, prepare
 from beacon_lab.build import Built
@@ -106,7 +107,7 @@ class Lab:
             interval_s=settings.request_interval_s / settings.speed,
             threshold=settings.failure_threshold,
             publish_every_s=settings.publish_every_s / settings.speed,
-            recheck_s=1.0,
+            recheck_s=RECHECK_MS / 1000,
             deadline_s=settings.probe_deadline_ms / 1000,
             fall=settings.fall,
             rise=settings.rise,

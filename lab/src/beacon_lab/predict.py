@@ -73,7 +73,7 @@ def ssm_after(pace: Pace, *, confirming: bool = False, edge: bool = False, recov
     function starts the publisher; ``recovering``: after ``rise`` passes and the hold.
     """
     tick_s = pace.publish_every_s
-    work_s = (pace.fall - 1) * max(pace.recheck_s, pace.deadline_s) + pace.deadline_s if confirming else 0.0
+    work_s = pace.deadline_s + (pace.fall - 1) * pace.recheck_s if confirming else 0.0
     more_ticks = pace.rise - 1 + math.ceil(pace.failback_hold_s / tick_s) if recovering else 0
     # Of evenly spread checkers the first comes by after one part in n + 1; its probe has to fail first.
     noticed_s = pace.interval_s / (pace.checkers + 1) + (pace.deadline_s if confirming else 0.0)

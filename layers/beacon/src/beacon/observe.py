@@ -2,7 +2,9 @@
 
 An endpoint that passes is probed once. One that fails is probed again, a recheck interval apart from start to
 start, until it passes or has failed ``fall`` times in a row, so that a confirmation takes seconds and not
-ticks of the schedule. An endpoint that is known to be down needs no confirmation and is probed once.
+ticks of the schedule. The first probe has the whole deadline, a recheck no longer than the interval: of a
+silent endpoint every probe takes all the time that it may. An endpoint that is known to be down needs no
+confirmation and is probed once.
 """
 
 from __future__ import annotations
@@ -26,6 +28,15 @@ class Pace:
     deadline_s: float
     recheck_s: float
     fall: int
+
+    def allowed_s(self, *, first: bool) -> float:
+        """How long one probe may take: the first of a round, or a recheck."""
+        return self.deadline_s if first else min(self.deadline_s, self.recheck_s)
+
+    @property
+    def confirm_s(self) -> float:
+        """What it takes at the most to confirm that an endpoint is down."""
+        return self.deadline_s + (self.fall - 1) * self.recheck_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +94,7 @@ class Observer:
         fails = 0
         while True:
             started = self._clock()
-            report = self._probe_once(probe, started + self._pace.deadline_s)
+            report = self._probe_once(probe, started + self._pace.allowed_s(first=not reports))
             reports.append(report)
             fails += report.observation.outcome is Outcome.FAIL
             if report.observation.outcome is not Outcome.FAIL or fails >= most:

@@ -31,9 +31,7 @@ def make_invocation(settings: Settings) -> Invocation:
     """Return what handles the events of the function that ``settings`` describe; contacts nothing yet."""
     context = ProbeContext(settings, Resolver())
     canary = WriteCanary(settings.own_endpoint, context) if settings.write_canary else None
-    probing_s = (settings.policy.fall - 1) * max(settings.recheck_s, settings.probe_deadline_s)
-    worst_s = probing_s + settings.probe_deadline_s + _SSM_S
-    tempo = Tempo(settings.publish_every_s, worst_s, settings.speed)
+    tempo = Tempo(settings.publish_every_s, _pace(settings).confirm_s + _SSM_S, settings.speed)
     return Invocation(_publisher(settings, context), tempo, canary)
 
 
@@ -41,7 +39,6 @@ def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
     probes = {
         endpoint.region: PROBES[settings.target](endpoint, context, None) for endpoint in settings.endpoints
     }
-    pace = Pace(settings.probe_deadline_s, settings.recheck_s, settings.policy.fall)
     subject = Subject(
         service=settings.service,
         target=settings.target,
@@ -51,5 +48,13 @@ def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
     )
     store = ParameterStore(settings.parameter_path, settings.region)
     return Publisher(
-        Observer(probes, pace), store, subject, settings.policy, announce=Announcer(settings.region)
+        Observer(probes, _pace(settings)),
+        store,
+        subject,
+        settings.policy,
+        announce=Announcer(settings.region),
     )
+
+
+def _pace(settings: Settings) -> Pace:
+    return Pace(settings.probe_deadline_s, settings.recheck_s, settings.policy.fall)

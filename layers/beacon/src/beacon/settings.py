@@ -15,7 +15,7 @@ BEACON_RISE                 consecutive passes that bring it back, 1-20         
 BEACON_FAILBACK_HOLD_S      seconds that a recovered endpoint is not preferred, 0-3600   90
 BEACON_RANKING              ``latency`` or ``priority`` (the order of BEACON_ENDPOINTS)  latency
 BEACON_RANK_MARGIN_PCT      gain in latency that a change of rank needs, 0-90            30
-BEACON_RECHECK_MS           time between the starts of rechecks within a run, 50-5000    1000
+BEACON_RECHECK_MS           time between the starts of rechecks within a run, 50-5000    750
 BEACON_PUBLISH_EVERY_S      the publisher's schedule, 10-300                             60
 BEACON_WRITE_CANARY         ``on``: commit a row in this Region with each tick           off
 BEACON_SPEED_PCT            shortens waits between rounds, 100-10000 (for a lab)         100
@@ -34,9 +34,20 @@ from dataclasses import dataclass, replace
 
 from beacon.model import Endpoint
 
-__all__ = ["TARGET", "Policy", "Settings", "SettingsError", "host_problem", "search_string", "service_name"]
+__all__ = [
+    "RECHECK_MS",
+    "TARGET",
+    "Policy",
+    "Settings",
+    "SettingsError",
+    "host_problem",
+    "search_string",
+    "service_name",
+]
 
 TARGET = "dsql"
+#: Milliseconds between the starts of rechecks, unless set otherwise (docs/adr/0007-defaults.md).
+RECHECK_MS = 750
 # Bounded, so that a role name that holds both and a Region fits IAM's 64 characters, and the search string
 # the first 200 bytes of an answer; template.yaml has the same bounds.
 _APP = re.compile(r"(?=.{1,20}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -108,7 +119,7 @@ class Settings:
     endpoints: tuple[Endpoint, ...]
     db_user: str
     probe_deadline_s: float = 1.0
-    recheck_s: float = 1.0
+    recheck_s: float = RECHECK_MS / 1000
     publish_every_s: int = 60
     write_canary: bool = False
     speed: float = 1.0
@@ -150,7 +161,7 @@ class Settings:
                 "BEACON_DB_USER", _ROLE, "a PostgreSQL role name in lower case, not admin"
             ),
             probe_deadline_s=reader.number("BEACON_PROBE_DEADLINE_MS", 1000, 100, 1500) / 1000,
-            recheck_s=reader.number("BEACON_RECHECK_MS", 1000, 50, 5000) / 1000,
+            recheck_s=reader.number("BEACON_RECHECK_MS", RECHECK_MS, 50, 5000) / 1000,
             publish_every_s=reader.number("BEACON_PUBLISH_EVERY_S", 60, 10, 300),
             write_canary=reader.choice("BEACON_WRITE_CANARY", "off", ("off", "on")) == "on",
             speed=reader.number("BEACON_SPEED_PCT", 100, 100, 10_000) / 100,

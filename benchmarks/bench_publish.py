@@ -1,0 +1,157 @@
+"""The publisher: how soon a fault is in SSM, and what a round costs.
+
+Fault to SSM, in the lab at real-time speed: the first Region's endpoint freezes at a random moment of the
+checkers' periods; its own health function is the first to notice and starts the publisher. Then the same
+with Lambda's Invoke API down in that Region, so that only the schedule is left. In between the endpoint is
+healed, the publisher is invoked until it has taken it back (with a rise of one and no hold, which shortens
+what is not measured), and every sandbox's trigger is given time to be ready again. REPETITIONS sets the runs
+with the trigger; a quarter as many are made without.
+
+The cost of a round: observed and decided, without SSM. Ten Regions at the distances of the lab's table,
+against the slowest of them probed alone; then up to two hundred endpoints at one distance. A round costs
+something of its own and something an endpoint; `publish.linearity` is the largest relative distance of a
+measured cost from the line through them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+
+from results import Result
+from round_cost import Cost, cost_of
+from ten_regions import ten_regions
+
+from beacon.trigger import EVERY_S
+from beacon_lab.aws import Down
+from beacon_lab.errors import LabError
+from beacon_lab.faults import FaultKind
+from beacon_lab.lab import Lab
+from beacon_lab.settings import LabSettings
+from beacon_lab.watch import Watch
+
+_GOAL_S = 8.0
+_LIMIT_S = 150.0
+_SIZES = (2, 5, 10, 20, 50, 100, 200)
+_ROUNDS, _TURNS = 30, 3
+
+Say = Callable[[str], None]
+
+
+def run(say: Say) -> list[Result]:
+    """All figures, the cheap ones first."""
+    results = _costs(say)
+    results += asyncio.run(_faults(say, int(os.environ.get("REPETITIONS", "20"))))
+    return results
+
+
+# ---- fault to SSM
+
+
+async def _faults(say: Say, repetitions: int) -> list[Result]:
+    settings = LabSettings(speed=1.0, rise=1, failback_hold_s=0)
+    async with Lab(settings, say, asyncio.Event()) as lab, Watch(lab.ready(), lab.health_of) as watch:
+        with_edge = [await _once(lab, watch, say) for _ in range(repetitions)]
+        say("without the trigger")
+        lab.cloud.front.set_down("lambda", lab.settings.regions[0], Down.FAIL)
+        without = [await _once(lab, watch, say) for _ in range(max(2, repetitions // 4))]
+    schedule_s = float(settings.publish_every_s)
+    return [
+        _largest("publish.fault_to_ssm_max_s", with_edge, _GOAL_S),
+        _largest("publish.fault_to_ssm_no_edge_max_s", without, schedule_s + _GOAL_S),
+    ]
+
+
+def _largest(name: str, seconds: Sequence[float], goal_s: float) -> Result:
+    more: dict[str, object] = {
+        "median": round(statistics.median(seconds), 2),
+        "least": round(min(seconds), 2),
+    }
+    return Result(name, round(max(seconds), 2), "s", len(seconds), goal_s, more)
+
+
+async def _once(lab: Lab, watch: Watch, say: Say) -> float:
+    first, second = lab.settings.regions
+    await _settle(lab, watch, first)
+    await asyncio.sleep(random.uniform(0, lab.pace.interval_s))
+    began = time.monotonic()
+    await lab.inject(first, FaultKind.DSQL_FREEZE)
+    wanted = watch.host_of(second)
+    try:
+        while not (watch.ssm.value == wanted and watch.ssm.since >= began):
+            if time.monotonic() > began + _LIMIT_S:
+                raise LabError(f"SSM did not turn within {_LIMIT_S:.0f} s")
+            await asyncio.sleep(0.02)
+        say(f"SSM after {watch.ssm.since - began:.2f} s")
+        return watch.ssm.since - began
+    finally:
+        await lab.heal(first)
+
+
+async def _settle(lab: Lab, watch: Watch, region: str) -> None:
+    """Wait until SSM names ``region`` again and every sandbox's trigger may fire again."""
+    publisher = lab.regions[region].function_named(f"{lab.settings.service}-publisher")
+    assert publisher is not None
+    began = time.monotonic()
+    while watch.ssm.value != watch.host_of(region) or time.monotonic() < began + EVERY_S + 1:
+        if time.monotonic() > began + _LIMIT_S:
+            raise LabError(f"{region} did not recover within {_LIMIT_S:.0f} s")
+        if watch.ssm.value != watch.host_of(region):
+            await publisher.invoke({"source": "benchmark"})
+        await asyncio.sleep(0.5)
+
+
+# ---- the cost of a round
+
+
+def _costs(say: Say) -> list[Result]:
+    with ten_regions() as regions:
+        ten = [cost_of(regions, None, _ROUNDS) for _ in range(_TURNS)]
+        # In turns, so that what else the machine does meets every size alike; the least disturbed one counts.
+        turns = [[cost_of(regions, count, _ROUNDS) for count in _SIZES] for _ in range(_TURNS)]
+    many = [min(costs, key=lambda cost: cost.cpu_ms) for costs in zip(*turns, strict=True)]
+    ratios = [cost.round_ms / cost.slowest_alone_ms for cost in ten]
+    say(f"ten Regions: {ten[0].round_ms:.0f} ms a round, the slowest alone {ten[0].slowest_alone_ms:.0f} ms")
+    for cost in many:
+        say(f"{cost.endpoints} endpoints: {cost.cpu_ms:.2f} ms of processor, peak {cost.peak_mb:.0f} MB")
+    own_ms, each_ms = _line(many)
+    off = max(abs(cost.cpu_ms / (own_ms + each_ms * cost.endpoints) - 1) for cost in many)
+    more: dict[str, object] = {
+        "round_ms": round(own_ms, 3),
+        "endpoint_ms": round(each_ms, 3),
+        **{f"per_endpoint_of_{cost.endpoints}_ms": round(cost.cpu_ms / cost.endpoints, 3) for cost in many},
+    }
+    ten_mb = max(cost.peak_mb for cost in ten)
+    return [
+        Result.median(
+            "publish.round_ratio", ratios, "x", goal=1.2, round_ms=round(ten[0].round_ms, 1), endpoints=10
+        ),
+        Result("publish.linearity", round(off, 3), "x", _TURNS * _ROUNDS, 0.2, more),
+        Result(
+            "publish.peak_mb",
+            round(ten_mb, 1),
+            "MB",
+            _TURNS,
+            None,
+            {"of_200_endpoints": round(many[-1].peak_mb)},
+        ),
+    ]
+
+
+def _line(costs: Sequence[Cost]) -> tuple[float, float]:
+    """The cost of a round and of an endpoint: the line with the least sum of squared relative errors."""
+    # Weighted by 1 / cost^2, so that two endpoints count as much as two hundred.
+    w = [1 / cost.cpu_ms**2 for cost in costs]
+    x = [float(cost.endpoints) for cost in costs]
+    y = [cost.cpu_ms for cost in costs]
+    total = sum(w)
+    mean_x = sum(a * b for a, b in zip(w, x, strict=True)) / total
+    mean_y = sum(a * b for a, b in zip(w, y, strict=True)) / total
+    slope = sum(a * (b - mean_x) * (c - mean_y) for a, b, c in zip(w, x, y, strict=True)) / sum(
+        a * (b - mean_x) ** 2 for a, b in zip(w, x, strict=True)
+    )
+    return mean_y - slope * mean_x, slope
