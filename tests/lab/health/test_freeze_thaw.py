@@ -118,7 +118,8 @@ def test_freezes_between_answers_never_make_a_false_503(station: Station, owner:
                 owner.execute(KILL)
                 done["killed"] += 1
             if chance.random() < 0.1:
-                jump_s = chance.expovariate(1 / 1200)
+                # A jump that ends within a quarter of a second of the deadline is not told from slowness.
+                jump_s = 2.0 + chance.expovariate(1 / 1200)
                 at = chance.randrange(12)
                 done["jumped"] += 1
             sandbox.thaw()
@@ -145,7 +146,7 @@ def test_a_stop_in_the_middle_of_an_answer_makes_no_false_503(
     with process(station, 200) as sandbox:
         sandbox.ask()
         assert sandbox.answer() == "200 ok"
-        for number in range(20):
+        for number in range(12):
             if number % 4 == 3:
                 owner.execute(KILL)
             sandbox.ask()
@@ -153,7 +154,7 @@ def test_a_stop_in_the_middle_of_an_answer_makes_no_false_503(
             sandbox.stop()
             if number % 2:
                 owner.execute(KILL)
-            time.sleep(deadline_s * 1.5)
+            time.sleep(deadline_s + 0.4)
             sandbox.thaw()
             assert sandbox.answer() == "200 ok"
 
