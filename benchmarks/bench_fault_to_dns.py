@@ -34,7 +34,9 @@ def run(say: Callable[[str], None]) -> list[Result]:
 async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
     in_dns: list[float] = []
     in_ssm: list[float] = []
-    async with Lab(LabSettings(speed=1.0), say, asyncio.Event()) as lab:
+    # Without the failback hold, which only makes the way back longer.
+    settings = LabSettings(speed=1.0, failback_hold_s=0)
+    async with Lab(settings, say, asyncio.Event()) as lab:
         first, second = lab.settings.regions
         async with Watch(lab.ready(), lab.health_of) as watch:
             for number in range(1, repetitions + 1):
