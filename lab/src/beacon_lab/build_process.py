@@ -22,7 +22,11 @@ async def build_apart(processes: Processes, root: Path, cache: Path, directory: 
     """See :func:`beacon_lab.build.build`; raise :class:`LabError`. ``directory`` gets log and result."""
     result, log = directory / "built.json", directory / "build.log"
     argv = [sys.executable, "-m", "beacon_lab.build_process", str(root), str(cache), str(result)]
-    child = await processes.spawn("sam build", argv, env=os.environ, log=log)
+    # What pip was unpacking when the lab ended goes away with the lab's directory.
+    temporary = directory / "build"
+    temporary.mkdir(exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    child = await processes.spawn("sam build", argv, env=environment, log=log)
     status = await child.wait()
     if not result.is_file():
         last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-1:]
