@@ -83,7 +83,7 @@ class Setting:
     regions: int = 2
     #: global.yaml, once for a deployment: alarms on each Region's health check, a dashboard for all of them.
     global_stack: bool = False
-    dashboard: bool = True
+    dashboard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,8 @@ def tables() -> Mapping[str, str]:
             "global.yaml",
             {
                 "not deployed": _DEFAULT,
-                "without its dashboard": replace(_DEFAULT, global_stack=True, dashboard=False),
                 "as it is": replace(_DEFAULT, global_stack=True),
+                "with its dashboard": replace(_DEFAULT, global_stack=True, dashboard=True),
             },
         ),
     }

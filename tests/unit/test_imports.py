@@ -72,8 +72,8 @@ def test_the_health_handler_does_without_what_is_heavy() -> None:
     )
     loaded = set(run.stderr.split())
     assert "beacon.health_check" in loaded
-    heavy = ("boto3", "botocore", "aws_lambda_powertools", "aws_xray_sdk", "psycopg", "asyncio", "email")
-    heavy += ("beacon.store", "beacon.publisher")
+    libraries = ("boto3", "botocore", "aws_lambda_powertools", "aws_xray_sdk", "psycopg", "asyncio", "email")
+    heavy = (*libraries, "beacon.store", "beacon.publisher")
     assert {name for name in loaded if name.startswith(heavy) or name in {"http.client", "ssl"}} == set()
 
 

@@ -90,7 +90,8 @@ def test_the_topic_is_told_by_every_alarm() -> None:
 @pytest.mark.parametrize("given", [{k: v for k, v in CHECKS.items() if k.startswith("First")}, TWO, CHECKS])
 def test_the_dashboard_is_json_and_shows_each_region(given: dict[str, str]) -> None:
     """CloudWatch refuses a body that is not; metrics of a Region are read in that Region."""
-    resolver = resolve(GLOBAL, **given)
+    assert "Dashboard" not in resolve(GLOBAL, **given).resource_types()
+    resolver = resolve(GLOBAL, **given, WithDashboard="true")
     body = json.loads(str(resolver.properties("Dashboard")["DashboardBody"]))
     regions = [value for name, value in given.items() if name.endswith("Region")]
     status, checkers, latency, drained = (widget["properties"]["metrics"] for widget in body["widgets"])
