@@ -8,7 +8,7 @@ minutes on two cores; seeds are fixed, so the figures change only with the code.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,9 +38,10 @@ def run(say: Say) -> list[Result]:
     """All figures; draws the chart."""
     rates = _rates(say)
     ejects = _times_to_eject(say)
-    _CHART.write_text(_chart(rates, ejects), encoding="utf-8")
+    goals = _goals(say)
+    _CHART.write_text(_chart(rates, ejects, [goal.value for goal in goals]), encoding="utf-8")
     say(f"drew {_CHART.name}")
-    return [*_goals(say), *_default_times(ejects), *_bursts(say), *_returns(say), *_ranks(say)]
+    return [*goals, *_default_times(ejects), *_bursts(say), *_returns(say), *_ranks(say)]
 
 
 def _rates(say: Say) -> dict[tuple[float, int, int], float]:
@@ -201,7 +202,11 @@ def _ranks(say: Say) -> list[Result]:
     return [Result("sim.rank_changes_per_year", _short(changes[0]), "1/y", DAYS * 1440, None, more)]
 
 
-def _chart(rates: dict[tuple[float, int, int], float], ejects: dict[tuple[bool, int], list[float]]) -> str:
+def _chart(
+    rates: dict[tuple[float, int, int], float],
+    ejects: dict[tuple[bool, int], list[float]],
+    defaults: Sequence[float],
+) -> str:
     across = {fall: statistics.median(ejects[True, fall]) for fall in FALLS}
     series = [
         Series(
@@ -211,8 +216,7 @@ def _chart(rates: dict[tuple[float, int, int], float], ejects: dict[tuple[bool, 
                 Point(
                     across[fall],
                     rates[loss, every, fall],
-                    f"fall {fall}" if every == PERIODS_S[0] and loss == _LOSSES[1] else "",
-                    marked=every == _DEFAULT.every_s and fall == _POLICY.fall,
+                    f"fall {fall}" if every == PERIODS_S[-1] and loss == _LOSSES[1] else "",
                 )
                 for fall in FALLS
             ],
@@ -221,13 +225,16 @@ def _chart(rates: dict[tuple[float, int, int], float], ejects: dict[tuple[bool, 
         for loss in reversed(_LOSSES)
         for every in PERIODS_S
     ]
+    at_s = across[_POLICY.fall]
+    marked = [Point(at_s, rate, marked=True) for rate in defaults]
+    series.append(Series("defaults, edge trigger", "black", marked, dashed=True))
     limits = [
-        Limit("", "#777777", y=1.0),
-        Limit("", "#777777", y=0.1),
+        Limit("goal at 5% loss", "#777777", y=1.0),
+        Limit("goal at 1% loss", "#777777", y=0.1),
         Limit("at most 6 s", "#777777", x=6.0),
     ]
     return draw(
-        "False ejections against time to eject; rings: the defaults",
+        "False ejections against time to eject, by fall and schedule",
         Axis("time from the first probe of a silent endpoint to its ejection, s (median)", 1.0, 9.0),
         Axis("false ejections per endpoint-year", 1e-10, 1e4),
         series,

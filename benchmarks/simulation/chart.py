@@ -110,7 +110,7 @@ class _Frame:
         if limit.y is not None:
             x, y = self.at(self._x.most, limit.y)
             ends: tuple[float, float, float, float] = (_LEFT, y, x, y)
-            label = _text(x + 6, y + 4, limit.name, colour=limit.colour)
+            label = _text(_LEFT + 6, y - 5, limit.name, colour=limit.colour)
         else:
             assert limit.x is not None
             x, y = self.at(limit.x, self._y.most)
@@ -140,7 +140,6 @@ class _Frame:
 
 def _key(series: Series, y: float) -> list[str]:
     x = _WIDTH - _RIGHT + 16
-    # Below the limits' names, which stand at the chart's edge.
     return [
         _line(x, y, x + 24, y, series.colour, dashes="6 4" if series.dashed else "", width=2),
         _text(x + 30, y + 4, series.name),

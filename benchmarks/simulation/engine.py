@@ -87,7 +87,8 @@ class Tally:
     ejections: dict[Kind | None, int] = field(default_factory=lambda: dict.fromkeys((None, *Kind), 0))
     flaps: int = 0
     switches: int = 0
-    #: Of outages: from the first probe of the first round that began in it; from its start; from its end.
+    #: Of outages: from the first probe of the first round that began in it; from its start, of the first
+    #: endpoint alone, whose health function asks for rounds; from its end until the endpoint is in again.
     eject_s: list[float] = field(default_factory=list)
     eject_from_fault_s: list[float] = field(default_factory=list)
     return_s: list[float] = field(default_factory=list)
@@ -326,7 +327,8 @@ class Simulation:
             episode = weather.episode(start_s)
             if episode is not None and episode.kind is Kind.OUTAGE:
                 tally.eject_s.append(end_s - track.first_round_s)
-                tally.eject_from_fault_s.append(end_s - episode.start_s)
+                if index == 0:
+                    tally.eject_from_fault_s.append(end_s - episode.start_s)
                 track.awaits_return = True
         else:
             episode = weather.met(start_s, end_s)
