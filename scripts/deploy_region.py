@@ -38,6 +38,7 @@ __all__ = ["main"]
 
 _EVER = datetime.min.replace(tzinfo=UTC)
 _POLL_S = 5.0
+_TOKEN = re.compile(r"(PathToken=)[^\s'\"]+")
 # Route 53's API takes five calls a second for the whole account.
 _CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
@@ -58,15 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not may_deploy(client, deployment, others, options.force):
         return 3
     if not options.go:
-        _say(f"would run: {shlex.join(command)}")
+        _say(f"would run: {_shown(command)}")
         _say("nothing was changed; add --go to do it")
         return 0
-    started = datetime.now(UTC)
-    _say(f"running: {shlex.join(command)}")
+    _say(f"running: {_shown(command)}")
     if subprocess.run(command, check=False).returncode != 0:
         _complain("`sam deploy` failed: leave the other Regions as they are until this one is mended")
         return 1
-    return 0 if settle(client, deployment, started, options.wait) else 1
+    # What a checker saw while the deployment was under way was the old code.
+    deployed = datetime.now(UTC)
+    return 0 if settle(client, deployment, deployed, options.wait) else 1
 
 
 def _choose(path: Path, region: str) -> tuple[Deployment, Collection[str]]:
@@ -84,6 +86,11 @@ def _command(options: argparse.Namespace, deployment: Deployment, more: Sequence
         raise ConfigurationError(f"there is no program {options.sam}: name one with --sam")
     where = ("--config-file", str(options.config_file.resolve()), "--config-env", deployment.name)
     return [options.sam, "deploy", *where, *more]
+
+
+def _shown(command: Sequence[str]) -> str:
+    """The command as a log may hold it: without the path token."""
+    return _TOKEN.sub(r"\1***", shlex.join(command))
 
 
 def may_deploy(

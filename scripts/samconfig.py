@@ -41,7 +41,11 @@ def read_deployments(path: Path) -> dict[str, Deployment]:
             continue
         if region in found:
             raise ConfigurationError(f"{path} deploys {region} twice: {found[region].name} and {name}")
-        given = _overrides(deploy.get("parameter_overrides"))
+        shared = _overrides(_table(section, "global", "parameters").get("parameter_overrides"))
+        given = shared | _overrides(deploy.get("parameter_overrides"))
+        if "ParameterKey" in given:
+            # Read wrongly, it would name another deployment, which has no Region that could refuse.
+            raise ConfigurationError(f"{path}: write parameter overrides of {name} as NAME=VALUE")
         found[region] = Deployment(name, region, f"{given.get('App', _APP)}-{given.get('Env', _ENV)}")
     return found
 

@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS beacon.intent (
     until      timestamptz,
     changed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (service, target, region),
+    CONSTRAINT region_is_a_region CHECK (region ~ '^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$'),
     CONSTRAINT forced_is_drain_or_nothing CHECK (forced = 'drain'),
     CONSTRAINT a_drain_has_a_reason_and_an_actor CHECK (
         forced IS NULL OR (reason IS NOT NULL AND reason <> '' AND actor IS NOT NULL AND actor <> '')

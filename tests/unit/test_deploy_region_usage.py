@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from scripts import deploy_region
 from scripts.deploy_region import main
 
 REGION = "us-east-1"
@@ -41,3 +42,10 @@ def test_arguments_that_make_no_sense_are_refused(
     with pytest.raises(SystemExit, match="2"):
         main(["--config-file", str(CONFIG), *arguments])
     assert sentence in capsys.readouterr().err
+
+
+def test_a_log_never_holds_the_path_token() -> None:
+    """What is passed on to sam deploy is shown, without the one value that is not for a log."""
+    shown = deploy_region._shown(["sam", "deploy", "--parameter-overrides", "PathToken=abc123 App=orders"])
+    assert "abc123" not in shown
+    assert "App=orders" in shown

@@ -49,3 +49,22 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ConfigurationError, match=r"samconfig\.toml cannot be read"):
         read_deployments(path)
+
+
+def test_overrides_for_all_commands_count_too(tmp_path: Path) -> None:
+    """SAM merges the global table into the command's; the command's own win."""
+    text = (
+        '[a.global.parameters]\nregion = "eu-west-1"\nparameter_overrides = "App=orders Env=test"\n'
+        '[a.deploy.parameters]\nparameter_overrides = ["Env=prod"]\n'
+    )
+    assert written(tmp_path, text) == {"eu-west-1": Deployment("a", "eu-west-1", "orders-prod")}
+
+
+def test_a_form_that_would_be_read_wrongly_is_refused(tmp_path: Path) -> None:
+    """It would name a deployment without any Region, and so without one that could refuse."""
+    text = (
+        '[a.deploy.parameters]\nregion = "eu-west-1"\n'
+        'parameter_overrides = "ParameterKey=App,ParameterValue=shop"\n'
+    )
+    with pytest.raises(ConfigurationError, match="NAME=VALUE"):
+        written(tmp_path, text)
