@@ -255,6 +255,16 @@ def test_a_further_region_joins_and_the_others_keep_their_intents(dsql: DsqlClus
         admin.execute("DELETE FROM beacon.intent WHERE region = 'us-west-2'")
 
 
+@pytest.mark.parametrize("regions", [f"{EAST_1},", f"{EAST_1},,{EAST_2}", f"{EAST_1};{EAST_2}"])
+def test_what_is_no_region_is_never_counted_as_one_that_serves(dsql: DsqlCluster, regions: str) -> None:
+    """A phantom Region would be the one that stays undrained while all real ones are drained."""
+    before = forced(dsql)
+    seeded = {"service": dsql.service, "target": "dsql", "regions": regions}
+    with pytest.raises(psycopg.errors.CheckViolation):
+        run_script(dsql.connect(), SQL / "regions.sql", seeded)
+    assert forced(dsql) == before
+
+
 def test_several_deployments_share_a_cluster(dsql: DsqlCluster) -> None:
     """Another deployment's Regions do not count: its guard is its own."""
     admin = dsql.connect()
