@@ -1,3 +1,73 @@
-"""Health checks, decisions and endpoint look-up for multi-Region Aurora DSQL."""
+"""Health checks, decisions and endpoint look-up for multi-Region Aurora DSQL.
+
+What services use is here; each name is imported when it is first asked for, so that the health function pays
+for nothing that it does not use:
+
+- :class:`Endpoints` of :class:`SsmDocument`, :class:`DnsRecord`, :class:`StaticList`: where to connect;
+- :func:`connect`, :func:`connect_async`: a psycopg connection to the best endpoint;
+- :class:`Pool`, :class:`AsyncPool`: pools of them (needs ``psycopg_pool``);
+- :func:`transact`, :func:`transact_async`: a transaction that is retried where that is safe.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from beacon.async_pool import AsyncPool
+    from beacon.connection import AsyncConnection, Connection, QueryTimeoutError, connect, connect_async
+    from beacon.endpoints import Endpoints
+    from beacon.feed import SourceStatus
+    from beacon.pool import Pool
+    from beacon.pool_care import PoolPolicy
+    from beacon.race import Attempt, ConnectError
+    from beacon.sources import DnsRecord, SsmDocument, StaticList
+    from beacon.transaction import CommitOutcomeUnknownError, RetryPolicy, transact, transact_async
+
+__all__ = [
+    "AsyncConnection",
+    "AsyncPool",
+    "Attempt",
+    "CommitOutcomeUnknownError",
+    "ConnectError",
+    "Connection",
+    "DnsRecord",
+    "Endpoints",
+    "Pool",
+    "PoolPolicy",
+    "QueryTimeoutError",
+    "RetryPolicy",
+    "SourceStatus",
+    "SsmDocument",
+    "StaticList",
+    "connect",
+    "connect_async",
+    "transact",
+    "transact_async",
+]
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "beacon.async_pool": ("AsyncPool",),
+    "beacon.connection": ("AsyncConnection", "Connection", "QueryTimeoutError", "connect", "connect_async"),
+    "beacon.endpoints": ("Endpoints",),
+    "beacon.feed": ("SourceStatus",),
+    "beacon.pool": ("Pool",),
+    "beacon.pool_care": ("PoolPolicy",),
+    "beacon.race": ("Attempt", "ConnectError"),
+    "beacon.sources": ("DnsRecord", "SsmDocument", "StaticList"),
+    "beacon.transaction": ("CommitOutcomeUnknownError", "RetryPolicy", "transact", "transact_async"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _WHERE.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'beacon' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 
-__all__ = ["NameNotResolvedError", "Resolver"]
+__all__ = ["Flight", "NameNotResolvedError", "Resolver"]
 
 #: Returns the addresses of a host, best first; raises OSError when there are none. Blocks.
 Lookup = Callable[[str], list[str]]
@@ -30,7 +31,9 @@ def _system_lookup(host: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class _Flight:
+class Flight:
+    """A look-up under way: once ``done`` is set, ``addresses`` holds what it found, if anything."""
+
     __slots__ = ("addresses", "done")
 
     def __init__(self) -> None:
@@ -41,11 +44,13 @@ class _Flight:
 class Resolver:
     """Looks names up in at most one lingering thread each; safe to use from several threads."""
 
-    def __init__(self, lookup: Lookup = _system_lookup) -> None:
+    def __init__(self, lookup: Lookup = _system_lookup, clock: Callable[[], float] = time.monotonic) -> None:
         self._lookup = lookup
+        self._clock = clock
         self._lock = threading.Lock()
-        self._flights: dict[str, _Flight] = {}
+        self._flights: dict[str, Flight] = {}
         self._last_good: dict[str, list[str]] = {}
+        self._found_at: dict[str, float] = {}
 
     def resolve(self, host: str, timeout_s: float) -> list[str]:
         """Return the addresses of ``host`` within ``timeout_s`` seconds, best first.
@@ -63,14 +68,26 @@ class Resolver:
             return known
         raise NameNotResolvedError(stalled=not done)
 
-    def _take_off(self, host: str) -> _Flight:
-        flight = _Flight()
+    def known(self, host: str, within_s: float = float("inf")) -> list[str]:
+        """The last good addresses of ``host``, if they are no older; empty otherwise. Never blocks."""
+        found_at = self._found_at.get(host)
+        if found_at is None or self._clock() - found_at > within_s:
+            return []
+        return self._last_good[host]
+
+    def start(self, host: str) -> Flight:
+        """Have ``host`` looked up, or join the look-up that is under way; never blocks."""
+        with self._lock:
+            return self._flights.get(host) or self._take_off(host)
+
+    def _take_off(self, host: str) -> Flight:
+        flight = Flight()
         # Started before it is listed: a flight that could not start must not be waited for ever after.
         threading.Thread(target=self._fly, args=(host, flight), name="beacon-resolve", daemon=True).start()
         self._flights[host] = flight
         return flight
 
-    def _fly(self, host: str, flight: _Flight) -> None:
+    def _fly(self, host: str, flight: Flight) -> None:
         addresses: list[str] = []
         try:
             addresses = self._lookup(host)
@@ -81,5 +98,6 @@ class Resolver:
                 flight.addresses = addresses
                 if addresses:
                     self._last_good[host] = addresses
+                    self._found_at[host] = self._clock()
                 del self._flights[host]
             flight.done.set()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from beacon import libpq
+from beacon.conninfo import conninfo, login_options
 from beacon.libpq import ExecStatus, LibpqError, Polling, Result, Row
 from beacon.outcome import Reason, classify_login, classify_message, classify_sqlstate
 
@@ -22,8 +23,6 @@ __all__ = ["Row", "Session", "SessionError"]
 
 _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
-# `sslnegotiation=direct` saves a round trip; libpq knows it from 17 on, and so does the layer's wheel.
-_DIRECT_TLS: Final = libpq.VERSION >= 170000
 # libpq hands on whatever a server puts into the field.
 _SQLSTATE: Final = re.compile(rb"[0-9A-Z]{5}")
 # What is left of a server's words while it refuses a login: a severity, in its language, and the SQLSTATE,
@@ -71,24 +70,17 @@ class Session:
 
         Raises :class:`SessionError`; no socket is left behind then.
         """
-        options = {
-            "host": host,
-            "hostaddr": address,
-            "port": str(port),
-            "user": user,
-            "password": password,
-            "dbname": database,
-            "sslmode": "verify-full",
-            "sslrootcert": ca_file,
-            "sslcertmode": "disable",
-            "gssencmode": "disable",
-            "application_name": "beacon",
-            "client_encoding": "UTF8",
-        }
-        if _DIRECT_TLS:
-            options["sslnegotiation"] = "direct"
-        conninfo = " ".join(f"{name}={_quoted(value)}" for name, value in options.items())
-        session = cls(libpq.Connection(conninfo.encode()), clock)
+        options = login_options(
+            host=host,
+            address=address,
+            port=port,
+            user=user,
+            password=password,
+            database=database,
+            ca_file=ca_file,
+            libpq_version=libpq.VERSION,
+        )
+        session = cls(libpq.Connection(conninfo(options)), clock)
         try:
             session._finish_connect(deadline)
         except LibpqError:
@@ -194,8 +186,3 @@ class Session:
             if ready:
                 return ready[0][1]
         raise SessionError(Reason.TIMEOUT)
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"

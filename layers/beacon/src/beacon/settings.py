@@ -41,6 +41,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "host_problem",
+    "region_of_host",
     "search_string",
     "service_name",
 ]
@@ -198,6 +199,12 @@ def host_problem(host: str, region: str) -> str | None:
     if match["region"] != region:
         return f"{host!r} is an endpoint of {match['region']}, not of {region!r}"
     return None
+
+
+def region_of_host(host: str) -> str | None:
+    """The Region of a DSQL endpoint by its name, or ``None`` when ``host`` cannot be one."""
+    match = _DSQL_HOST.fullmatch(host)
+    return None if match is None else match["region"]
 
 
 class _Reader:

@@ -60,6 +60,17 @@ class ParameterStore:
             endpoint_version=endpoint["Version"] if endpoint else 0,
         )
 
+    def read_document(self) -> str | None:
+        """Return the document alone, ``None`` when there is none; raise :class:`StoreError`.
+
+        For consumers, who need no right to anything else.
+        """
+        try:
+            answer = self._client.get_parameters(Names=[self._document])
+        except FAILURES as error:
+            raise StoreError("reading the document failed", code_of(error)) from None
+        return next((parameter["Value"] for parameter in answer["Parameters"]), None)
+
     def write_document(self, text: str) -> int:
         """Store the document and return its new version; raise :class:`StoreError`."""
         return self._put(self._document, text)

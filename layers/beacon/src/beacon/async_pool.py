@@ -1,0 +1,161 @@
+"""The pool for asyncio: :class:`beacon.pool.Pool` with tasks in place of threads; the same rules."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from types import TracebackType
+from typing import Any, Self
+
+from psycopg.rows import tuple_row
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from beacon.connection import AsyncConnection, settle
+from beacon.dialer import Dialer, Login
+from beacon.endpoints import Endpoints
+from beacon.pool import RECONNECT_S, note_return, refuse_decided
+from beacon.pool_care import PoolCare, PoolPolicy, Verdict
+
+__all__ = ["AsyncPool"]
+
+
+class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
+    """A pool of connections for asyncio; open it with ``async with`` or :meth:`open`. See ``Pool``."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        user: str,
+        dbname: str = "postgres",
+        min_size: int = 4,
+        max_size: int | None = None,
+        timeout_s: float = 10.0,
+        connect_timeout_s: float = 5.0,
+        query_timeout_s: float | None = 30.0,
+        policy: PoolPolicy | None = None,
+        autocommit: bool = False,
+        row_factory: Any = tuple_row,  # noqa: ANN401 - psycopg's AsyncRowFactory of any row
+        prepare_threshold: int | None = 5,
+        ca_file: str | None = None,
+        options: dict[str, str] | None = None,
+        **others: Any,  # noqa: ANN401 - psycopg_pool's
+    ) -> None:
+        refuse_decided(others)
+        dialer = Dialer(endpoints, Login(user, dbname, connect_timeout_s, ca_file, options or {}))
+        self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
+        self._keeper: asyncio.Task[None] | None = None
+        super().__init__(
+            connection_class=_class_of(dialer, self._care, query_timeout_s),
+            kwargs={
+                "autocommit": autocommit,
+                "row_factory": row_factory,
+                "prepare_threshold": prepare_threshold,
+            },
+            min_size=min_size,
+            max_size=max_size,
+            timeout=timeout_s,
+            max_lifetime=self._care.policy.max_age_s,
+            open=False,
+            **{"reconnect_timeout": RECONNECT_S, **others},
+        )
+
+    async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - psycopg_pool's
+        """Open the pool as psycopg_pool does, and look after its idle connections from now on."""
+        await super().open(wait=wait, timeout=timeout)
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep(), name=f"{self.name}-keeper")
+
+    async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg_pool's
+        """Close the pool as psycopg_pool does."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        await super().close(timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:  # noqa: ASYNC109 - as above
+        """A connection that works as far as can be told in ``check_timeout_s``; raises ``PoolTimeout``."""
+        deadline = self._care.now() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = await super().getconn(max(0.0, deadline - self._care.now()))
+            try:
+                fit = await self._is_fit(connection)
+            except BaseException:
+                # Whoever waited was cancelled: the connection must not be lost to the pool.
+                await self._discard(connection)
+                raise
+            if fit:
+                return connection
+            await self._discard(connection)
+
+    async def putconn(self, conn: AsyncConnection[Any]) -> None:
+        """Give a connection back."""
+        note_return(self._care, conn)
+        await super().putconn(conn)
+
+    async def _is_fit(self, connection: AsyncConnection[Any]) -> bool:
+        verdict = self._care.verdict(
+            connection.endpoint.host, opened_at=connection.opened_at, used_at=connection.used_at
+        )
+        if verdict is not Verdict.LOOK:
+            return verdict is Verdict.USE
+        if await connection.answers(self._care.policy.check_timeout_s):
+            return True
+        note_return(self._care, connection)
+        return False
+
+    async def _discard(self, connection: AsyncConnection[Any]) -> None:
+        connection.pgconn.finish()
+        await super().putconn(connection)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self._care.pause_s())
+            for _ in range(self.get_stats().get("pool_available", 0)):
+                try:
+                    connection = await super().getconn(timeout=0.05)
+                except (PoolTimeout, PoolClosed):
+                    break
+                verdict = self._care.verdict(
+                    connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
+                )
+                if verdict is Verdict.REPLACE:
+                    await self._discard(connection)
+                else:
+                    await super().putconn(connection)
+
+
+def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> type[AsyncConnection[Any]]:
+    class Pooled(AsyncConnection[Any]):
+        @classmethod
+        async def connect(
+            cls,
+            conninfo: str = "",  # noqa: ARG003 - psycopg_pool's, and empty here
+            *,
+            autocommit: bool = False,
+            prepare_threshold: int | None = 5,
+            row_factory: Any = None,  # noqa: ANN401 - as for AsyncPool
+            **_: Any,  # noqa: ANN401 - psycopg_pool may add a connect_timeout, rounded to seconds
+        ) -> Self:
+            await asyncio.sleep(care.wait_for_connect_s())
+            won = await dialer.dial_async()
+            connection = cls(won.pgconn, row_factory)
+            settle(connection, won, dialer.endpoints.clock(), query_timeout_s)
+            connection.prepare_threshold = prepare_threshold
+            await connection.set_autocommit(autocommit)
+            return connection
+
+    return Pooled

@@ -1,0 +1,260 @@
+"""psycopg connections to the best endpoint, with a deadline for each answer.
+
+A frozen server keeps a driver waiting for ever: Aurora DSQL has no ``statement_timeout``, and psycopg's own
+cancellation waits for the server too. With ``query_timeout_s`` a connection that gets no answer to a
+statement in time is closed and :class:`QueryTimeoutError` raised. A task that is cancelled while it waits for
+an answer closes its connection at once, for the same reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, overload
+
+import psycopg
+from psycopg import generators, pq, waiting
+from psycopg.abc import RV, PQGen
+from psycopg.rows import AsyncRowFactory, Row, RowFactory, TupleRow, tuple_row
+
+from beacon.dialer import Dialer, Login
+from beacon.endpoints import Endpoints
+from beacon.model import Endpoint
+from beacon.race import Won
+
+__all__ = ["AsyncConnection", "Connection", "QueryTimeoutError", "connect", "connect_async"]
+
+#: How often psycopg looks for signals while it waits (its own default).
+_INTERVAL_S = 0.1
+#: What is sent to see whether anybody answers; it takes no snapshot and begins no transaction of its own.
+_CHECK = b"SELECT 1"
+
+
+class QueryTimeoutError(psycopg.OperationalError):
+    """No answer came in time, and the connection is closed. What became of the statement is not known."""
+
+    def __init__(self, region: str, timeout_s: float) -> None:
+        super().__init__(f"no answer from {region} within {timeout_s:g} s: the connection is closed")
+
+
+class Connection(psycopg.Connection[Row]):
+    """A psycopg connection that knows where it leads to.
+
+    ``query_timeout_s`` may be changed at any time; ``None`` waits for ever, as psycopg does.
+    """
+
+    endpoint: Endpoint
+    #: When it was opened, and when a pool got it back last, by the endpoints' monotonic clock, in seconds.
+    opened_at: float
+    used_at: float
+    query_timeout_s: float | None = None
+    #: Whether it was closed because no answer came in time.
+    timed_out: bool = False
+
+    def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None) -> RV:
+        """Wait for an answer as psycopg does, but for no longer than ``query_timeout_s``."""
+        allowed_s = self.query_timeout_s
+        if timeout is not None or allowed_s is None:
+            return super().wait(gen, interval=interval, timeout=timeout)
+        began = time.monotonic()
+        try:
+            return super().wait(gen, interval=interval, timeout=allowed_s)
+        except psycopg.OperationalError:
+            if not _overdue(self.pgconn, began, allowed_s):
+                raise
+            self.timed_out = True
+            self.pgconn.finish()
+            raise QueryTimeoutError(self.endpoint.region, allowed_s) from None
+
+    def answers(self, timeout_s: float) -> bool:
+        """Whether the server answers within ``timeout_s``; a connection that does not is closed.
+
+        For idle connections: raises nothing, and leaves no transaction behind.
+        """
+        kept, self.query_timeout_s = self.query_timeout_s, timeout_s
+        try:
+            with self.lock:
+                self.pgconn.send_query(_CHECK)
+                self.wait(generators.execute(self.pgconn))
+        except psycopg.Error:
+            self.pgconn.finish()
+            return False
+        finally:
+            self.query_timeout_s = kept
+        return self.pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+
+class AsyncConnection(psycopg.AsyncConnection[Row]):
+    """The same for asyncio."""
+
+    endpoint: Endpoint
+    opened_at: float
+    used_at: float
+    query_timeout_s: float | None = None
+    timed_out: bool = False
+
+    async def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - psycopg's
+        """Wait for an answer, for no longer than ``query_timeout_s``; cancelling closes the connection."""
+        allowed_s = self.query_timeout_s if timeout is None else timeout
+        began = time.monotonic()
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=allowed_s)
+        except psycopg.OperationalError:
+            if timeout is not None or allowed_s is None or not _overdue(self.pgconn, began, allowed_s):
+                raise
+            self.timed_out = True
+            self.pgconn.finish()
+            raise QueryTimeoutError(self.endpoint.region, allowed_s) from None
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            # psycopg would ask the server to cancel, and wait for it for five seconds and more.
+            if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+                self.pgconn.finish()
+            raise
+
+    async def answers(self, timeout_s: float) -> bool:
+        """See :meth:`Connection.answers`."""
+        kept, self.query_timeout_s = self.query_timeout_s, timeout_s
+        try:
+            async with self.lock:
+                self.pgconn.send_query(_CHECK)
+                await self.wait(generators.execute(self.pgconn))
+        except psycopg.Error:
+            self.pgconn.finish()
+            return False
+        finally:
+            self.query_timeout_s = kept
+        return self.pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+
+@overload
+def connect(
+    endpoints: Endpoints,
+    *,
+    user: str,
+    dbname: str = ...,
+    timeout_s: float = ...,
+    query_timeout_s: float | None = ...,
+    autocommit: bool = ...,
+    prepare_threshold: int | None = ...,
+    ca_file: str | None = ...,
+    **options: str,
+) -> Connection[TupleRow]: ...
+
+
+@overload
+def connect(
+    endpoints: Endpoints,
+    *,
+    user: str,
+    row_factory: RowFactory[Row],
+    dbname: str = ...,
+    timeout_s: float = ...,
+    query_timeout_s: float | None = ...,
+    autocommit: bool = ...,
+    prepare_threshold: int | None = ...,
+    ca_file: str | None = ...,
+    **options: str,
+) -> Connection[Row]: ...
+
+
+def connect(
+    endpoints: Endpoints,
+    *,
+    user: str,
+    dbname: str = "postgres",
+    timeout_s: float = 5.0,
+    query_timeout_s: float | None = None,
+    autocommit: bool = False,
+    row_factory: Any = tuple_row,
+    prepare_threshold: int | None = 5,
+    ca_file: str | None = None,
+    **options: str,
+) -> Connection[Any]:
+    """Connect to the best of ``endpoints``, within ``timeout_s`` in all.
+
+    The token is fresh, the certificate verified in full. When the best endpoint is silent or fails, the next
+    one is tried besides (:mod:`beacon.race`). ``query_timeout_s`` is the time that each statement has for its
+    answer (``None``: no limit); ``options`` are further ones of libpq, such as ``application_name``; the rest
+    is psycopg's. Raises :class:`~beacon.race.ConnectError`, a ``psycopg.OperationalError``, which says what
+    was tried; ``ValueError`` for what cannot be used.
+    """
+    login = Login(user, dbname, timeout_s, ca_file, options)
+    won = Dialer(endpoints, login).dial()
+    connection = Connection(won.pgconn, row_factory)
+    settle(connection, won, endpoints.clock(), query_timeout_s)
+    connection.prepare_threshold = prepare_threshold
+    if autocommit:
+        connection.autocommit = True
+    return connection
+
+
+@overload
+async def connect_async(
+    endpoints: Endpoints,
+    *,
+    user: str,
+    dbname: str = ...,
+    timeout_s: float = ...,
+    query_timeout_s: float | None = ...,
+    autocommit: bool = ...,
+    prepare_threshold: int | None = ...,
+    ca_file: str | None = ...,
+    **options: str,
+) -> AsyncConnection[TupleRow]: ...
+
+
+@overload
+async def connect_async(
+    endpoints: Endpoints,
+    *,
+    user: str,
+    row_factory: AsyncRowFactory[Row],
+    dbname: str = ...,
+    timeout_s: float = ...,
+    query_timeout_s: float | None = ...,
+    autocommit: bool = ...,
+    prepare_threshold: int | None = ...,
+    ca_file: str | None = ...,
+    **options: str,
+) -> AsyncConnection[Row]: ...
+
+
+async def connect_async(
+    endpoints: Endpoints,
+    *,
+    user: str,
+    dbname: str = "postgres",
+    timeout_s: float = 5.0,
+    query_timeout_s: float | None = None,
+    autocommit: bool = False,
+    row_factory: Any = tuple_row,
+    prepare_threshold: int | None = 5,
+    ca_file: str | None = None,
+    **options: str,
+) -> AsyncConnection[Any]:
+    """Connect to the best of ``endpoints`` in the running event loop; see :func:`connect`."""
+    login = Login(user, dbname, timeout_s, ca_file, options)
+    won = await Dialer(endpoints, login).dial_async()
+    connection = AsyncConnection(won.pgconn, row_factory)
+    settle(connection, won, endpoints.clock(), query_timeout_s)
+    connection.prepare_threshold = prepare_threshold
+    if autocommit:
+        await connection.set_autocommit(True)
+    return connection
+
+
+def _overdue(pgconn: pq.abc.PGconn, began: float, allowed_s: float) -> bool:
+    """Whether a failed wait has run out of time: psycopg's error for it has no public name."""
+    return time.monotonic() - began >= allowed_s and pgconn.status == pq.ConnStatus.OK
+
+
+def settle(
+    connection: Connection[Any] | AsyncConnection[Any],
+    won: Won,
+    now: float,
+    query_timeout_s: float | None,
+) -> None:
+    """Tell a new connection where it leads to, since when, and its limit."""
+    connection.endpoint = won.candidate.endpoint
+    connection.opened_at = connection.used_at = now
+    connection.query_timeout_s = query_timeout_s

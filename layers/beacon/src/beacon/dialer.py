@@ -1,0 +1,179 @@
+"""Connect to the best endpoint: run a race with the caller's own waiting, blocking or asyncio.
+
+Each leg of a race signs a token of its own, made out to its endpoint. Nothing else happens on the way: no
+Route 53, no SSM, no STS, no look-up of a name that is known, once candidates and credentials are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import select
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from psycopg import pq
+
+from beacon.conninfo import conninfo, login_options
+from beacon.credentials import CredentialChain, NoCredentialsError
+from beacon.endpoints import Endpoints
+from beacon.model import Endpoint
+from beacon.race import ConnectError, Race, Won
+from beacon.token import sign_token
+from beacon.trust import system_ca_file
+
+__all__ = ["Dialer", "Login"]
+
+ADMIN = "admin"
+_LIBPQ: Final = pq.version()
+_NAP_S = 0.01
+#: What a race gets at the least, however long the sources took.
+_LEAST_S = 0.5
+#: What is decided here and cannot be passed; the rest of libpq's options can.
+_OURS = frozenset(
+    {"host", "hostaddr", "port", "user", "password", "dbname", "passfile", "service", "servicefile"}
+    | {"sslmode", "sslrootcert", "sslnegotiation", "sslsni", "sslcert", "sslkey", "sslcertmode", "requiressl"}
+    | {"gssencmode", "connect_timeout", "client_encoding", "target_session_attrs", "load_balance_hosts"}
+)
+_OPTION = re.compile(r"[a-z_]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """As whom to log in, and how long that may take in all.
+
+    ``user`` is a database role; ``admin`` signs for ``DbConnectAdmin``. ``options`` are further ones of
+    libpq, such as ``application_name``. ``ca_file`` replaces the system's certificate authorities. Raises
+    ``ValueError`` with every reason at once.
+    """
+
+    user: str
+    dbname: str = "postgres"
+    timeout_s: float = 5.0
+    ca_file: str | None = None
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problems = [f"{name} is decided by beacon" for name in sorted(_OURS & set(self.options))]
+        problems += [f"{name!r} is no option" for name in self.options if not _OPTION.fullmatch(name)]
+        # NUL would end the string that libpq gets.
+        given = {"user": self.user, "dbname": self.dbname, "ca_file": self.ca_file or "", **self.options}
+        problems += [f"{name} holds a NUL" for name, value in given.items() if "\0" in value]
+        if not self.user:
+            problems.append("name a user, a role that is mapped with AWS IAM GRANT")
+        if not 0.1 <= self.timeout_s <= 300:
+            problems.append(f"timeout_s must be 0.1-300, not {self.timeout_s}")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+class Dialer:
+    """Makes connections of one kind; safe to use from several threads and tasks."""
+
+    def __init__(self, endpoints: Endpoints, login: Login) -> None:
+        self.endpoints = endpoints
+        self.login = login
+        self._ca_file = login.ca_file or system_ca_file()
+
+    def dial(self) -> Won:
+        """Connect, blocking; raises :class:`~beacon.race.ConnectError`."""
+        began = self.endpoints.clock()
+        self.endpoints.candidates(self.login.timeout_s)
+        with self._race(began) as race:
+            ready: Mapping[int, int] = {}
+            while (won := race.advance(ready)) is None:
+                ready = _wait(race)
+        return won
+
+    async def dial_async(self) -> Won:
+        """Connect in the running event loop; raises :class:`~beacon.race.ConnectError`."""
+        endpoints = self.endpoints
+        began = endpoints.clock()
+        while endpoints.should_wait(began, self.login.timeout_s):  # noqa: ASYNC110 - threads set it
+            await asyncio.sleep(_NAP_S)
+        if isinstance(endpoints.credentials, CredentialChain) and not endpoints.credentials.ready:
+            # botocore may ask an instance's metadata, and blocks meanwhile.
+            with contextlib.suppress(NoCredentialsError):
+                await asyncio.to_thread(endpoints.credentials)
+        with self._race(began) as race:
+            ready: Mapping[int, int] = {}
+            while (won := race.advance(ready)) is None:
+                ready = await _wait_async(race)
+        return won
+
+    @contextlib.contextmanager
+    def _race(self, began: float) -> Iterator[Race]:
+        endpoints = self.endpoints
+        candidates = endpoints.candidates()
+        if not candidates:
+            problems = [f"{source.name}: {source.problem}" for source in endpoints.status()]
+            raise ConnectError("no endpoint is known", problems=problems)
+        left_s = began + self.login.timeout_s - endpoints.clock()
+        race = Race(candidates, endpoints, self._conninfo, max(left_s, _LEAST_S))
+        try:
+            yield race
+        except NoCredentialsError as error:
+            raise ConnectError(f"nothing was tried: {error}") from None
+        finally:
+            race.abandon()
+
+    def _conninfo(self, endpoint: Endpoint, address: str, port: int) -> bytes:
+        login, endpoints = self.login, self.endpoints
+        token = sign_token(
+            endpoint.host,
+            endpoint.region,
+            endpoints.credentials(),
+            endpoints.now(),
+            admin=login.user == ADMIN,
+        )
+        options = login_options(
+            host=endpoint.host,
+            address=address,
+            port=port,
+            user=login.user,
+            password=token,
+            database=login.dbname,
+            ca_file=self._ca_file,
+            libpq_version=_LIBPQ,
+        )
+        # Named, so that no environment variable changes whom this connects to.
+        options |= {"sslsni": "1", "target_session_attrs": "any", "load_balance_hosts": "disable"}
+        return conninfo(options | dict(login.options))
+
+
+def _wait(race: Race) -> dict[int, int]:
+    poller = select.poll()
+    for descriptor, events in race.interests().items():
+        poller.register(descriptor, events)
+    # Rounded up: a wait of less than a millisecond must not spin.
+    return dict(poller.poll(int(race.pause_s() * 1000) + 1))
+
+
+async def _wait_async(race: Race) -> dict[int, int]:
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+    ready: dict[int, int] = {}
+
+    def wake(descriptor: int | None, events: int = 0) -> None:
+        if descriptor is not None:
+            ready[descriptor] = ready.get(descriptor, 0) | events
+        if not woken.done():
+            woken.set_result(None)
+
+    interests = race.interests()
+    timer = loop.call_later(race.pause_s(), wake, None)
+    try:
+        for descriptor, events in interests.items():
+            if events & select.POLLIN:
+                loop.add_reader(descriptor, wake, descriptor, select.POLLIN)
+            if events & select.POLLOUT:
+                loop.add_writer(descriptor, wake, descriptor, select.POLLOUT)
+        await woken
+    finally:
+        timer.cancel()
+        for descriptor in interests:
+            loop.remove_reader(descriptor)
+            loop.remove_writer(descriptor)
+    return ready

@@ -1,0 +1,65 @@
+"""The last good answers on disk, so that a process that starts while SSM is down knows where to connect.
+
+One small JSON file, name of the source to its text, replaced at once. It is as good as its directory: who can
+write there can choose among the hosts that a reader believes, and no more, since what is read from it goes
+through the same rules as what is fetched, and TLS is verified in full. A file that cannot be read or written
+is no reason not to connect, and is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+__all__ = ["DiskCopy"]
+
+_MOST_BYTES = 64 * 1024
+
+
+class DiskCopy:
+    """The copy in the file ``path``; several processes may share it, the last one to write counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._texts = self._load()
+
+    def read(self, name: str) -> str | None:
+        """The text that was kept for the source ``name``."""
+        return self._texts.get(name)
+
+    def write(self, name: str, text: str) -> None:
+        """Keep ``text``; nothing happens where the file cannot be written, or holds it already."""
+        with self._lock:
+            if self._texts.get(name) == text:
+                return
+            # Another process may have kept another source's text in the same file.
+            texts = self._load() | {name: text}
+            with contextlib.suppress(OSError):
+                self._replace(json.dumps(texts))
+            self._texts = texts
+
+    def _load(self) -> dict[str, str]:
+        try:
+            if self._path.stat().st_size > _MOST_BYTES:
+                return {}
+            value = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(value, dict):
+            return {}
+        return {name: text for name, text in value.items() if isinstance(text, str)}
+
+    def _replace(self, content: str) -> None:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(content)
+            Path(temporary).replace(self._path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,191 @@
+"""A psycopg_pool whose connections lead to the best endpoint, and move when that changes.
+
+Each connection logs in with a fresh token and is replaced before DSQL's 60 minutes. What becomes of one that
+is asked for is :mod:`beacon.pool_care`'s to say; idle ones are looked through in the background, so that a
+quiet service moves too. :class:`AsyncPool` is the same for asyncio.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from psycopg.rows import tuple_row
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from beacon.connection import Connection, settle
+from beacon.dialer import Dialer, Login
+from beacon.endpoints import Endpoints
+from beacon.pool_care import PoolCare, PoolPolicy, Verdict
+
+__all__ = ["Pool"]
+
+#: For how long psycopg_pool goes on with one failed connect, its pauses doubling. Short: a request for a
+#: connection starts another, and must not find all slots asleep after an outage.
+RECONNECT_S = 10.0
+_DECIDED = frozenset({"conninfo", "kwargs", "connection_class", "check", "max_lifetime", "close_returns"})
+
+
+class Pool(ConnectionPool[Connection[Any]]):
+    """A pool of connections to the best of ``endpoints``; open it with ``with`` or :meth:`open`.
+
+    ``timeout_s`` is how long a request waits for a connection, ``connect_timeout_s`` how long one connect may
+    take in all, ``query_timeout_s`` how long a statement has for its answer. ``autocommit``, ``row_factory``
+    and ``prepare_threshold`` are psycopg's, ``options`` further ones of libpq; what else psycopg_pool knows
+    (``name``, ``max_idle``, ``configure`` ...) is passed on. Raises ``ValueError`` for what cannot be used.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        user: str,
+        dbname: str = "postgres",
+        min_size: int = 4,
+        max_size: int | None = None,
+        timeout_s: float = 10.0,
+        connect_timeout_s: float = 5.0,
+        query_timeout_s: float | None = 30.0,
+        policy: PoolPolicy | None = None,
+        autocommit: bool = False,
+        row_factory: Any = tuple_row,  # noqa: ANN401 - psycopg's RowFactory of any row
+        prepare_threshold: int | None = 5,
+        ca_file: str | None = None,
+        options: dict[str, str] | None = None,
+        open: bool = False,  # noqa: A002 - psycopg_pool's
+        **others: Any,  # noqa: ANN401 - psycopg_pool's
+    ) -> None:
+        refuse_decided(others)
+        dialer = Dialer(endpoints, Login(user, dbname, connect_timeout_s, ca_file, options or {}))
+        self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
+        self._stop = threading.Event()
+        self._keeper: threading.Thread | None = None
+        super().__init__(
+            connection_class=_class_of(dialer, self._care, query_timeout_s),
+            kwargs={
+                "autocommit": autocommit,
+                "row_factory": row_factory,
+                "prepare_threshold": prepare_threshold,
+            },
+            min_size=min_size,
+            max_size=max_size,
+            timeout=timeout_s,
+            max_lifetime=self._care.policy.max_age_s,
+            open=False,
+            **{"reconnect_timeout": RECONNECT_S, **others},
+        )
+        if open:
+            self.open()
+
+    def open(self, wait: bool = False, timeout: float = 30.0) -> None:
+        """Open the pool as psycopg_pool does, and look after its idle connections from now on."""
+        super().open(wait=wait, timeout=timeout)
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name=f"{self.name}-keeper", daemon=True)
+            self._keeper.start()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Close the pool as psycopg_pool does."""
+        self._stop.set()
+        super().close(timeout=timeout)
+        if self._keeper is not None and self._keeper is not threading.current_thread():
+            self._keeper.join(timeout)
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        """A connection that works as far as can be told in ``check_timeout_s``; raises ``PoolTimeout``."""
+        deadline = self._care.now() + (self.timeout if timeout is None else timeout)
+        while True:
+            connection = super().getconn(max(0.0, deadline - self._care.now()))
+            if self._is_fit(connection):
+                return connection
+            self._discard(connection)
+
+    def putconn(self, conn: Connection[Any]) -> None:
+        """Give a connection back."""
+        note_return(self._care, conn)
+        super().putconn(conn)
+
+    def _is_fit(self, connection: Connection[Any]) -> bool:
+        verdict = self._care.verdict(
+            connection.endpoint.host, opened_at=connection.opened_at, used_at=connection.used_at
+        )
+        if verdict is not Verdict.LOOK:
+            return verdict is Verdict.USE
+        if connection.answers(self._care.policy.check_timeout_s):
+            return True
+        note_return(self._care, connection)
+        return False
+
+    def _discard(self, connection: Connection[Any]) -> None:
+        # psycopg_pool opens another one for a connection that comes back closed.
+        connection.pgconn.finish()
+        super().putconn(connection)
+
+    def _keep(self) -> None:
+        """Replace idle connections that should be elsewhere."""
+        while not self._stop.wait(self._care.pause_s()):
+            for _ in range(self.get_stats().get("pool_available", 0)):
+                try:
+                    connection = super().getconn(timeout=0.05)
+                except (PoolTimeout, PoolClosed):
+                    break
+                verdict = self._care.verdict(
+                    connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
+                )
+                if verdict is Verdict.REPLACE:
+                    self._discard(connection)
+                else:
+                    super().putconn(connection)
+
+
+def refuse_decided(others: dict[str, object]) -> None:
+    """Raise ``ValueError`` for options of psycopg_pool that are decided here."""
+    decided = sorted(_DECIDED & set(others))
+    if decided:
+        raise ValueError(f"{', '.join(decided)}: decided by beacon; see Pool and PoolPolicy")
+
+
+def note_return(care: PoolCare, connection: Any) -> None:  # noqa: ANN401 - either kind of connection
+    """Remember when a connection came back, and whether it was closed for its silence."""
+    connection.used_at = care.now()
+    if connection.timed_out:
+        care.silent(connection.endpoint.host)
+
+
+def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> type[Connection[Any]]:
+    """The class whose ``connect`` a pool calls for each new connection."""
+
+    class Pooled(Connection[Any]):
+        @classmethod
+        def connect(
+            cls,
+            conninfo: str = "",  # noqa: ARG003 - psycopg_pool's, and empty here
+            *,
+            autocommit: bool = False,
+            prepare_threshold: int | None = 5,
+            row_factory: Any = None,  # noqa: ANN401 - as for Pool
+            **_: Any,  # noqa: ANN401 - psycopg_pool may add a connect_timeout, rounded to seconds
+        ) -> Self:
+            time.sleep(care.wait_for_connect_s())
+            won = dialer.dial()
+            connection = cls(won.pgconn, row_factory)
+            settle(connection, won, dialer.endpoints.clock(), query_timeout_s)
+            connection.prepare_threshold = prepare_threshold
+            connection.autocommit = autocommit
+            return connection
+
+    return Pooled

@@ -1,0 +1,289 @@
+"""The staggered race: connect to the best candidate, and to the next ones while it is silent.
+
+=========================================  ============================================================
+what happens                               what the race does
+=========================================  ============================================================
+it begins                                  starts the first candidate
+the candidate started last has failed      starts the next one at once: first another address of the same
+                                           endpoint, if there is one, then the next endpoint
+it is silent for its stagger               starts the next one besides; the silent one may still win
+only last resorts are left                 starts the first of them when all others have failed, or have
+                                           been silent for ``LAST_RESORT_S``; after the usual stagger where
+                                           this process has met every other one failing before
+one logs in                                it wins; the others are closed at once
+none is left, or the deadline is reached   :class:`ConnectError`, which says what was tried
+=========================================  ============================================================
+
+Who failed, or was started earlier than the winner and is still silent, is passed over for a while
+(:mod:`beacon.local_view`). Everything happens in the caller's thread: :meth:`Race.advance` never blocks, and
+says what to wait for. It drives psycopg's own wrapper of libpq, so that what wins is a psycopg connection.
+
+The idea is that of RFC 8305 (Happy Eyeballs), with a login in place of a TCP handshake: a frozen database
+accepts connections.
+"""
+
+from __future__ import annotations
+
+import select
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+from psycopg import pq
+
+from beacon.candidates import Candidate
+from beacon.endpoints import Endpoints
+from beacon.model import Endpoint, Outcome
+from beacon.outcome import Reason, classify_message, outcome_of
+from beacon.resolver import Flight
+
+__all__ = ["LAST_RESORT_S", "Attempt", "ConnectError", "Race", "Won"]
+
+#: For how long candidates that are not last resorts have the race to themselves.
+LAST_RESORT_S = 1.0
+#: Of one endpoint's addresses, so many are tried.
+_MOST_ADDRESSES = 3
+#: An address younger than this is used as it is; an older one only if looking it up anew takes longer.
+_FRESH_S, _LOOK_UP_S = 30.0, 0.05
+#: How often a look-up that is under way is looked at.
+_NAP_S = 0.005
+_READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
+_WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
+_WITHIN: Final = {pq.PollingStatus.READING: _READ, pq.PollingStatus.WRITING: _WRITE}
+
+#: The option string of a login at the endpoint's address; signs a fresh token.
+MakeConninfo = Callable[[Endpoint, str, int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One connection that was tried: where, how it ended (a reason code) and after how long."""
+
+    region: str
+    host: str
+    reason: str
+    took_s: float
+
+    def __str__(self) -> str:
+        return f"{self.region} {self.reason} after {self.took_s:.2f} s"
+
+
+class ConnectError(psycopg.OperationalError):
+    """No endpoint could be connected to. ``attempts`` is what was tried, ``problems`` what sources said.
+
+    It holds Regions and reason codes (:mod:`beacon.outcome`) and nothing of what a server or libpq wrote.
+    """
+
+    def __init__(self, what: str, attempts: Sequence[Attempt] = (), problems: Sequence[str] = ()) -> None:
+        self.attempts = tuple(attempts)
+        self.problems = tuple(problems)
+        super().__init__("; ".join([what, *map(str, self.attempts), *self.problems]))
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """The connection that won, and where it leads."""
+
+    pgconn: pq.abc.PGconn
+    candidate: Candidate
+    took_s: float
+
+
+#: A candidate that has not started, with the addresses that are known to be left of it.
+_Queued = tuple[Candidate, Sequence[str]]
+
+
+@dataclass(slots=True)
+class _Leg:
+    """One candidate on its way: a look-up first where there is no address, then a connection."""
+
+    candidate: Candidate
+    started: float
+    flight: Flight | None = None
+    pgconn: pq.abc.PGconn | None = None
+    events: int = _WRITE
+
+
+class Race:
+    """One race for one connection. Not to be shared between threads; :meth:`abandon` it in any case."""
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        endpoints: Endpoints,
+        conninfo: MakeConninfo,
+        timeout_s: float,
+    ) -> None:
+        self._endpoints = endpoints
+        self._conninfo = conninfo
+        self._clock = endpoints.clock
+        self._began = self._clock()
+        self._timeout_s = timeout_s
+        self._waiting: deque[_Queued] = deque((candidate, ()) for candidate in candidates)
+        #: Further addresses of endpoints that have been started.
+        self._spare: deque[_Queued] = deque()
+        self._last_failed: Candidate | None = None
+        self._running: list[_Leg] = []
+        self._attempts: list[Attempt] = []
+        self._last_start = self._began
+        self._stagger_s = 0.0
+        passed_over = endpoints.local.passed_over_since
+        self._trusting = any(
+            not each.last_resort and passed_over(each.endpoint.host, self._began) is None
+            for each in candidates
+        )
+
+    def advance(self, ready: Mapping[int, int]) -> Won | None:
+        """Go on with what is ``ready`` (descriptor to poll events); the winner, or ``None`` so far.
+
+        Raises :class:`ConnectError`, and what signing a token raises.
+        """
+        for leg in tuple(self._running):
+            if leg.pgconn is None:
+                self._resolve(leg)
+            elif leg.pgconn.socket in ready and self._poll(leg):
+                return self._win(leg)
+        now = self._clock()
+        if now - self._began >= self._timeout_s:
+            raise self._failure(f"no endpoint answered within {self._timeout_s:.1f} s")
+        while (start_at := self._next_start()) is not None and start_at <= now:
+            self._start(now)
+            now = self._clock()
+        if not self._running and start_at is None:
+            raise self._failure("no endpoint can be connected to")
+        return None
+
+    def interests(self) -> dict[int, int]:
+        """What to wait for: descriptor to poll events."""
+        return {leg.pgconn.socket: leg.events for leg in self._running if leg.pgconn is not None}
+
+    def pause_s(self) -> float:
+        """For how long to wait at the most before :meth:`advance` is called again."""
+        ends = [self._began + self._timeout_s]
+        if (start_at := self._next_start()) is not None:
+            ends.append(start_at)
+        now = self._clock()
+        if any(leg.pgconn is None for leg in self._running):
+            ends.append(now + _NAP_S)
+        return max(0.0, min(ends) - now)
+
+    def abandon(self) -> None:
+        """Close whatever is still on its way; calling it again does nothing."""
+        while self._running:
+            self._close(self._running[-1])
+
+    # ---- who starts, and when
+
+    def _next_start(self) -> float | None:
+        """When the next candidate starts; ``None`` when all have."""
+        following = self._following()
+        if following is None:
+            return None
+        if not self._running:
+            return self._last_start
+        staggered = self._last_start if self._last_failed is not None else self._last_start + self._stagger_s
+        if following[0].last_resort and self._trusting:
+            return max(staggered, self._began + LAST_RESORT_S)
+        return staggered
+
+    def _following(self) -> _Queued | None:
+        """Who starts next: another address of what just failed, other endpoints, other addresses."""
+        for queued in self._spare:
+            if queued[0] is self._last_failed:
+                return queued
+        if self._waiting and not (self._waiting[0][0].last_resort and self._spare):
+            return self._waiting[0]
+        return self._spare[0] if self._spare else None
+
+    def _start(self, now: float) -> None:
+        queued = self._following()
+        assert queued is not None  # noqa: S101 - asked for a moment ago
+        (self._spare if queued in self._spare else self._waiting).remove(queued)
+        candidate, addresses = queued
+        leg = _Leg(candidate, now)
+        self._running.append(leg)
+        self._last_start, self._last_failed = now, None
+        self._stagger_s = self._endpoints.local.stagger_s(candidate)
+        if candidate.endpoint.dial:
+            addresses = (candidate.endpoint.dial[0],)
+        if addresses:
+            self._connect(leg, addresses)
+        else:
+            self._resolve(leg)
+
+    # ---- one leg
+
+    def _resolve(self, leg: _Leg) -> None:
+        """Connect the leg as soon as there is an address for it."""
+        resolver, host = self._endpoints.resolver, leg.candidate.endpoint.host
+        found = resolver.known(host, _FRESH_S)
+        if not found:
+            leg.flight = leg.flight or resolver.start(host)
+            if leg.flight.done.is_set():
+                found = leg.flight.addresses or resolver.known(host)
+                if not found:
+                    self._fail(leg, Reason.NAME)
+                    return
+            elif self._clock() - leg.started >= _LOOK_UP_S:
+                found = resolver.known(host)
+        if found:
+            self._connect(leg, found[:_MOST_ADDRESSES])
+
+    def _connect(self, leg: _Leg, addresses: Sequence[str]) -> None:
+        endpoint = leg.candidate.endpoint
+        address, *others = addresses
+        port = endpoint.dial[1] if endpoint.dial else endpoint.port
+        leg.pgconn = pq.PGconn.connect_start(self._conninfo(endpoint, address, port))
+        if others:
+            self._spare.append((leg.candidate, tuple(others)))
+        if leg.pgconn.status == pq.ConnStatus.BAD:
+            self._fail(leg, classify_message(leg.pgconn.get_error_message()))
+
+    def _poll(self, leg: _Leg) -> bool:
+        """Go on connecting; whether the leg is logged in."""
+        assert leg.pgconn is not None  # noqa: S101 - only such legs have a descriptor
+        state = leg.pgconn.connect_poll()
+        if state == pq.PollingStatus.OK:
+            return True
+        if state in _WITHIN:
+            leg.events = _WITHIN[pq.PollingStatus(state)]
+        else:
+            self._fail(leg, classify_message(leg.pgconn.get_error_message()))
+        return False
+
+    def _win(self, leg: _Leg) -> Won:
+        pgconn, now = leg.pgconn, self._clock()
+        assert pgconn is not None  # noqa: S101 - it is logged in
+        leg.pgconn = None
+        pgconn.nonblocking = 1
+        local = self._endpoints.local
+        for other in self._running[: self._running.index(leg)]:
+            if other.candidate is not leg.candidate:
+                local.failed(other.candidate.endpoint.host, now)
+        local.connected(leg.candidate.endpoint.host, now - leg.started)
+        self.abandon()
+        return Won(pgconn, leg.candidate, now - self._began)
+
+    def _fail(self, leg: _Leg, reason: Reason) -> None:
+        now, endpoint = self._clock(), leg.candidate.endpoint
+        self._attempts.append(Attempt(endpoint.region, endpoint.host, reason.value, now - leg.started))
+        self._close(leg)
+        self._last_failed = leg.candidate
+        left = any(candidate is leg.candidate for candidate, _ in self._spare)
+        # A fault of ours says nothing about the endpoint; nor does one address while others are left.
+        if not left and outcome_of(reason) is Outcome.FAIL:
+            self._endpoints.local.failed(endpoint.host, now)
+
+    def _close(self, leg: _Leg) -> None:
+        self._running.remove(leg)
+        if leg.pgconn is not None:
+            leg.pgconn.finish()
+            leg.pgconn = None
+
+    def _failure(self, what: str) -> ConnectError:
+        self._spare.clear()
+        for leg in tuple(self._running):
+            self._fail(leg, Reason.TIMEOUT)
+        return ConnectError(what, self._attempts)

@@ -1,0 +1,174 @@
+"""Transactions that are run again where that is safe, and say so where nobody can know.
+
+==============================================  =========================================================
+what happens                                    what becomes of the transaction
+==============================================  =========================================================
+optimistic-concurrency conflict (40001, OC000,  rolled back by the database: run again after a pause
+OC001), at any statement or at COMMIT
+the connection is lost, or gives no answer in   never committed, for no COMMIT was sent: run again on
+time, before COMMIT was sent                    another connection, after a pause
+the same after COMMIT was sent                  unknown: :class:`CommitOutcomeUnknownError`; run again only
+                                                if the caller says that twice is as good as once
+a statement failed and the work went on         ``InFailedSqlTransaction`` in place of a COMMIT that would
+                                                silently roll back
+anything else                                   raised as it is
+==============================================  =========================================================
+
+The work may run several times: whatever it does besides the database happens as often. A pause is random, up
+to a bound that doubles (full jitter), so that those who conflicted do not meet again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import pq
+
+from beacon.outcome import CONFLICT
+
+__all__ = ["CommitOutcomeUnknownError", "RetryPolicy", "transact", "transact_async"]
+
+#: SQLSTATEs by which a server ends a session, and those that say themselves that the outcome is unknown.
+_SESSION_ENDED = ("57P", "08")
+_UNKNOWN = frozenset({"08007", "40003"})
+
+T = TypeVar("T")
+C = TypeVar("C", bound=psycopg.Connection[Any])
+AC = TypeVar("AC", bound=psycopg.AsyncConnection[Any])
+
+
+class CommitOutcomeUnknownError(psycopg.OperationalError):
+    """COMMIT was sent and no answer came: the transaction may be applied, now or in a moment, or not.
+
+    Find out before you run it again, for instance by a key that it wrote; and wait for a while before you
+    take a "not there" for an answer, since a server that was frozen may still carry the COMMIT out.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often work is run at the most, and the pauses between. Raises ``ValueError``."""
+
+    attempts: int = 8
+    first_pause_s: float = 0.02
+    most_pause_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 1 <= self.attempts <= 100:
+            problems.append(f"attempts must be 1-100, not {self.attempts}")
+        if not 0 <= self.first_pause_s <= self.most_pause_s <= 60:
+            problems.append("pauses must be 0-60 s, the first no longer than the longest")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+def transact(
+    connections: Callable[[], AbstractContextManager[C]],
+    work: Callable[[C], T],
+    *,
+    idempotent: bool = False,
+    retry: RetryPolicy | None = None,
+) -> T:
+    """Run ``work`` in a transaction, commit it, and return what it returned; see the module's table.
+
+    ``connections`` opens a connection for a ``with`` block: ``pool.connection``, or a function that calls
+    :func:`beacon.connect`. ``idempotent`` says that to apply the work twice is as good as once. Raises
+    :class:`CommitOutcomeUnknownError`, and the last error when all attempts are used up.
+    """
+    rerun = _Rerun(retry or RetryPolicy(), idempotent=idempotent)
+    while True:
+        rerun.begin()
+        try:
+            with connections() as connection, rerun.watching(connection.pgconn):
+                _require_transaction(autocommit=connection.autocommit)
+                result = work(connection)
+                rerun.before_commit(connection.pgconn)
+                connection.commit()
+                return result
+        except psycopg.Error as error:
+            pause_s = rerun.judge(error)
+        time.sleep(pause_s)
+
+
+async def transact_async(
+    connections: Callable[[], AbstractAsyncContextManager[AC]],
+    work: Callable[[AC], Awaitable[T]],
+    *,
+    idempotent: bool = False,
+    retry: RetryPolicy | None = None,
+) -> T:
+    """The same for asyncio: ``work`` is a coroutine function; see :func:`transact`."""
+    rerun = _Rerun(retry or RetryPolicy(), idempotent=idempotent)
+    while True:
+        rerun.begin()
+        try:
+            async with connections() as connection:
+                with rerun.watching(connection.pgconn):
+                    _require_transaction(autocommit=connection.autocommit)
+                    result = await work(connection)
+                    rerun.before_commit(connection.pgconn)
+                    await connection.commit()
+                    return result
+        except psycopg.Error as error:
+            pause_s = rerun.judge(error)
+        await asyncio.sleep(pause_s)
+
+
+class _Rerun:
+    """Counts the attempts of one transaction, and judges how each one ended."""
+
+    def __init__(self, policy: RetryPolicy, *, idempotent: bool) -> None:
+        self._policy = policy
+        self._idempotent = idempotent
+        self._attempt = 0
+        self._committing = self._lost = False
+
+    def begin(self) -> None:
+        """A new attempt."""
+        self._attempt += 1
+        self._committing = self._lost = False
+
+    @contextmanager
+    def watching(self, pgconn: pq.abc.PGconn) -> Iterator[None]:
+        """Note whether the connection was lost, before whoever opened it closes it."""
+        try:
+            yield
+        except psycopg.Error as error:
+            ended = (error.sqlstate or "").startswith(_SESSION_ENDED)
+            self._lost = ended or pgconn.status == pq.ConnStatus.BAD
+            raise
+
+    def before_commit(self, pgconn: pq.abc.PGconn) -> None:
+        """From here on the outcome may be unknown."""
+        if pgconn.transaction_status == pq.TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction(
+                "a statement of the transaction failed, and the work went on: nothing was committed"
+            )
+        self._committing = True
+
+    def judge(self, error: psycopg.Error) -> float:
+        """How long to pause before the next attempt; raises what the caller is to hear."""
+        last = self._attempt >= self._policy.attempts
+        if self._committing and (self._lost or error.sqlstate in _UNKNOWN):
+            if last or not self._idempotent:
+                raise CommitOutcomeUnknownError(
+                    "COMMIT was sent and not answered: the transaction may have been applied, or may yet be;"
+                    " find out before you run it again"
+                ) from error
+        elif last or not (self._lost or error.sqlstate in CONFLICT):
+            raise error
+        most_s = min(self._policy.first_pause_s * 2.0 ** (self._attempt - 1), self._policy.most_pause_s)
+        return random.uniform(0, most_s)  # noqa: S311 - no secret hangs on it
+
+
+def _require_transaction(*, autocommit: bool) -> None:
+    if autocommit:
+        raise ValueError("transact needs a connection without autocommit: each statement would commit itself")
