@@ -150,7 +150,8 @@ def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> 
             row_factory: Any = None,  # noqa: ANN401 - as for AsyncPool
             **_: Any,  # noqa: ANN401 - psycopg_pool may add a connect_timeout, rounded to seconds
         ) -> Self:
-            await asyncio.sleep(care.wait_for_connect_s())
+            while wait_s := care.must_wait_s():  # noqa: ASYNC110 - the next free moment, taken by asking
+                await asyncio.sleep(wait_s)
             won = await dialer.dial_async()
             connection = cls(won.pgconn, row_factory)
             settle(connection, won, dialer.endpoints.clock(), query_timeout_s)

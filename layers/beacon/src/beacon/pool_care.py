@@ -9,7 +9,9 @@ was silent, and a fresh one has failed since      through
 leads to an endpoint that the sources hold out    replace, but only so many a second: within
                                                   ``RETIRE_S`` all of them are elsewhere
 leads elsewhere than to the best endpoint         replace, much more slowly: home within ``HOME_S``
-leads to an endpoint that is passed over here     look: ask for an answer under a short deadline
+leads to an endpoint that is passed over here,    look: ask for an answer under a short deadline
+or at which another connection has been silent
+since this one was used
 has been idle for ``check_idle_s``                look
 is none of these                                  use
 ================================================  ==================================================
@@ -83,13 +85,15 @@ class ConnectRate:
         self._lock = threading.Lock()
         self._starts: deque[float] = deque(maxlen=limit)
 
-    def reserve(self, now: float) -> float:
-        """Take the next free moment; return how long to wait for it."""
+    def take(self, now: float) -> float:
+        """Start ``now`` if that is allowed and return 0; else say how long to wait before asking again."""
         with self._lock:
             full = len(self._starts) == self._starts.maxlen
-            start = max(now, self._starts[0] + 1.0) if full else now
-            self._starts.append(start)
-            return start - now
+            wait_s = self._starts[0] + 1.0 - now if full else 0.0
+            if wait_s > 0:
+                return wait_s
+            self._starts.append(now)
+            return 0.0
 
 
 class PoolCare:
@@ -116,9 +120,9 @@ class PoolCare:
         """The monotonic clock, in seconds."""
         return self._endpoints.clock()
 
-    def wait_for_connect_s(self) -> float:
-        """How long a connect that is due now has to wait."""
-        return self._rate.reserve(self.now())
+    def must_wait_s(self) -> float:
+        """0 when a connect may start now, which counts it; else how long to wait before asking again."""
+        return self._rate.take(self.now())
 
     def silent(self, host: str) -> None:
         """A connection to ``host`` was asked for an answer, and none came in time."""
@@ -137,7 +141,8 @@ class PoolCare:
                 return Verdict.REPLACE
         if self._should_leave(host, now):
             return Verdict.REPLACE
-        if failed_since is not None or now - used_at >= self.policy.check_idle_s:
+        doubtful = failed_since is not None or self._silent_at.get(host, float("-inf")) >= used_at
+        if doubtful or now - used_at >= self.policy.check_idle_s:
             return Verdict.LOOK
         return Verdict.USE
 

@@ -42,7 +42,7 @@ from beacon.resolver import Flight
 __all__ = ["LAST_RESORT_S", "Attempt", "ConnectError", "Race", "Won"]
 
 #: For how long candidates that are not last resorts have the race to themselves.
-LAST_RESORT_S = 1.0
+LAST_RESORT_S = 0.75
 #: Of one endpoint's addresses, so many are tried.
 _MOST_ADDRESSES = 3
 #: An address younger than this is used as it is; an older one only if looking it up anew takes longer.
