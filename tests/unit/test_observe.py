@@ -1,7 +1,9 @@
 """A round of observations: all endpoints at once, fails rechecked at their pace, defects contained."""
 
+import socket
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -212,3 +214,145 @@ def test_a_round_that_breaks_off_leaves_no_probe_in_use() -> None:
     with pytest.raises(KeyboardInterrupt):
         Observer({A: Slow(clock, passed()), B: Breaking(clock, passed())}, PACE).run()
     assert ended.is_set()
+
+
+# ---- open connections, asked together
+
+
+class Open(FakeProbe):
+    """A probe with an open connection: it is heard when it is told to answer; ``run`` says the rest."""
+
+    def __init__(self, *reports: ProbeReport | Exception) -> None:
+        super().__init__(Clock(), *(reports or (FAILED,)))
+        self.ours, self.theirs = socket.socketpair()
+        self.asked = False
+        self.heard: ProbeReport | Exception | None = passed()
+        self.threads: list[str] = []
+
+    def ask(self) -> int | None:
+        self.asked = True
+        return self.ours.fileno()
+
+    def hear(self) -> ProbeReport | None:
+        self.threads.append(threading.current_thread().name)
+        self.ours.recv(100)
+        if isinstance(self.heard, Exception):
+            raise self.heard
+        self.asked = False
+        return self.heard
+
+    def run(self, deadline: float) -> ProbeReport:
+        self.threads.append(threading.current_thread().name)
+        self.asked = False
+        return super().run(deadline)
+
+    def close(self) -> None:
+        self.asked = False
+
+    def answer(self) -> None:
+        self.theirs.send(b"x")
+
+
+@pytest.fixture
+def make_open() -> Iterator[Callable[..., Open]]:
+    """Makes probes with an open connection, and closes those."""
+    made: list[Open] = []
+
+    def make(*reports: ProbeReport | Exception) -> Open:
+        made.append(Open(*reports))
+        return made[-1]
+
+    yield make
+    for probe in made:
+        probe.ours.close()
+        probe.theirs.close()
+
+
+#: So short that tests can wait for its end.
+SHORT = Pace(deadline_s=0.3, recheck_s=0.01, fall=2)
+HERE = threading.main_thread().name
+
+
+def reasons_of(observer: Observer) -> dict[str, list[str]]:
+    return {region: [one.reason for one in seen] for region, seen in observer.run().observations.items()}
+
+
+def test_open_connections_are_asked_together_in_one_thread(make_open: Callable[..., Open]) -> None:
+    """While all answer, no other thread takes part."""
+    probes = {region: make_open() for region in (A, B)}
+    for probe in probes.values():
+        probe.answer()
+    assert reasons_of(Observer(probes, SHORT)) == {A: ["ok"], B: ["ok"]}
+    assert [probe.threads for probe in probes.values()] == [[HERE], [HERE]]
+
+
+def test_who_is_silent_for_its_share_goes_on_by_itself(make_open: Callable[..., Open]) -> None:
+    """And keeps nobody: the other one's answer is taken at once."""
+    probes = {A: make_open(FAILED), B: make_open()}
+    probes[B].answer()
+    began = time.monotonic()
+    assert reasons_of(Observer(probes, SHORT)) == {A: ["timeout", "timeout"], B: ["ok"]}
+    assert time.monotonic() - began >= SHORT.deadline_s / 3
+    assert probes[A].deadlines[0] == pytest.approx(began + SHORT.deadline_s, abs=0.05)
+
+
+def test_who_never_comes_to_an_end_goes_on_by_itself_too(make_open: Callable[..., Open]) -> None:
+    """A flood is no answer: it must not hold the round."""
+    flooding = make_open(FAILED)
+    take = flooding.hear
+
+    def hear() -> ProbeReport | None:
+        take()
+        flooding.asked = True
+        flooding.answer()
+        return None
+
+    flooding.hear = hear  # type: ignore[method-assign]
+    flooding.answer()
+    began = time.monotonic()
+    assert reasons_of(Observer({A: flooding}, SHORT)) == {A: ["timeout", "timeout"]}
+    assert time.monotonic() - began < 2.0
+
+
+def test_who_loses_its_connection_goes_on_by_itself_at_once(make_open: Callable[..., Open]) -> None:
+    """Not only when the time of the others is over."""
+    probes = {A: make_open(passed()), B: make_open()}
+    probes[A].heard = None
+    probes[A].answer()
+    threading.Timer(0.05, probes[B].answer).start()
+    assert reasons_of(Observer(probes, Pace(30.0, 0.01, 2))) == {A: ["ok"], B: ["ok"]}
+    assert probes[A].threads[0] == HERE
+    assert probes[A].threads[1].startswith("beacon-probe")
+
+
+def test_who_has_nothing_open_goes_on_by_itself_meanwhile(
+    clock: Clock, make_open: Callable[..., Open]
+) -> None:
+    """A connect need not wait for anybody's answer."""
+    waiting = make_open()
+
+    class Fresh(FakeProbe):
+        def run(self, deadline: float) -> ProbeReport:
+            waiting.answer()
+            return super().run(deadline)
+
+    assert reasons_of(Observer({A: Fresh(clock, passed()), B: waiting}, Pace(30.0, 0.01, 2))) == {
+        A: ["ok"],
+        B: ["ok"],
+    }
+
+
+@pytest.mark.parametrize("step", ["ask", "hear"])
+def test_a_defect_while_asking_takes_nobody_else_down(
+    make_open: Callable[..., Open], monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Its probe goes on by itself, and says what comes of that."""
+    probes = {A: make_open(RuntimeError("defect")), B: make_open()}
+
+    def broken() -> None:
+        raise RuntimeError("defect")
+
+    monkeypatch.setattr(probes[A], step, broken)
+    for probe in probes.values():
+        probe.answer()
+    assert reasons_of(Observer(probes, SHORT)) == {A: ["internal"], B: ["ok"]}

@@ -104,6 +104,18 @@ class FakeSession:
             return self.world.pass_time((takes_s, self._outcome), deadline)
         return self.answer(deadline)
 
+    def send(self, statement: bytes, parameters: Sequence[str]) -> None:
+        assert not self.closed
+        self.world.asked.append((statement, parameters))
+        takes_s, self._outcome = self._steps.pop(0)
+        if takes_s < 0:
+            raise SessionError(Reason.RESET)
+        self._ready_at = self.world.now + takes_s
+
+    @property
+    def descriptor(self) -> int:
+        return 7
+
     def answer(self, deadline: float) -> Rows:
         assert not self.closed
         return self.world.pass_time((max(0.0, self._ready_at - self.world.now), self._outcome), deadline)
@@ -478,3 +490,94 @@ def test_a_defect_leaves_no_connection_behind(
             look(probe, world)
     assert world.open_sessions == 0
     assert seen(look(probe, world)) == PASSED
+
+
+# ---- asked together with others
+
+
+def test_an_open_connection_is_asked_and_heard_without_waiting(world: World, probe: DsqlProbe) -> None:
+    """What comes is the report, with the latency since it was asked."""
+    world.queries = [[(0.01, NOBODY), (0.05, NOBODY)]]
+    assert probe.ask() is None  # nothing is open yet
+    look(probe, world)
+    assert (probe.ask(), probe.asked) == (7, True)
+    assert (probe.hear(), probe.asked) == (None, True)
+    world.now += 0.05
+    report = probe.hear()
+    assert report is not None
+    assert seen(report) == PASSED
+    assert report.observation.latency_ms == pytest.approx(50, abs=5)
+    assert not probe.asked
+    assert probe.hear() is None
+
+
+def test_a_silent_answer_is_awaited_further_by_the_probe_itself(world: World, probe: DsqlProbe) -> None:
+    """Nothing is asked twice while its time is not over."""
+    world.queries = [[(0.01, NOBODY), (0.3, NOBODY)]]
+    look(probe, world)
+    started = world.now
+    probe.ask()
+    world.now += 0.2
+    assert probe.hear() is None
+    report = probe.run(started + 1.0)
+    assert seen(report) == PASSED
+    assert (len(world.asked), len(world.opened)) == (2, 1)
+    assert world.now == pytest.approx(started + 0.3, abs=0.01)
+
+
+def test_an_answer_that_does_not_come_gets_a_fresh_connection_besides(world: World, probe: DsqlProbe) -> None:
+    """In what is left of the deadline, counted from the question."""
+    world.queries = [[(0.01, NOBODY), (9.0, NOBODY)], [(0.01, NOBODY)]]
+    look(probe, world)
+    started = world.now
+    probe.ask()
+    world.now += 0.34
+    assert probe.hear() is None
+    report = probe.run(started + 1.0)
+    assert seen(report) == PASSED
+    assert report.observation.reconnected
+    assert world.now < started + 0.5
+
+
+@pytest.mark.parametrize("when", ["asked", "heard"])
+def test_an_open_connection_that_breaks_while_asked_is_no_verdict(
+    world: World, probe: DsqlProbe, when: str
+) -> None:
+    """One fresh connection, which counts as a reconnect."""
+    step: Step = (-1.0, []) if when == "asked" else (0.0, SessionError(Reason.RESET))
+    world.queries = [[(0.01, NOBODY), step], [(0.01, NOBODY)]]
+    look(probe, world)
+    assert (probe.ask() is None) == (when == "asked")
+    assert probe.hear() is None
+    assert not probe.asked
+    report = look(probe, world)
+    assert seen(report) == PASSED
+    assert report.observation.reconnected
+    assert not look_again(probe, world).observation.reconnected
+
+
+def look_again(probe: DsqlProbe, world: World) -> ProbeReport:
+    world.sessions[-1]._steps.append((0.01, NOBODY))
+    return look(probe, world)
+
+
+def test_an_unreadable_intent_is_heard_as_a_pass_with_a_warning(world: World, probe: DsqlProbe) -> None:
+    """The database answered."""
+    world.queries = [[(0.01, NOBODY), (0.0, code("42501"))]]
+    look(probe, world)
+    probe.ask()
+    report = probe.hear()
+    assert report is not None
+    assert seen(report) == UNREADABLE
+
+
+def test_a_conflict_that_is_heard_is_asked_once_more_by_the_probe_itself(
+    world: World, probe: DsqlProbe
+) -> None:
+    """Over the same connection."""
+    world.queries = [[(0.01, NOBODY), (0.0, code("40001")), (0.01, NOBODY)]]
+    look(probe, world)
+    probe.ask()
+    assert (probe.hear(), probe.asked) == (None, False)
+    assert seen(look(probe, world)) == PASSED
+    assert len(world.opened) == 1

@@ -24,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from beacon.credentials import NoCredentialsError, find_credentials
 from beacon.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
@@ -36,12 +36,12 @@ from beacon.settings import Settings
 from beacon.token import Credentials, sign_token
 from beacon.trust import system_ca_file
 
-__all__ = ["PROBES", "DsqlProbe", "Probe", "ProbeContext"]
+__all__ = ["PROBES", "REUSED_SHARE", "AskingProbe", "DsqlProbe", "Probe", "ProbeContext"]
 
 #: DSQL ends a connection at 60 minutes; ours live 40 to 55.
 _AGE_S = (2400.0, 3300.0)
 #: The share of the deadline that a reused connection has to itself before a fresh one is opened.
-_REUSED_SHARE = 1 / 3
+REUSED_SHARE = 1 / 3
 #: What is kept of the deadline for a last look at a silent connection, and how long a look in between takes.
 _LAST_LOOK_S, _GLANCE_S = 0.01, 0.001
 #: No wait here ends so late after its deadline, however busy the machine is: the sandbox was stopped, or its
@@ -57,6 +57,25 @@ class Probe(Protocol):
 
     def close(self) -> None:
         """Let go of whatever is open."""
+
+
+@runtime_checkable
+class AskingProbe(Probe, Protocol):
+    """A probe whose open connection can be asked, and its answer taken, by who waits for several at once.
+
+    :meth:`ask` first; while :attr:`asked`, :meth:`hear` whenever the descriptor is readable; and
+    :meth:`Probe.run` goes on from wherever that has led to, with the deadline of the moment of asking.
+    """
+
+    @property
+    def asked(self) -> bool:
+        """Whether an answer is awaited."""
+
+    def ask(self) -> int | None:
+        """Send the question; the descriptor to wait for, or ``None`` where there is nothing to wait for."""
+
+    def hear(self) -> ProbeReport | None:
+        """What has come, if it settles the matter. Never blocks for more than a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +115,10 @@ class DsqlProbe:
         self._ca_file = settings.ca_file or system_ca_file()
         self._session: Session | None = None
         self._retire_at = 0.0
+        #: When the open connection was asked, while its answer has not been taken.
+        self._asked_at: float | None = None
+        #: Whether a connection broke while it was being asked, so that the next one is a reconnect.
+        self._broke = False
 
     def run(self, deadline: float) -> ProbeReport:
         """See :class:`Probe`."""
@@ -111,22 +134,69 @@ class DsqlProbe:
             raise
         return report
 
+    @property
+    def asked(self) -> bool:
+        """See :class:`AskingProbe`."""
+        return self._asked_at is not None
+
+    def ask(self) -> int | None:
+        """See :class:`AskingProbe`."""
+        session = self._usable_session()
+        if session is None:
+            return None
+        try:
+            session.send(self._statement, self._parameters)
+        except SessionError:
+            self._drop()
+            return None
+        self._asked_at = self._context.clock()
+        return session.descriptor
+
+    def hear(self) -> ProbeReport | None:
+        """See :class:`AskingProbe`."""
+        session, asked_at = self._session, self._asked_at
+        if session is None or asked_at is None:
+            return None
+        try:
+            rows = session.answer(self._context.clock() + _GLANCE_S)
+            report = self._passed(asked_at, rows, reconnected=False)
+        except SessionError as error:
+            if error.sqlstate is None and error.reason is Reason.TIMEOUT:
+                return None
+            if error.sqlstate in UNREADABLE:
+                report = self._passed(asked_at, None, reconnected=False)
+            elif error.sqlstate in CONFLICT:
+                self._asked_at = None
+                return None
+            else:
+                self._drop()
+                return None
+        self._asked_at = None
+        return report
+
+    def _drop(self) -> None:
+        """Let go of a connection that failed while it was open, which is no verdict."""
+        self.close()
+        self._broke = True
+
     def close(self) -> None:
         """See :class:`Probe`."""
+        self._asked_at = None
         session, self._session = self._session, None
         if session is not None:
             session.close()
 
     def _look(self, deadline: float) -> ProbeReport:
-        session = self._usable_session()
+        broke, self._broke = self._broke, False
+        session = self._session if self.asked else self._usable_session()
         if session is None:
-            return self._ask_fresh(deadline, reconnected=False)
+            return self._ask_fresh(deadline, reconnected=broke)
         return self._ask_reused(session, deadline)
 
     def _ask_reused(self, session: Session, deadline: float) -> ProbeReport:
-        started = self._context.clock()
+        started = self._context.clock() if self._asked_at is None else self._asked_at
         try:
-            return self._ask(session, started + (deadline - started) * _REUSED_SHARE)
+            return self._ask(session, started + (deadline - started) * REUSED_SHARE)
         except SessionError as error:
             if error.reason is not Reason.TIMEOUT:
                 self.close()
@@ -215,9 +285,13 @@ class DsqlProbe:
 
     def _ask(self, session: Session, deadline: float, *, reconnected: bool = False) -> ProbeReport:
         for last_try in (False, True):
-            started = self._context.clock()
+            asked_at, self._asked_at = self._asked_at, None
+            started = self._context.clock() if asked_at is None else asked_at
             try:
-                rows = session.query(self._statement, self._parameters, deadline)
+                if asked_at is None:
+                    rows = session.query(self._statement, self._parameters, deadline)
+                else:
+                    rows = session.answer(deadline)
             except SessionError as error:
                 if error.sqlstate in CONFLICT:
                     if not last_try:

@@ -92,6 +92,25 @@ class Session:
             raise
         return session
 
+    @property
+    def descriptor(self) -> int:
+        """The socket's descriptor, to wait for together with others."""
+        return self._connection.socket
+
+    def send(self, statement: bytes, parameters: Sequence[str]) -> None:
+        """Send one statement and return; :meth:`answer` brings its rows. Raises :class:`SessionError`.
+
+        A statement that the socket does not take at once is a failure: after it the session cannot be used.
+        """
+        self._result = None
+        try:
+            self._connection.send(statement, parameters)
+            left = self._connection.flush()
+        except LibpqError:
+            raise self._failure() from None
+        if left:
+            raise SessionError(Reason.TIMEOUT)
+
     def query(self, statement: bytes, parameters: Sequence[str], deadline: float) -> list[Row]:
         """Run one statement and return its rows as text before ``deadline``; raise :class:`SessionError`.
 
