@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-import os
-import sys
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Self
 
 from beacon_lab.consumer import ATTEMPT_S
 from beacon_lab.lab import Lab
+from beacon_lab.line_process import LineProcess
 
 __all__ = ["ConsumerProcess", "Tally"]
 
@@ -58,54 +53,21 @@ class Tally:
         }
 
 
-class ConsumerProcess:
+class ConsumerProcess(LineProcess):
     """Runs :mod:`beacon_lab.consumer` against a lab; use as an asynchronous context manager."""
 
     def __init__(self, lab: Lab, every_s: float = 0.2) -> None:
         self.tally = Tally()
-        self._orders = lab.consumer_orders(every_s)
-        self._environment = lab.consumer_environment()
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        # Its end does not depend on the lab's watcher: it stops when its standard input closes.
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
+        super().__init__(
             "beacon_lab.consumer",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={"PATH": os.defpath, **self._environment},
-            start_new_session=True,
+            asdict(lab.consumer_orders(every_s)),
+            lab.consumer_environment(),
+            lambda line: self.tally.add(line, time.monotonic()),
+            ATTEMPT_S + 3,
         )
-        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
-        self._process.stdin.write(json.dumps(asdict(self._orders)).encode() + b"\n")
-        await self._process.stdin.drain()
-        self._reader = asyncio.create_task(self._read(self._process))
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.finish()
-
-    async def finish(self) -> Tally:
+    async def tallied(self) -> Tally:
         """Let the running attempt end, stop the process, return the tally; a second call is harmless."""
-        process, self._process = self._process, None
-        if process is None:
-            return self.tally
-        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
-        process.stdin.close()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), ATTEMPT_S + 3)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        if self._reader is not None:
-            await self._reader
+        await self.finish()
         self.tally.end(time.monotonic())
         return self.tally
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        async for line in process.stdout:
-            self.tally.add(json.loads(line), time.monotonic())

@@ -126,7 +126,7 @@ async def run_demo(
             walk = Walk(lab, watch, say, stop)
             await _walk(walk, lab, say)
             await walk.calm()
-            tally = await consumer.finish()
+            tally = await consumer.tallied()
         found = await lab.operator.entries()
     _print_table(walk.transitions, say)
     say("")

@@ -22,6 +22,13 @@ _ENTRIES = (
     f"GRANT USAGE, CREATE ON SCHEMA lab TO {OPERATOR_ROLE}",
     f"GRANT SELECT, INSERT, UPDATE, DELETE ON lab.entry TO {OPERATOR_ROLE}",
 )
+_LEDGER = (
+    """
+    CREATE TABLE IF NOT EXISTS lab.ledger
+        (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), operation uuid NOT NULL, host text NOT NULL)
+    """,
+    f"GRANT SELECT, INSERT ON lab.ledger TO {OPERATOR_ROLE}",
+)
 
 
 class Operator:
@@ -35,6 +42,14 @@ class Operator:
     async def prepare_entries(self) -> None:
         """Make the table that the demo's consumer writes to."""
         await asyncio.to_thread(self._run_as, ADMIN, next(iter(self._cluster.fronts)), _ENTRIES)
+
+    async def prepare_ledger(self) -> None:
+        """Make the table of operations, in which one that is applied twice stands twice."""
+        await asyncio.to_thread(self._run_as, ADMIN, next(iter(self._cluster.fronts)), _LEDGER)
+
+    async def ledger(self) -> dict[str, int]:
+        """How many rows each operation has."""
+        return await asyncio.to_thread(self._ledger)
 
     async def drain(self, region: str, *, through: str, minutes: str = "") -> None:
         """Drain ``region`` through another Region's endpoint, until released or for ``minutes``."""
@@ -75,6 +90,11 @@ class Operator:
     def _entries(self) -> set[str]:
         with self._connect(OPERATOR_ROLE, next(iter(self._cluster.fronts))) as connection:
             return {str(row[0]) for row in connection.execute("SELECT id FROM lab.entry")}
+
+    def _ledger(self) -> dict[str, int]:
+        with self._connect(OPERATOR_ROLE, next(iter(self._cluster.fronts))) as connection:
+            rows = connection.execute("SELECT operation, count(*) FROM lab.ledger GROUP BY operation")
+            return {str(operation): int(count) for operation, count in rows}
 
     def _connect(self, user: str, region: str) -> psycopg.Connection:
         return connect(

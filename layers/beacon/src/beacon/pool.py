@@ -189,4 +189,6 @@ def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> 
             connection.autocommit = autocommit
             return connection
 
+    # What logs and error messages call it.
+    Pooled.__qualname__ = "Pooled"
     return Pooled
