@@ -39,7 +39,7 @@ def run(say: Say) -> list[Result]:
     more: dict[str, object] = {
         "minutes": minutes,
         "seed": seed,
-        "events": dict(sorted(outcome.events.items())),
+        "events": {str(event): times for event, times in sorted(outcome.events.items())},
         "unknown": sum(account.count("unknown") for account in accounts.values()),
         "failed": sum(account.count("failed") for account in accounts.values()),
         **{f"gap_{name}_s": round(account.longest_gap_s, 2) for name, account in accounts.items()},

@@ -10,7 +10,12 @@ with the trigger; a quarter as many are made without.
 The cost of a round: observed and decided, without SSM. Ten Regions at the distances of the lab's table,
 against the slowest of them probed alone; then up to two hundred endpoints at one distance. A round costs
 something of its own and something an endpoint; `publish.linearity` is the largest relative distance of a
-measured cost from the line through them.
+measured cost from the line through them. The whole cost divided by the endpoints is not constant, and
+`per_endpoint_off` says how far it is from that: the first work after a wait for the network costs more than
+the same work again, whatever it is, and few endpoints share it. What one more endpoint costs stands beside
+it (`one_more_from_2_to_5_ms` and so on). Where both processors are free, many threads pass Python's lock to
+and fro, which can double a round's cost, so that a run on an idle machine may miss what one on a busy machine
+keeps; ten endpoints are the most that a publisher takes.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from results import Result
 from round_cost import Cost, cost_of
@@ -119,11 +125,18 @@ def _costs(say: Say) -> list[Result]:
     for cost in many:
         say(f"{cost.endpoints} endpoints: {cost.cpu_ms:.2f} ms of processor, peak {cost.peak_mb:.0f} MB")
     own_ms, each_ms = _line(many)
+    shares = [cost.cpu_ms / cost.endpoints for cost in many]
+    usual = statistics.median(shares)
     off = max(abs(cost.cpu_ms / (own_ms + each_ms * cost.endpoints) - 1) for cost in many)
     more: dict[str, object] = {
         "round_ms": round(own_ms, 3),
         "endpoint_ms": round(each_ms, 3),
-        **{f"per_endpoint_of_{cost.endpoints}_ms": round(cost.cpu_ms / cost.endpoints, 3) for cost in many},
+        "per_endpoint_off": round(max(abs(share / usual - 1) for share in shares), 3),
+        **{
+            f"per_endpoint_of_{cost.endpoints}_ms": round(share, 3)
+            for cost, share in zip(many, shares, strict=True)
+        },
+        **_one_more_ms(many),
     }
     ten_mb = max(cost.peak_mb for cost in ten)
     return [
@@ -140,6 +153,16 @@ def _costs(say: Say) -> list[Result]:
             {"of_200_endpoints": round(many[-1].peak_mb)},
         ),
     ]
+
+
+def _one_more_ms(costs: Sequence[Cost]) -> dict[str, float]:
+    """What one more endpoint costs, between each size and the next."""
+    return {
+        f"one_more_from_{few.endpoints}_to_{many.endpoints}_ms": round(
+            (many.cpu_ms - few.cpu_ms) / (many.endpoints - few.endpoints), 3
+        )
+        for few, many in pairwise(costs)
+    }
 
 
 def _line(costs: Sequence[Cost]) -> tuple[float, float]:

@@ -26,6 +26,8 @@ OBSERVATIONS = {
 }
 Seen = Mapping[str, Sequence[Observation]]
 Intents = Mapping[str, Intent] | None
+#: What is left of a drain: nearly nothing, a round, an hour or two, more than can be written; until released.
+LEFT_S = st.none() | st.sampled_from([0.0004, 59.5, 61.0, 3600.0, 3601.5, 3602.5, 1e12])
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Rounds(RuleBasedStateMachine):
         self.turned: dict[str, datetime] = {}
         self.counted: datetime | None = None
         self.forced: dict[str, Forced | None] = dict.fromkeys(self.regions)
+        self.ends: dict[str, datetime | None] = dict.fromkeys(self.regions)
 
     @rule(jump_s=st.sampled_from([0.0, 0.001, 1.0, 5.0, 60.0, 90.0, 3600.0, -0.5, -200.0]))
     def pass_time(self, jump_s: float) -> None:
@@ -95,10 +98,10 @@ class Rounds(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        intents=st.none() | st.sets(st.sampled_from(REGIONS)),
+        intents=st.none() | st.dictionaries(st.sampled_from(REGIONS), LEFT_S),
         mood=st.sampled_from(["any", "any", "all fail", "all unknown", "all pass"]),
     )
-    def round(self, data: st.DataObject, intents: set[str] | None, mood: str) -> None:
+    def round(self, data: st.DataObject, intents: dict[str, float | None] | None, mood: str) -> None:
         """One round: decide, compare with the model, keep."""
         outcomes = {
             "any": st.lists(st.sampled_from(Outcome), max_size=4),
@@ -114,11 +117,25 @@ class Rounds(RuleBasedStateMachine):
         broken = data.draw(st.sampled_from(self.regions), "broken")
         for number in range(self.policy.rise + 1):
             outcomes = [Outcome.PASS] if number else [Outcome.FAIL] * self.policy.fall
-            self.play({region: [Outcome.PASS] for region in self.regions} | {broken: outcomes}, set())
+            self.play({region: [Outcome.PASS] for region in self.regions} | {broken: outcomes}, {})
             self.pass_time(apart_s)
 
-    def play(self, seen: Mapping[str, list[Outcome]], intents: set[str] | None) -> None:
-        forced = None if intents is None else {region: Intent(region, Forced.DRAIN) for region in intents}
+    @rule(
+        data=st.data(),
+        left_s=st.sampled_from([59.5, 61.0, 3600.0]),
+        apart_s=st.sampled_from([1.0, 60.0, 3600.0]),
+    )
+    def blind(self, data: st.DataObject, left_s: float, apart_s: float) -> None:
+        """One Region is drained, and then nobody can read the intents any more."""
+        drained = data.draw(st.sampled_from(self.regions), "drained")
+        for intents in ({drained: left_s}, None, None):
+            self.play({region: [Outcome.PASS] for region in self.regions}, intents)
+            self.pass_time(apart_s)
+
+    def play(self, seen: Mapping[str, list[Outcome]], intents: Mapping[str, float | None] | None) -> None:
+        forced = None
+        if intents is not None:
+            forced = {r: Intent(r, Forced.DRAIN, remaining_s=left_s) for r, left_s in intents.items()}
         observations = {region: [OBSERVATIONS[one] for one in found] for region, found in seen.items()}
         decision = self.decide(Case(self.last, observations, forced, self.now, self.policy, self.subject))
         if self.doubtful(seen):
@@ -151,6 +168,23 @@ class Rounds(RuleBasedStateMachine):
             self.forced = {
                 region: forced[region].forced if region in forced else None for region in self.regions
             }
+            self.ends = {
+                region: self.end_of(region, forced[region]) if region in forced else None
+                for region in self.regions
+            }
+        else:
+            for region, ends in self.ends.items():
+                if ends is not None and ends <= now:
+                    self.forced[region] = self.ends[region] = None
+
+    def end_of(self, region: str, intent: Intent) -> datetime | None:
+        """In whole milliseconds; what was known stays where the new reading says about the same."""
+        left_s, known = intent.remaining_s, self.ends[region]
+        if left_s is None or left_s > 1e11:
+            return None
+        ends = self.now + timedelta(milliseconds=int(left_s * 1000))
+        near = known is not None and -2 < (ends - known).total_seconds() < 2
+        return known if near else ends
 
     def hear(self, region: str, found: list[Outcome], *, listening: bool) -> None:
         """Of what is down one pass a round is heard, and none soon after a round whose passes were."""
@@ -212,6 +246,7 @@ class Rounds(RuleBasedStateMachine):
             assert state.observed is self.observed[state.region], "hysteresis"
             assert state.observed_since == self.turned.get(state.region), "since when"
             assert state.forced is self.forced[state.region], "the last intent that was read"
+            assert state.forced_until == self.ends[state.region], "a drain ends by itself"
 
     def check_routing(self, document: Document) -> None:
         leaving = [region for region in self.regions if self.wants_out(region)]
@@ -293,6 +328,20 @@ def forgetful(case: Case) -> Decision:
     return real(replace(case, intents=case.intents or {}))
 
 
+def clinging(case: Case) -> Decision:
+    """Keeps a drain that it cannot read any more, whatever was left of it."""
+    found = real(case)
+    last = case.previous
+    if case.intents is not None or last is None:
+        return found
+    kept = [
+        replace(state, forced=before.forced, forced_until=before.forced_until)
+        for state in found.document.endpoints
+        if (before := last.state_of(state.region))
+    ]
+    return replace(found, document=replace(found.document, endpoints=tuple(kept)))
+
+
 def suspicious(case: Case) -> Decision:
     """Takes a fault of its own for the endpoint's."""
     fails = {
@@ -331,7 +380,7 @@ def clocked(case: Case) -> Decision:
 
 
 @pytest.mark.parametrize(
-    "wrong", [naive, eager, forgetful, suspicious, hasty, sure, impatient, flighty, clocked]
+    "wrong", [naive, eager, forgetful, clinging, suspicious, hasty, sure, impatient, flighty, clocked]
 )
 def test_the_machine_catches_a_wrong_decision(wrong: Decide) -> None:
     """A check that cannot fail shows nothing."""

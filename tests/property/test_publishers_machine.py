@@ -447,6 +447,7 @@ class Naive:
             "port": endpoint.port,
             "observed": "up" if healthy else "down",
             "forced": None,
+            "forced_until": None,
             "effective": "in" if healthy else "out",
             "reason": "ok" if healthy else "timeout",
             "since": stamp,

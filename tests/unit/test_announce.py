@@ -16,7 +16,7 @@ from moto import mock_aws
 from beacon.announce import DETAIL_TYPE, SOURCE, Announcer, detail_of
 from beacon.changes import changes_between
 from beacon.decide import Subject, decide
-from beacon.model import Change, Document, Endpoint, Observation, Outcome
+from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome
 from beacon.settings import Policy
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +58,18 @@ def test_an_endpoint_that_is_first_seen_has_no_state_before() -> None:
         (None, "first seen: observed up"),
         (None, "first seen: observed down"),
     ]
+
+
+def test_the_event_of_a_drain_tells_when_it_ends() -> None:
+    """As an instant; ``null`` before it."""
+    seen = {region: [PASS] for region in REGIONS}
+    first = decide(None, seen, {}, now=NOW - timedelta(minutes=1), policy=POLICY, subject=SUBJECT).document
+    drain = {REGIONS[0]: Intent(REGIONS[0], Forced.DRAIN, remaining_s=60.0)}
+    found = decide(first, seen, drain, now=NOW, policy=POLICY, subject=SUBJECT)
+    (change,) = found.changes
+    detail = cast("dict[str, Any]", detail_of(found.document, change))
+    assert detail["before"]["forced_until"] is None
+    assert detail["after"]["forced_until"] == "2026-11-22T01:03:03.456Z"
 
 
 class Counting:

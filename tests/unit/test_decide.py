@@ -37,8 +37,8 @@ NONE: Mapping[str, Intent] = {}
 Seen = Mapping[str, Sequence[Observation]]
 
 
-def drain(*regions: str) -> Mapping[str, Intent]:
-    return {region: Intent(region, Forced.DRAIN) for region in regions}
+def drain(*regions: str, remaining_s: float | None = None) -> Mapping[str, Intent]:
+    return {region: Intent(region, Forced.DRAIN, remaining_s=remaining_s) for region in regions}
 
 
 def subject(*regions: str) -> Subject:
@@ -54,6 +54,7 @@ def state(
     streak: int = 0,
     latency_ms: float | None = 10.0,
     forced: bool = False,
+    forced_until: datetime | None = None,
     since: datetime = T0,
     observed_since: datetime | None = T0,
 ) -> EndpointState:
@@ -69,6 +70,7 @@ def state(
         latency_ms=latency_ms,
         streak=streak,
         observed_since=None if observed is NEW else observed_since,
+        forced_until=forced_until,
     )
 
 
@@ -313,6 +315,114 @@ def test_intents_that_cannot_be_read_keep_the_last() -> None:
     states = (state(B), state(A, UP, OUT, reason="drained", forced=True))
     decision = decided(document(*states), {A: [PASS], B: [PASS]}, None)
     assert decision.document == expected(*states)
+
+
+SEEN: Seen = {A: [PASS], B: [PASS]}
+
+
+def drained_until(until: datetime | None) -> Document:
+    return document(state(B), state(A, UP, OUT, reason="drained", forced=True, forced_until=until))
+
+
+def expiry_of(found: Decision) -> datetime | None:
+    known = found.document.state_of(A)
+    assert known is not None
+    assert known.forced is Forced.DRAIN
+    return known.forced_until
+
+
+def test_a_drain_ends_when_what_was_left_of_it_has_passed() -> None:
+    """What was left is the database's word, the instant is by the publisher's clock, to the millisecond."""
+    found = decided(document(state(A), state(B)), SEEN, drain(A, remaining_s=1800.0004))
+    assert expiry_of(found) == MS + timedelta(seconds=1800)
+    assert [change.reason for change in found.changes] == ["drained by an operator, taken out"]
+
+
+@pytest.mark.parametrize("remaining_s", [None, 1e12, 1e300], ids=str)
+def test_a_drain_without_an_end_that_can_be_written_holds_until_it_is_released(
+    remaining_s: float | None,
+) -> None:
+    """PostgreSQL's instants go far beyond the year 9999."""
+    found = decided(drained_until(MS + timedelta(hours=1)), SEEN, drain(A, remaining_s=remaining_s))
+    assert expiry_of(found) is None
+    assert found.changes == ()
+
+
+@pytest.mark.parametrize("off_s", [-1.999, -0.003, 0.0, 0.004, 1.999])
+def test_an_expiry_that_is_read_again_stays_what_it_was(off_s: float) -> None:
+    """Each reading is a little off: rounds take their time."""
+    until = MS + timedelta(minutes=30)
+    found = decided(drained_until(until), SEEN, drain(A, remaining_s=1800 + off_s))
+    assert found.document == expected(*drained_until(until).endpoints)
+    assert found.changes == ()
+
+
+@pytest.mark.parametrize("off_s", [-1790.0, -2.0, 2.0, 3600.0])
+def test_another_expiry_replaces_the_last_and_is_no_change_of_state(off_s: float) -> None:
+    """An operator drains a Region that is drained already, for longer or for less."""
+    until = MS + timedelta(minutes=30)
+    found = decided(drained_until(until), SEEN, drain(A, remaining_s=1800 + off_s))
+    assert expiry_of(found) == until + timedelta(seconds=off_s)
+    assert found.changes == ()
+
+
+def test_a_drain_that_cannot_be_read_any_more_ends_at_its_expiry() -> None:
+    """To the millisecond; as after a release it is preferred at once, and the change says why."""
+    until = MS + timedelta(seconds=90)
+    last = drained_until(until)
+    before = decided(last, SEEN, None, now=until - timedelta(milliseconds=1))
+    assert (expiry_of(before), before.changes) == (until, ())
+    after = decided(last, SEEN, None, now=until)
+    assert after.document.endpoints == (state(A, since=until), state(B))
+    assert [change.reason for change in after.changes] == ["drain expired, back in"]
+
+
+def test_a_drain_until_released_outlives_its_readability() -> None:
+    """However long that lasts."""
+    found = decided(drained_until(None), SEEN, None, now=NOW + timedelta(days=365))
+    assert expiry_of(found) is None
+    assert found.changes == ()
+
+
+def test_an_expiry_does_not_end_a_drain_that_can_be_read() -> None:
+    """The database's clock judges, and the publisher's may be ahead of it."""
+    found = decided(drained_until(MS - timedelta(hours=1)), SEEN, drain(A, remaining_s=60))
+    assert expiry_of(found) == MS + timedelta(seconds=60)
+
+
+def test_a_freeze_keeps_a_drain_whose_time_has_passed() -> None:
+    """Nothing is decided from a round that trusts nothing; the next one that does lets it go."""
+    last = drained_until(MS - timedelta(seconds=1))
+    frozen = decided(last, {A: [FAIL], B: [FAIL]}, None)
+    assert frozen.document == expected(*last.endpoints, note="all_failed")
+    thawed = decided(frozen.document, SEEN, None)
+    assert [known.effective for known in thawed.document.endpoints] == [IN, IN]
+
+
+@pytest.mark.parametrize(
+    ("until", "reason"),
+    [
+        (MS - timedelta(hours=1), "drain expired, back in"),
+        (MS + timedelta(seconds=2), "drain expired, back in"),
+        (MS + timedelta(seconds=2.001), "released by an operator, back in"),
+        (None, "released by an operator, back in"),
+    ],
+)
+def test_a_drain_that_is_over_says_whether_an_operator_ended_it(until: datetime | None, reason: str) -> None:
+    """The table says only that it is gone; what was known of its end tells the rest."""
+    found = decided(drained_until(until), SEEN)
+    assert [change.reason for change in found.changes] == [reason]
+    assert found.document.endpoints == (state(A, since=MS), state(B))
+
+
+def test_a_drain_that_expires_leaves_a_failed_endpoint_out() -> None:
+    """Only the operator's part of it ends."""
+    last = document(
+        state(B), state(A, DOWN, OUT, reason="drained", forced=True, forced_until=MS - timedelta(seconds=1))
+    )
+    found = decided(last, {A: [FAIL], B: [PASS]}, None)
+    assert found.document == expected(state(B), state(A, DOWN, OUT, reason="timeout"))
+    assert [change.reason for change in found.changes] == ["drain expired"]
 
 
 def test_a_drained_endpoint_is_observed_on() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from beacon.document import MAX_BYTES, DocumentError, Expected, candidates, parse, serialize
 from beacon.model import Document, Effective, EndpointState, Forced, Observed
+from beacon.outcome import Reason
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 EPOCH = int(NOW.timestamp() * 1000)
@@ -28,7 +29,16 @@ GOOD = Document(
     endpoints=(
         EndpointState("us-east-1", HOSTS[0], 5432, Observed.UP, None, Effective.IN, "ok", NOW, 1.5, 0, NOW),
         EndpointState(
-            "us-east-2", HOSTS[1], 5433, Observed.DOWN, Forced.DRAIN, Effective.OUT, "drained", NOW, None, 1
+            region="us-east-2",
+            host=HOSTS[1],
+            port=5433,
+            observed=Observed.DOWN,
+            forced=Forced.DRAIN,
+            forced_until=NOW + timedelta(minutes=30),
+            effective=Effective.OUT,
+            reason="drained",
+            since=NOW,
+            streak=1,
         ),
     ),
     counted_at=NOW,
@@ -122,27 +132,34 @@ def test_the_form_is_compact_and_complete() -> None:
         f'"epoch":{EPOCH},"as_of":"2026-11-22T01:02:03.456Z","valid_until":"2026-11-22T01:07:03.456Z",'
         '"frozen":false,"note":"","counted_at":"2026-11-22T01:02:03.456Z","endpoints":['
         f'{{"region":"us-east-1","host":"{HOSTS[0]}","port":5432,"observed":"up","forced":null,'
-        '"effective":"in","reason":"ok","since":"2026-11-22T01:02:03.456Z","latency_ms":1.5,"streak":0,'
+        '"forced_until":null,"effective":"in","reason":"ok","since":"2026-11-22T01:02:03.456Z","latency_ms":1.5,"streak":0,'
         '"observed_since":"2026-11-22T01:02:03.456Z"},'
         f'{{"region":"us-east-2","host":"{HOSTS[1]}","port":5433,"observed":"down","forced":"drain",'
-        '"effective":"out","reason":"drained","since":"2026-11-22T01:02:03.456Z","latency_ms":null,"streak":1,'
-        '"observed_since":null}'
+        '"forced_until":"2026-11-22T01:32:03.456Z","effective":"out","reason":"drained",'
+        '"since":"2026-11-22T01:02:03.456Z","latency_ms":null,"streak":1,"observed_since":null}'
         "]}"
     )
 
 
-def test_ten_endpoints_with_the_longest_names_fit_a_parameter() -> None:
-    """4,096 bytes is what SSM holds; the longest of everything at once."""
-    regions = [f"ap-southeast-{number}" for number in range(10, 20)]
+@pytest.mark.parametrize(
+    ("region", "infix"),
+    [("ap-southeast-", "s" * 4), ("aa-bbbbbbb-cccccc-", "s" * 16)],
+    ids=["as AWS has them", "as long as a host name may be"],
+)
+def test_ten_endpoints_with_the_longest_names_fit_a_parameter(region: str, infix: str) -> None:
+    """4,096 bytes is what SSM holds; the longest of everything at once, all of them drained."""
+    regions = [f"{region}{number}" for number in range(10, 20)]
+    longest_reason = max((reason.value for reason in Reason), key=len)
     states = tuple(
         EndpointState(
             region=region,
-            host=f"{'z' * 26}.dsql-{'s' * 4}.{region}.on.aws",
-            port=5432,
+            host=f"{'z' * 26}.dsql-{infix}.{region}.on.aws",
+            port=65535,
             observed=Observed.UNKNOWN,
             forced=Forced.DRAIN,
+            forced_until=NOW,
             effective=Effective.OUT if number else Effective.IN,
-            reason="too_many_connections",
+            reason=longest_reason,
             since=NOW,
             latency_ms=60000.0,
             streak=20,
@@ -150,17 +167,18 @@ def test_ten_endpoints_with_the_longest_names_fit_a_parameter() -> None:
         )
         for number, region in enumerate(regions)
     )
-    text = serialize(
-        replace(
-            GOOD,
-            service="a" * 20 + "-" + "b" * 12,
-            observer=regions[0],
-            frozen=True,
-            note="would_be_empty",
-            endpoints=states,
-        )
+    document = replace(
+        GOOD,
+        service="a" * 20 + "-" + "b" * 12,
+        observer=regions[0],
+        frozen=True,
+        note="would_be_empty",
+        endpoints=states,
     )
+    text = serialize(document)
     assert len(text.encode()) <= MAX_BYTES
+    expected = Expected(document.service, "dsql", regions[0])
+    assert parse(text, expected, NOW) == document
 
 
 def test_a_document_that_would_not_fit_is_not_written() -> None:
@@ -334,6 +352,7 @@ def test_a_wrong_member_is_refused(name: str, value: object) -> None:
         *[("port", value) for value in (0, -1, 65536, "5432", 5432.0, True)],
         *[("observed", value) for value in ("", "UP", "in", None, ["up"])],
         *[("forced", value) for value in ("", "drained", False, ["drain"])],
+        *[("forced_until", value) for value in ("", "2026-11-22T01:02:03", "2026-11-22T01:02:03Z", 0)],
         *[("effective", value) for value in ("", "up", None)],
         *[("reason", value) for value in ("", "two words", "FATAL", "a" * 41, None)],
         *[("since", value) for value in ("", "2026-11-22T01:02:03", None)],
@@ -346,6 +365,32 @@ def test_a_wrong_member_of_an_endpoint_is_refused(name: str, value: object) -> N
     """Above all a host that is not one of ours."""
     refused(with_row(name, value))
     assert schema_refuses(with_row(name, value)) != ((name, value, type(value)) in KNOWN_BY_CODE)
+
+
+@pytest.mark.parametrize("value", ["", "soon", "2026-11-22T01:02:03", "2026-02-30T01:02:03Z", 0, False])
+def test_an_expiry_that_is_no_instant_is_refused(value: object) -> None:
+    """Who reads it lets a drain go by it."""
+    text = changed(lambda document: document["endpoints"][1].update(forced_until=value))
+    assert refused(text) == ("endpoint 2: forced_until is no instant in UTC",)
+    assert schema_refuses(text) != (value == "2026-02-30T01:02:03Z")
+
+
+def test_an_expiry_belongs_to_a_forced_state() -> None:
+    """A drain may have none; what has one is drained."""
+    for_ever = changed(lambda value: value["endpoints"][1].update(forced_until=None))
+    assert parse(for_ever, EXPECTED, NOW).endpoints[1].forced_until is None
+    assert not schema_refuses(for_ever)
+    for text in (
+        with_row("forced_until", "2026-11-22T01:02:03Z"),
+        changed(lambda value: value["endpoints"][1].update(forced=None)),
+    ):
+        (reason,) = refused(text)
+        assert reason.endswith(": forced_until without forced")
+        assert schema_refuses(text)
+    with pytest.raises(ValueError, match="forced_until"):
+        replace(GOOD.endpoints[0], forced_until=NOW)
+    with pytest.raises(ValueError, match="UTC"):
+        replace(GOOD.endpoints[1], forced_until=NOW.replace(tzinfo=None))
 
 
 def test_an_instant_of_long_ago_is_written_as_it_was_read() -> None:
@@ -469,7 +514,8 @@ def generated(chance: random.Random) -> Document:
             host=f"{name}.{infix}.{region}.on.aws",
             port=chance.choice((5432, 1, 65535)),
             observed=chance.choice(list(Observed)),
-            forced=chance.choice((None, Forced.DRAIN)),
+            forced=(forced := chance.choice((None, Forced.DRAIN))),
+            forced_until=chance.choice((None, instant())) if forced else None,
             effective=Effective.IN if number == 1 else chance.choice(list(Effective)),
             reason=chance.choice(("ok", "too_many_connections", "drained", "deferred")),
             since=instant(),

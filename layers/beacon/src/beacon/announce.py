@@ -6,8 +6,8 @@ it, may be announced twice, or not at all: consumers go by ``detail.epoch``, whi
 
 An event's detail: ``service``, ``target``, ``observer``, ``epoch`` of the document, ``frozen``, ``preferred``
 (a Region), and of the endpoint that changed ``region``, ``host``, ``reason`` (a sentence) and its states
-``before`` (``null`` when it is first seen) and ``after``: ``observed``, ``forced``, ``effective``, ``reason``
-(a code).
+``before`` (``null`` when it is first seen) and ``after``: ``observed``, ``forced``, ``forced_until`` (an
+instant, or ``null``), ``effective``, ``reason`` (a code).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from beacon.aws_calls import CONFIG, FAILURES, code_of
+from beacon.document import format_instant
 from beacon.model import Change, Document, EndpointState
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _states(state: EndpointState) -> dict[str, object]:
     return {
         "observed": state.observed.value,
         "forced": state.forced.value if state.forced else None,
+        "forced_until": None if state.forced_until is None else format_instant(state.forced_until),
         "effective": state.effective.value,
         "reason": state.reason,
     }

@@ -1,17 +1,22 @@
 """What one document changes about the one before, in words that a person understands. Pure.
 
 A change is a step of an endpoint's observed, forced or effective state, or of its host; it carries the whole
-state before and after. A streak, a latency, a rank or an epoch is none.
+state before and after. A streak, a latency, a rank, an epoch or another expiry of a drain is none.
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from beacon.model import Change, Document, Effective, EndpointState
 
-__all__ = ["DEFERRED", "changes_between"]
+__all__ = ["DEFERRED", "SAME_EXPIRY_S", "changes_between"]
 
 #: The reason code of an endpoint that should leave and waits its turn.
 DEFERRED = "deferred"
+#: By how much two readings of one expiry may differ: what was left is told by the database's clock, and added
+#: to that of the publisher a network's way and a few rechecks later.
+SAME_EXPIRY_S = 2.0
 
 
 def changes_between(previous: Document | None, document: Document) -> tuple[Change, ...]:
@@ -20,7 +25,7 @@ def changes_between(previous: Document | None, document: Document) -> tuple[Chan
     for after in document.endpoints:
         before = previous.state_of(after.region) if previous else None
         if before is None or _visible(before) != _visible(after):
-            changes.append(Change(after.region, before, after, _explain(before, after, document.note)))
+            changes.append(Change(after.region, before, after, _explain(before, after, document)))
     return tuple(changes)
 
 
@@ -28,7 +33,7 @@ def _visible(state: EndpointState) -> tuple[object, ...]:
     return (state.host, state.observed, state.forced, state.effective)
 
 
-def _explain(before: EndpointState | None, after: EndpointState, note: str) -> str:
+def _explain(before: EndpointState | None, after: EndpointState, document: Document) -> str:
     if before is None:
         return f"first seen: observed {after.observed.value}"
     parts = []
@@ -38,14 +43,21 @@ def _explain(before: EndpointState | None, after: EndpointState, note: str) -> s
         why = "" if after.reason == DEFERRED else f" ({after.reason})"
         parts.append(f"observed {before.observed.value} -> {after.observed.value}{why}")
     if before.forced is not after.forced:
-        parts.append("drained by an operator" if after.forced else "released by an operator")
+        parts.append("drained by an operator" if after.forced else _release(before, document.as_of))
     if after.reason == DEFERRED:
         parts.append("waits its turn to leave")
     if before.effective is not after.effective:
         parts.append(_moved(after, told_why=bool(parts)))
-    if note:
-        parts.append(f"frozen: {note}")
+    if document.note:
+        parts.append(f"frozen: {document.note}")
     return ", ".join(parts)
+
+
+def _release(before: EndpointState, now: datetime) -> str:
+    ends = before.forced_until
+    if ends is not None and ends <= now + timedelta(seconds=SAME_EXPIRY_S):
+        return "drain expired"
+    return "released by an operator"
 
 
 def _moved(after: EndpointState, *, told_why: bool) -> str:

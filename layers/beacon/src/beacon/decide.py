@@ -26,8 +26,17 @@ The rules, in the order in which they are applied:
    up during an outage; without the distance they would make ``rise`` passes out of one good second. The
    distance is kept between rounds that count, not between rounds: a stream of them would never let anybody
    return.
-4. **Forced wins over observed.** A valid ``drain`` puts a Region out. Intents that could not be read keep the
-   last that were. Whether an intent is still valid was judged by the database.
+4. **Forced wins over observed.** A valid ``drain`` puts a Region out.
+
+   ==================  ==============================================================================
+   intents             the forced state
+   ==================  ==============================================================================
+   read, with one      that one, until ``now`` + what was left of it by the database's clock
+   read, with none     none: whether an intent is still valid was judged by the database
+   could not be read   the last that was, but no longer than until its time has passed
+   ==================  ==============================================================================
+
+   An expiry that differs by less than ``SAME_EXPIRY_S`` from the one that is known is the same one.
 5. **Velocity.** At most one endpoint goes from in to out per round, a drained one first; others wait their
    turn with reason ``deferred``, ranked behind all that may stay.
 6. **Never empty.** If none were left, all are in, ranked: up, then drained but up, then the rest in the last
@@ -45,7 +54,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from beacon.changes import DEFERRED, changes_between
+from beacon.changes import DEFERRED, SAME_EXPIRY_S, changes_between
 from beacon.model import (
     MAX_LATENCY_MS,
     Change,
@@ -108,7 +117,7 @@ def decide(
     if now.utcoffset() != timedelta(0):
         raise ValueError("now must be an instant in UTC")
     # A document says milliseconds; so what is kept in memory equals what is read back.
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    now = _to_ms(now)
     before = _last_states(previous, subject, now)
     counted_at = previous.counted_at if previous else None
     doubtful = all(_failed(observations.get(state.region, ())) for state in before)
@@ -121,7 +130,7 @@ def decide(
             _observe(state, observations.get(state.region, ()), policy, now, counting=counting)
             for state in before
         ]
-        forced = [_force(state, intents) for state in observed]
+        forced = [_force(state, intents, now) for state in observed]
         states, note = _route(forced)
         regions = [endpoint.region for endpoint in subject.endpoints]
         # Where all are candidates only because none would be left, their last order says more than a rank.
@@ -233,11 +242,30 @@ def _smoothed(old_ms: float | None, new_ms: float, policy: Policy) -> float:
     return old_ms + policy.smoothing * (new_ms - old_ms)
 
 
-def _force(state: EndpointState, intents: Mapping[str, Intent] | None) -> EndpointState:
-    if intents is None:
+def _force(state: EndpointState, intents: Mapping[str, Intent] | None, now: datetime) -> EndpointState:
+    known = state.forced_until
+    if intents is None and (known is None or now < known):
         return state
-    intent = intents.get(state.region)
-    return replace(state, forced=intent.forced if intent else None)
+    intent = intents.get(state.region) if intents else None
+    if intent is None:
+        return replace(state, forced=None, forced_until=None)
+    return replace(state, forced=intent.forced, forced_until=_expiry(intent, known, now))
+
+
+def _expiry(intent: Intent, known: datetime | None, now: datetime) -> datetime | None:
+    if intent.remaining_s is None:
+        return None
+    try:
+        found = _to_ms(now + timedelta(seconds=intent.remaining_s))
+    except OverflowError:
+        # Beyond the year 9999, where PostgreSQL's instants go on.
+        return None
+    same = known is not None and abs(found - known) < timedelta(seconds=SAME_EXPIRY_S)
+    return known if same else found
+
+
+def _to_ms(instant: datetime) -> datetime:
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
 def _route(states: Sequence[EndpointState]) -> tuple[list[EndpointState], str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import select
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +36,8 @@ _OURS = frozenset(
     | {"sslmode", "sslrootcert", "sslnegotiation", "sslsni", "sslcert", "sslkey", "sslcertmode", "requiressl"}
     | {"gssencmode", "connect_timeout", "client_encoding", "target_session_attrs", "load_balance_hosts"}
 )
-_OPTION = re.compile(r"[a-z_]{1,40}")
+#: What libpq knows. The rest it would refuse at each connect, which would look like a broken endpoint.
+_KNOWN = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,13 @@ class Login:
 
     def __post_init__(self) -> None:
         problems = [f"{name} is decided by beacon" for name in sorted(_OURS & set(self.options))]
-        problems += [f"{name!r} is no option" for name in self.options if not _OPTION.fullmatch(name)]
-        # NUL would end the string that libpq gets.
-        given = {"user": self.user, "dbname": self.dbname, "ca_file": self.ca_file or "", **self.options}
-        problems += [f"{name} holds a NUL" for name, value in given.items() if "\0" in value]
+        problems += [f"{name!r} is no option" for name in self.options if name not in _KNOWN]
+        given: dict[str, object] = {"user": self.user, "dbname": self.dbname, "ca_file": self.ca_file or ""}
+        for name, value in (given | dict(self.options)).items():
+            if not isinstance(value, str):
+                problems.append(f"{name} must be text, not {type(value).__name__}")
+            elif "\0" in value:  # it would end the string that libpq gets
+                problems.append(f"{name} holds a NUL")
         if not self.user:
             problems.append("name a user, a role that is mapped with AWS IAM GRANT")
         if not 0.1 <= self.timeout_s <= 300:

@@ -8,6 +8,7 @@ A reader takes a document whole or not at all; :class:`DocumentError` lists ever
 - ``epoch`` is a whole number from 1 to 2**63 - 1, not lower than the last accepted one, and not from beyond
   now + 5 minutes (it is made from the clock, in milliseconds);
 - instants are RFC 3339 in UTC, and ``valid_until`` is later than ``as_of``, by a day at most;
+- ``forced_until`` is null where ``forced`` is;
 - ``note`` and every ``reason`` are codes: letters and underscores.
 
 Past ``valid_until`` a document still ranks, but every endpoint is a candidate again. Pure: no I/O, no clock.
@@ -26,7 +27,16 @@ from typing import TypeVar
 from beacon.model import MAX_LATENCY_MS, Document, Effective, EndpointState, Forced, Observed
 from beacon.settings import host_problem
 
-__all__ = ["MAX_BYTES", "MAX_SKEW_S", "DocumentError", "Expected", "candidates", "parse", "serialize"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_SKEW_S",
+    "DocumentError",
+    "Expected",
+    "candidates",
+    "format_instant",
+    "parse",
+    "serialize",
+]
 
 MAX_BYTES = 4096
 MAX_SKEW_S = 300
@@ -64,11 +74,11 @@ def serialize(document: Document) -> str:
             "target": document.target,
             "observer": document.observer,
             "epoch": document.epoch,
-            "as_of": _format(document.as_of),
-            "valid_until": _format(document.valid_until),
+            "as_of": format_instant(document.as_of),
+            "valid_until": format_instant(document.valid_until),
             "frozen": document.frozen,
             "note": document.note,
-            "counted_at": None if document.counted_at is None else _format(document.counted_at),
+            "counted_at": _format_or_none(document.counted_at),
             "endpoints": [_row(state) for state in document.endpoints],
         },
         separators=(",", ":"),
@@ -116,18 +126,24 @@ def _row(state: EndpointState) -> dict[str, object]:
         "port": state.port,
         "observed": state.observed.value,
         "forced": state.forced.value if state.forced else None,
+        "forced_until": _format_or_none(state.forced_until),
         "effective": state.effective.value,
         "reason": state.reason,
-        "since": _format(state.since),
+        "since": format_instant(state.since),
         "latency_ms": None if state.latency_ms is None else round(state.latency_ms, 1),
         "streak": state.streak,
-        "observed_since": None if state.observed_since is None else _format(state.observed_since),
+        "observed_since": _format_or_none(state.observed_since),
     }
 
 
-def _format(instant: datetime) -> str:
+def format_instant(instant: datetime) -> str:
+    """``instant`` as documents and events write it: RFC 3339 in UTC, to the millisecond."""
     # Unlike strftime, isoformat pads a year: what was read is written in a form that can be read.
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _format_or_none(instant: datetime | None) -> str | None:
+    return None if instant is None else format_instant(instant)
 
 
 class _Faults:
@@ -181,6 +197,7 @@ _ROW_MEMBERS = (
     "port",
     "observed",
     "forced",
+    "forced_until",
     "effective",
     "reason",
     "since",
@@ -255,6 +272,9 @@ def _state(row: object, where: str, faults: _Faults) -> EndpointState | None:
     observed = _member(Observed, row["observed"], f"{where}: observed", faults)
     effective = _member(Effective, row["effective"], f"{where}: effective", faults)
     forced = None if row["forced"] is None else _member(Forced, row["forced"], f"{where}: forced", faults)
+    forced_until = _instant_or_none(row["forced_until"], f"{where}: forced_until", faults)
+    ends_something = row["forced"] is not None or row["forced_until"] is None
+    faults.unless(ends_something, f"{where}: forced_until without forced")
     latency = row["latency_ms"]
     sane = latency is None or (type(latency) in {int, float} and 0 <= latency <= MAX_LATENCY_MS)
     faults.unless(sane, f"{where}: latency_ms is no duration")
@@ -277,6 +297,7 @@ def _state(row: object, where: str, faults: _Faults) -> EndpointState | None:
         latency_ms=None if latency is None else float(latency),
         streak=streak,
         observed_since=observed_since,
+        forced_until=forced_until,
     )
 
 

@@ -125,7 +125,8 @@ class EndpointState:
 
     ``streak`` counts the latest consecutive observations that contradict ``observed``; ``since`` is when the
     effective state last changed, ``observed_since`` when the observed state did (``None``: there was never
-    any data); ``latency_ms`` is smoothed.
+    any data); ``latency_ms`` is smoothed; ``forced_until`` is when the forced state ends by itself (``None``:
+    not before it is released).
     """
 
     region: str
@@ -139,6 +140,15 @@ class EndpointState:
     latency_ms: float | None = None
     streak: int = 0
     observed_since: datetime | None = None
+    forced_until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if self.forced_until is None:
+            return
+        if self.forced is None:
+            raise ValueError("forced_until belongs to a forced state")
+        if self.forced_until.utcoffset() != timedelta(0):
+            raise ValueError("forced_until must be an instant in UTC")
 
     @property
     def wants_out(self) -> bool:

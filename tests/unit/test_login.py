@@ -1,0 +1,44 @@
+"""How to log in: what cannot be used is refused before anything is tried, every reason at once."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from beacon.dialer import Login
+
+
+def test_further_options_of_libpq_are_taken() -> None:
+    """Those that decide neither where the connection leads nor how it is secured."""
+    Login(
+        "my_role", options={"application_name": "orders", "keepalives_idle": "30", "tcp_user_timeout": "5000"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"query_timeout": "5"}, "'query_timeout' is no option"),
+        ({"statement_timeout": "5"}, "'statement_timeout' is no option"),
+        ({"Keepalives": "1"}, "'Keepalives' is no option"),
+        ({"a b='": "1"}, '"a b=\'" is no option'),
+        ({"keepalives": 1}, "keepalives must be text, not int"),
+        ({"application_name": None}, "application_name must be text, not NoneType"),
+        ({"application_name": "a\0b"}, "application_name holds a NUL"),
+        ({"sslmode": "disable"}, "sslmode is decided by beacon"),
+        ({"connect_timeout": "3"}, "connect_timeout is decided by beacon"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused(options: dict[str, Any], reason: str) -> None:
+    """Not at each connect, where it would look as if no endpoint could be reached."""
+    with pytest.raises(ValueError, match=f"^{re.escape(reason)}$"):
+        Login("my_role", options=options)
+
+
+def test_every_reason_is_said_at_once() -> None:
+    """Whoever mends one finds no further one behind it."""
+    with pytest.raises(ValueError, match="user") as caught:
+        Login("", dbname="a\0", timeout_s=0, options={"hostaddr": "127.0.0.1", "keepalive": "1"})
+    assert len(str(caught.value).split("; ")) == 5
