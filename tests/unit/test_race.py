@@ -293,6 +293,18 @@ def test_another_address_of_the_endpoint_comes_before_the_next_endpoint(stage: S
     assert stage.passed_over() == {"a"}
 
 
+def test_nobody_passes_an_endpoint_over_while_another_of_its_addresses_is_tried(stage: Stage) -> None:
+    """Not even another race that begins meanwhile."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
+    stage.plays |= {"a1": refusing(), "a2": refusing(0.1)}
+    race = stage.race(named("a"))
+    assert stage.run(race, until_s=0.1) is None
+    assert stage.open_lines() == ["a2"]
+    assert stage.passed_over() == set()
+    fails(stage, race)
+    assert stage.passed_over() == {"a"}
+
+
 # ---- it is silent for its stagger
 
 

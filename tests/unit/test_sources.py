@@ -315,7 +315,8 @@ def test_a_record_is_followed_to_the_endpoint(serve: ServeDns) -> None:
     server = serve(
         {
             "db.example.org.": (60, "orders.beacon.example.org."),
-            "orders.beacon.example.org.": (5, f"{EAST_1}."),
+            "orders.beacon.example.org.": (5, "writer.example.org."),
+            "writer.example.org.": (30, f"{EAST_1}."),
             f"{EAST_1}.": (1, "balancer.example.org."),
         }
     )
@@ -326,7 +327,7 @@ def test_a_record_is_followed_to_the_endpoint(serve: ServeDns) -> None:
     source.accept(fetched.text, NOW)
     assert source.candidates(NOW) == (Candidate(Endpoint("us-east-1", EAST_1)),)
     assert source.as_of() is None
-    assert server.asked == ["db.example.org.", "orders.beacon.example.org."]
+    assert server.asked == ["db.example.org.", "orders.beacon.example.org.", "writer.example.org."]
 
 
 def test_case_and_a_trailing_dot_do_not_matter(serve: ServeDns) -> None:
@@ -350,11 +351,13 @@ def test_a_record_that_leads_to_no_endpoint_says_so(
     serve: ServeDns, aliases: dict[str, tuple[int, str]], reason: str
 ) -> None:
     """With its own name and the kind of failure, and what was known stays."""
-    source = serve(aliases).record("db.example.org")
+    server = serve(aliases)
+    source = server.record("db.example.org")
     source.accept(EAST_1, NOW)
     with pytest.raises(SourceError, match=f"db.example.org leads to no DSQL endpoint: {reason}") as caught:
         source.fetch()
     assert "elsewhere" not in str(caught.value)
+    assert len(server.asked) <= 8
     assert hosts(source) == [(EAST_1, False)]
 
 
