@@ -1,16 +1,20 @@
 """What a module may import: pure modules nothing of the outside, the health path nothing heavy."""
 
 import ast
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import beacon
+
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "layers/beacon/src/beacon"
 PURE = ["model", "decide", "rank", "changes", "document", "reader", "outcome", "health", "intent", "settings"]
-PURE += ["sigv4", "token"]
+PURE += ["sigv4", "token", "candidates", "conninfo"]
 OUTSIDE = {"boto3", "botocore", "psycopg", "socket", "ssl", "select", "time", "os", "threading", "subprocess"}
 OUTSIDE |= {"random", "asyncio", "sys", "pathlib", "io", "logging", "urllib.request", "http"}
 
@@ -73,8 +77,76 @@ def test_the_health_handler_does_without_what_is_heavy() -> None:
     loaded = set(run.stderr.split())
     assert "beacon.health_check" in loaded
     libraries = ("boto3", "botocore", "aws_lambda_powertools", "aws_xray_sdk", "psycopg", "asyncio", "email")
-    heavy = (*libraries, "beacon.store", "beacon.publisher")
-    assert {name for name in loaded if name.startswith(heavy) or name in {"http.client", "ssl"}} == set()
+    slow = (*libraries, "beacon.store", "beacon.publisher")
+    assert {name for name in loaded if name.startswith(slow) or name in {"http.client", "ssl"}} == set()
+
+
+def loaded_by(code: str) -> set[str]:
+    """The modules that a fresh interpreter has after ``code``."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        env={"PYTHONPATH": str(LIBRARY.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return set(run.stdout.split())
+
+
+def heavy(modules: set[str]) -> set[str]:
+    """What nobody should pay for who does not use it."""
+    return {name for name in modules if name.partition(".")[0] in HEAVY}
+
+
+HEAVY = {"psycopg", "psycopg_binary", "psycopg_pool", "boto3", "botocore", "dns", "asyncio"}
+
+
+def test_importing_the_library_loads_nothing_of_what_it_can_do() -> None:
+    """Neither libraries nor modules of its own: each comes with the first name of it."""
+    loaded = loaded_by("import beacon")
+    assert heavy(loaded) == set()
+    assert {name for name in loaded if name.startswith("beacon")} == {"beacon"}
+
+
+def test_sources_load_no_library_before_they_fetch() -> None:
+    """A list needs neither boto3 nor dnspython, and whoever reads the document alone no driver."""
+    code = (
+        "from beacon import DnsRecord, Endpoints, SsmDocument, StaticList\n"
+        "document = SsmDocument('orders', 'prod', region='us-east-1')\n"
+        "static = StaticList(['a' * 26 + '.dsql.us-east-1.on.aws'])\n"
+        "assert len(Endpoints(document, DnsRecord('db.example.org'), static).published()) == 1\n"
+    )
+    loaded = loaded_by(code)
+    assert "beacon.endpoints" in loaded
+    assert heavy(loaded) == set()
+
+
+def test_a_connection_loads_no_pool_and_no_client_of_aws() -> None:
+    """psycopg_pool is for the pools alone, boto3 for the document, dnspython for a record."""
+    found = {name.partition(".")[0] for name in heavy(loaded_by("from beacon import connect, transact"))}
+    assert "psycopg" in found
+    assert found <= {"psycopg", "psycopg_binary", "asyncio"}
+
+
+@pytest.mark.parametrize("name", beacon.__all__)
+def test_every_public_name_resolves_and_is_documented(name: str) -> None:
+    """In its own docstring, and named in the package's; and it is public where it comes from, too."""
+    found = getattr(beacon, name)
+    documented = inspect.getdoc(found)
+    assert documented
+    assert not documented.startswith(f"{name}("), "a dataclass made it up"
+    assert re.search(rf"`{name}`", str(beacon.__doc__))
+    assert name in sys.modules[found.__module__].__all__
+    assert name in dir(beacon)
+
+
+def test_what_is_not_public_is_missing_as_usual() -> None:
+    """No name makes anything up, and each public one is imported from one place."""
+    with pytest.raises(AttributeError, match="no attribute 'Connexion'"):
+        beacon.Connexion  # noqa: B018 - asked for, not used
+    named = [name for names in beacon._WHERE.values() for name in names]
+    assert sorted(named) == sorted(beacon.__all__)
 
 
 def test_no_part_of_the_library_knows_the_lab() -> None:

@@ -1,14 +1,20 @@
 """Name resolution: a stall holds no deadline, lingers at most once, and the last good answer serves."""
 
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from beacon import resolver as resolver_module
 from beacon.resolver import NameNotResolvedError, Resolver
+
+LAYER = Path(resolver_module.__file__).parents[1]
 
 
 def lingering() -> int:
@@ -159,6 +165,70 @@ def test_a_thread_that_cannot_start_is_not_waited_for_ever_after(monkeypatch: py
             with pytest.raises(RuntimeError):
                 resolver.resolve("a", 0.01)
     assert resolver.resolve("a", 1.0) == ["192.0.2.1"]
+
+
+def test_a_look_up_joined_without_waiting_ends_by_itself() -> None:
+    """Whoever must not block looks at it; it is the same one for all who come meanwhile."""
+    names = Names(["192.0.2.1"])
+    resolver = Resolver(names)
+    with stalled(names):
+        flight = resolver.start("a")
+        assert resolver.start("a") is flight
+        assert not flight.done.is_set()
+        assert resolver.known("a") == []
+    assert flight.done.is_set()
+    assert flight.addresses == resolver.known("a") == ["192.0.2.1"]
+    assert names.asked == 1
+
+
+def test_known_addresses_are_as_old_as_they_are() -> None:
+    """By the clock that was passed; without a limit they are known for good."""
+    now = [1000.0]
+    resolver = Resolver(Names(["192.0.2.1"]), clock=lambda: now[0])
+    assert resolver.known("a") == []
+    resolver.resolve("a", 5.0)
+    now[0] += 30
+    assert resolver.known("a", 30) == ["192.0.2.1"]
+    assert resolver.known("a", 29.9) == []
+    assert resolver.known("a") == ["192.0.2.1"]
+
+
+def test_a_look_up_that_a_fork_left_behind_is_begun_anew() -> None:
+    """The child has it listed, and nobody to end it: it looks the name up itself."""
+    script = """
+import os, sys, threading
+from beacon.resolver import Resolver
+parent, asked = os.getpid(), threading.Event()
+
+def lookup(host):
+    asked.set()
+    if os.getpid() == parent:
+        threading.Event().wait(20)
+    return ["192.0.2.1"]
+
+resolver = Resolver(lookup)
+flight = resolver.start("a")
+assert asked.wait(10)
+child = os.fork()
+if child == 0:
+    status = 1
+    try:
+        status = 0 if resolver.resolve("a", 5.0) == ["192.0.2.1"] else 2
+    finally:
+        os._exit(status)
+_, status = os.waitpid(child, 0)
+assert not flight.done.is_set() and resolver.start("a") is flight
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(LAYER)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_the_system_resolves_localhost() -> None:

@@ -3,10 +3,13 @@
 What services use is here; each name is imported when it is first asked for, so that the health function pays
 for nothing that it does not use:
 
-- :class:`Endpoints` of :class:`SsmDocument`, :class:`DnsRecord`, :class:`StaticList`: where to connect;
-- :func:`connect`, :func:`connect_async`: a psycopg connection to the best endpoint;
-- :class:`Pool`, :class:`AsyncPool`: pools of them (needs ``psycopg_pool``);
-- :func:`transact`, :func:`transact_async`: a transaction that is retried where that is safe.
+- :class:`Endpoints` of :class:`SsmDocument`, :class:`DnsRecord`, :class:`StaticList`: where to connect, and
+  a :class:`SourceStatus` of each;
+- :func:`connect`, :func:`connect_async`: a psycopg :class:`Connection`, :class:`AsyncConnection`, to the best
+  endpoint; or a :class:`ConnectError` with each :class:`Attempt`, later :class:`QueryTimeoutError`;
+- :class:`Pool`, :class:`AsyncPool`: pools of them by a :class:`PoolPolicy` (needs ``psycopg_pool``);
+- :func:`transact`, :func:`transact_async`: a transaction that is retried where that is safe, by a
+  :class:`RetryPolicy`; or :class:`CommitOutcomeUnknownError`.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ __all__ = ["CredentialChain", "NoCredentialsError", "find_credentials"]
 #: used without waiting for that. botocore hands out none that have less than ten minutes to live unless it
 #: fails to renew them, so none is used beyond its life.
 _LOOK_AGAIN_S, _SURE_S = 60.0, 540.0
-#: How long a caller waits for renewal when what is known may be past its life.
+#: How long a renewal is waited for when what is known may be past its life, and how far apart renewals are.
 _RENEW_S = 1.0
 
 
@@ -49,15 +49,22 @@ class CredentialChain:
         self._environment = environment
         self._clock = clock
         self._lock = threading.Lock()
+        self._first = threading.Lock()
         self._session: Session | None = None
         self._known: Credentials | None = None
         self._known_at = 0.0
         self._renewal: threading.Thread | None = None
+        self._renewal_at = float("-inf")
 
     @property
     def ready(self) -> bool:
-        """Whether a call would return without asking anybody."""
-        return self._known is not None or _from_environment(self._environment) is not None
+        """Whether a call would end, well or badly, without waiting for anybody."""
+        if self._known is not None and self._clock() - self._known_at < _SURE_S:
+            return True
+        try:
+            return _from_environment(self._environment) is not None
+        except NoCredentialsError:
+            return True
 
     def __call__(self) -> Credentials:
         """Return credentials; raise :class:`NoCredentialsError`."""
@@ -65,20 +72,30 @@ class CredentialChain:
         if found is not None:
             return found
         if self._known is None:
-            return self._ask()
+            return self._ask_first()
         age_s = self._clock() - self._known_at
         if age_s >= _LOOK_AGAIN_S:
-            renewal = self._renew()
-            if age_s >= _SURE_S:
-                renewal.join(_RENEW_S)
+            self._renew()
+            if age_s >= _SURE_S and self._renewal is not None:
+                # One that hangs is waited for in its first second alone, not by each call anew.
+                self._renewal.join(max(0.0, self._renewal_at + _RENEW_S - self._clock()))
         return self._known
 
-    def _renew(self) -> threading.Thread:
+    def _ask_first(self) -> Credentials:
+        with self._first:
+            # Who came while somebody asked has waited for the same answer.
+            return self._known or self._ask()
+
+    def _renew(self) -> None:
         with self._lock:
-            if self._renewal is None or not self._renewal.is_alive():
-                self._renewal = threading.Thread(target=self._try, name="beacon-credentials", daemon=True)
-                self._renewal.start()
-            return self._renewal
+            busy = self._renewal is not None and self._renewal.is_alive()
+            if busy or self._clock() - self._renewal_at < _RENEW_S:
+                return
+            renewal = threading.Thread(target=self._try, name="beacon-credentials", daemon=True)
+            # Out of threads, or the interpreter is ending: what is known goes on being used.
+            with contextlib.suppress(RuntimeError):
+                renewal.start()
+                self._renewal, self._renewal_at = renewal, self._clock()
 
     def _try(self) -> None:
         # A thread's edge: what is known goes on being used.
@@ -112,15 +129,16 @@ def _new_session() -> Session:
 
 
 def _from_session(session: Session) -> Credentials:
-    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as above
+    from beacon.aws_calls import FAILURES, code_of  # noqa: PLC0415 - as above
 
     try:
         found = session.get_credentials()
         if found is None:
             raise NoCredentialsError("no AWS credentials found; see `aws configure list`")
         frozen = found.get_frozen_credentials()
-    except BotoCoreError as error:
-        raise NoCredentialsError(f"AWS credentials cannot be used: {type(error).__name__}") from None
+    except (*FAILURES, RuntimeError) as error:
+        # RuntimeError is botocore's word for credentials that were renewed and are past their life still.
+        raise NoCredentialsError(f"AWS credentials cannot be used: {code_of(error)}") from None
     if not frozen.access_key or not frozen.secret_key:
         raise NoCredentialsError("the AWS credentials found are incomplete")
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token)

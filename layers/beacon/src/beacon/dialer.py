@@ -97,9 +97,11 @@ class Dialer:
         while endpoints.should_wait(began, self.login.timeout_s):  # noqa: ASYNC110 - threads set it
             await asyncio.sleep(_NAP_S)
         if isinstance(endpoints.credentials, CredentialChain) and not endpoints.credentials.ready:
-            # botocore may ask an instance's metadata, and blocks meanwhile.
-            with contextlib.suppress(NoCredentialsError):
+            # botocore may ask an instance's metadata, and blocks meanwhile; the race asks nobody.
+            try:
                 await asyncio.to_thread(endpoints.credentials)
+            except NoCredentialsError as error:
+                raise ConnectError(f"nothing was tried: {error}") from None
         with self._race(began) as race:
             ready: Mapping[int, int] = {}
             while (won := race.advance(ready)) is None:

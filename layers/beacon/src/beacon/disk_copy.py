@@ -45,7 +45,8 @@ class DiskCopy:
 
     def _load(self) -> dict[str, str]:
         try:
-            if self._path.stat().st_size > _MOST_BYTES:
+            # A pipe or a device would be read for ever.
+            if not self._path.is_file() or self._path.stat().st_size > _MOST_BYTES:
                 return {}
             value = json.loads(self._path.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):

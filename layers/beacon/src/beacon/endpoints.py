@@ -91,7 +91,7 @@ class Endpoints:
         """Whether a caller that ``began`` to wait, by :attr:`clock`, is to wait on for a first answer.
 
         Nobody waits where every source has been asked; for ``wait_s`` at the most where nothing is known,
-        less where one source knows endpoints already; and never again once somebody's time was up.
+        less where one source knows endpoints already, and then never again once somebody's time was up.
         """
         for feed in self._feeds:
             feed.poke()
@@ -110,17 +110,21 @@ class Endpoints:
         """
         began = self.clock()
         while self.should_wait(began, wait_s):
-            next(feed for feed in self._feeds if not feed.answered).wait(_NAP_S)
+            # The last one may have answered a moment ago.
+            asked = next((feed for feed in self._feeds if not feed.answered), None)
+            if asked is not None:
+                asked.wait(_NAP_S)
         return self.local.ordered(self.published(), self.clock())
 
     def published(self) -> tuple[Candidate, ...]:
         """The same as the sources have it, without what this process met itself."""
-        clock = self.clock()
+        # Read once: a source's thread may forget it at any moment.
+        clock, known = self.clock(), self._known
         # A document that comes to its end changes who is a candidate, without any news.
-        if not self._known or not 0 <= clock - self._known_at < 1.0:
-            self._known = self._merge()
+        if not known or not 0 <= clock - self._known_at < 1.0:
+            self._known = known = self._merge()
             self._known_at = clock
-        return self._known
+        return known
 
     def status(self) -> tuple[SourceStatus, ...]:
         """Each source's age and trouble, in order."""

@@ -91,12 +91,12 @@ class Feed:
 
     def poke(self) -> None:
         """Have the source asked in the background where that is due; never blocks, and costs nothing."""
-        thread = self._thread
+        thread, due_at = self._thread, self._due_at
         if self._finished:
             return
         if thread is None or not thread.is_alive():
             self._start()
-        elif self._due_at is not None and self._now() >= self._due_at:
+        elif due_at is not None and self._now() >= due_at:
             self._wake.set()
 
     def close(self) -> None:
@@ -108,9 +108,15 @@ class Feed:
         with self._lock:
             if self._closed or (self._thread is not None and self._thread.is_alive()):
                 return
-            self._wake = threading.Event()
-            self._thread = threading.Thread(target=self._run, name="beacon-feed", daemon=True)
-            self._thread.start()
+            self._wake, self._due_at = threading.Event(), None
+            thread = threading.Thread(target=self._run, name="beacon-feed", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # Out of threads, or the interpreter is ending. Whoever connects goes on with what is known.
+                self._problem = "no thread can be started to ask it"
+                return
+            self._thread = thread
 
     def _run(self) -> None:
         while not self._closed:
@@ -120,6 +126,8 @@ class Feed:
                 return
             self._due_at = self._now() + timedelta(seconds=pause_s)
             self._wake.wait(pause_s)
+            # Nothing is due while the source is asked: a poke would have it asked again without a pause.
+            self._due_at = None
             self._wake.clear()
 
     def refresh(self) -> float:

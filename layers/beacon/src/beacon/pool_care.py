@@ -5,7 +5,8 @@ the connection                                    verdict
 ================================================  ==================================================
 is older than ``max_age_s``                       replace (DSQL ends it at 60 minutes)
 leads to an endpoint at which another connection  replace: neither an old connection nor a new one got
-was silent, and a fresh one has failed since      through
+was silent and, within ``_TOGETHER_S`` of that,   through
+a fresh one failed
 leads to an endpoint that the sources hold out    replace, but only so many a second: within
                                                   ``RETIRE_S`` all of them are elsewhere
 leads elsewhere than to the best endpoint         replace, much more slowly: home within ``HOME_S``
@@ -137,7 +138,7 @@ class PoolCare:
         if failed_since is not None:
             silent_at = self._silent_at.get(host)
             confirmed = silent_at is not None and abs(failed_since - silent_at) <= _TOGETHER_S
-            if confirmed and opened_at < failed_since:
+            if confirmed and opened_at < failed_since and self._is_any_reachable(now):
                 return Verdict.REPLACE
         if self._should_leave(host, now):
             return Verdict.REPLACE
@@ -155,18 +156,18 @@ class PoolCare:
         )
         return (_BUSY_S if trouble else _CALM_S) * self._jitter(0.75, 1.25)
 
+    def _is_any_reachable(self, now: float) -> bool:
+        """Whether there is an endpoint, be it a last resort, that has not failed here lately."""
+        passed_over = self._endpoints.local.passed_over_since
+        return any(passed_over(each.endpoint.host, now) is None for each in self._endpoints.published())
+
     def _should_leave(self, host: str, now: float) -> bool:
-        reachable = [
-            each.endpoint.host
-            for each in self._endpoints.published()
-            if not each.last_resort
-            and self._endpoints.local.passed_over_since(each.endpoint.host, now) is None
-        ]
-        if not reachable or host == reachable[0]:
+        passed_over = self._endpoints.local.passed_over_since
+        usable = [each.endpoint.host for each in self._endpoints.published() if not each.last_resort]
+        best = next((each for each in usable if passed_over(each, now) is None), None)
+        if best is None or host == best:
             return False
-        held_out = host not in {
-            each.endpoint.host for each in self._endpoints.published() if not each.last_resort
-        }
+        held_out = host not in usable
         gap_s = (RETIRE_S if held_out else HOME_S) / self._size
         with self._lock:
             if now < self._next[held_out]:

@@ -6,6 +6,8 @@ what happens                               what the race does
 it begins                                  starts the first candidate
 the candidate started last has failed      starts the next one at once: first another address of the same
                                            endpoint, if there is one, then the next endpoint
+one that was started earlier has failed    starts another address of it at once, if there is one; the next
+                                           endpoint waits until the stagger of the last one is over
 it is silent for its stagger               starts the next one besides; the silent one may still win
 only last resorts are left                 starts the first of them when all others have failed, or have
                                            been silent for ``LAST_RESORT_S``; after the usual stagger where
@@ -124,6 +126,7 @@ class Race:
         self._waiting: deque[_Queued] = deque((candidate, ()) for candidate in candidates)
         #: Further addresses of endpoints that have been started.
         self._spare: deque[_Queued] = deque()
+        self._last_started: Candidate | None = None
         self._last_failed: Candidate | None = None
         self._running: list[_Leg] = []
         self._attempts: list[Attempt] = []
@@ -183,7 +186,8 @@ class Race:
             return None
         if not self._running:
             return self._last_start
-        staggered = self._last_start if self._last_failed is not None else self._last_start + self._stagger_s
+        at_once = self._last_failed is not None and self._last_failed in (self._last_started, following[0])
+        staggered = self._last_start if at_once else self._last_start + self._stagger_s
         if following[0].last_resort and self._trusting:
             return max(staggered, self._began + LAST_RESORT_S)
         return staggered
@@ -204,7 +208,7 @@ class Race:
         candidate, addresses = queued
         leg = _Leg(candidate, now)
         self._running.append(leg)
-        self._last_start, self._last_failed = now, None
+        self._last_start, self._last_started, self._last_failed = now, candidate, None
         self._stagger_s = self._endpoints.local.stagger_s(candidate)
         if candidate.endpoint.dial:
             addresses = (candidate.endpoint.dial[0],)

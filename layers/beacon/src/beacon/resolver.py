@@ -34,11 +34,13 @@ def _system_lookup(host: str) -> list[str]:
 class Flight:
     """A look-up under way: once ``done`` is set, ``addresses`` holds what it found, if anything."""
 
-    __slots__ = ("addresses", "done")
+    __slots__ = ("addresses", "done", "thread")
 
-    def __init__(self) -> None:
+    def __init__(self, fly: Callable[[str, Flight], None], host: str) -> None:
         self.done = threading.Event()
         self.addresses: list[str] = []
+        self.thread = threading.Thread(target=fly, args=(host, self), name="beacon-resolve", daemon=True)
+        self.thread.start()
 
 
 class Resolver:
@@ -59,7 +61,7 @@ class Resolver:
         that enough is left to connect). Raises :class:`NameNotResolvedError` when there is none.
         """
         with self._lock:
-            flight = self._flights.get(host) or self._take_off(host)
+            flight = self._under_way(host)
             known = self._last_good.get(host)
         done = flight.done.wait(timeout_s / 3 if known else timeout_s)
         if done and flight.addresses:
@@ -78,13 +80,14 @@ class Resolver:
     def start(self, host: str) -> Flight:
         """Have ``host`` looked up, or join the look-up that is under way; never blocks."""
         with self._lock:
-            return self._flights.get(host) or self._take_off(host)
+            return self._under_way(host)
 
-    def _take_off(self, host: str) -> Flight:
-        flight = Flight()
-        # Started before it is listed: a flight that could not start must not be waited for ever after.
-        threading.Thread(target=self._fly, args=(host, flight), name="beacon-resolve", daemon=True).start()
-        self._flights[host] = flight
+    def _under_way(self, host: str) -> Flight:
+        flight = self._flights.get(host)
+        # A process that was forked meanwhile has the flight, and not its thread.
+        if flight is None or not flight.thread.is_alive():
+            # Started before it is listed: a flight that could not start must not be waited for ever after.
+            flight = self._flights[host] = Flight(self._fly, host)
         return flight
 
     def _fly(self, host: str, flight: Flight) -> None:

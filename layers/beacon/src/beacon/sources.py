@@ -8,8 +8,10 @@ What a source needs of libraries is imported when it fetches: boto3 for SSM, dns
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DnsRecord", "Fetched", "Source", "SourceError", "SsmDocument", "StaticList"]
 
-#: A DNS answer is asked for by itself, and must not hold up its thread for longer.
+#: All the answers that a DNS record takes; a feed has a thread for each source, which is not held up longer.
 _DNS_S = 3.0
 _MOST_ALIASES = 8
 _DNS_NAME = re.compile(
@@ -133,12 +135,17 @@ class DnsRecord:
     """A DNS name that leads to a DSQL endpoint, as Beacon's failover, latency and weighted records do.
 
     The certificate and the token are made out to the endpoint's own name, so the record is followed to it.
-    ``nameservers`` (addresses) and ``port`` replace the system's. Raises ``ValueError`` for what is no name.
+    ``nameservers`` (addresses) and ``port`` replace the system's. Raises ``ValueError`` with every reason at
+    once.
     """
 
     def __init__(self, record: str, *, nameservers: Collection[str] = (), port: int = 53) -> None:
-        if not _DNS_NAME.fullmatch(record):
-            raise ValueError(f"{record!r} is not a DNS name")
+        problems = [] if _DNS_NAME.fullmatch(record) else [f"{record!r} is not a DNS name"]
+        problems += [f"{each!r} is not an address" for each in nameservers if not _is_address(each)]
+        if not 0 < port < 65536:
+            problems.append(f"{port} is not a port")
+        if problems:
+            raise ValueError("; ".join(problems))
         self._record = record
         self._nameservers = tuple(nameservers)
         self._port = port
@@ -156,13 +163,13 @@ class DnsRecord:
             import dns.resolver  # noqa: PLC0415
         except ImportError:
             raise SourceError("dnspython is not installed: install dsql-beacon[dns]") from None
-        name, ttl_s = self._record, float("inf")
+        name, ttl_s, end = self._record, float("inf"), time.monotonic() + _DNS_S
         try:
             resolver = dns.resolver.Resolver(configure=not self._nameservers)
             if self._nameservers:
                 resolver.nameservers, resolver.port = list(self._nameservers), self._port
             for _ in range(_MOST_ALIASES):
-                answer = resolver.resolve(name, "CNAME", lifetime=_DNS_S)
+                answer = resolver.resolve(name, "CNAME", lifetime=end - time.monotonic())
                 name = answer[0].target.to_text(omit_final_dot=True).lower()
                 ttl_s = min(ttl_s, float(answer.rrset.ttl if answer.rrset is not None else 0))
                 if region_of_host(name) is not None:
@@ -237,3 +244,11 @@ class StaticList:
     def as_of(self) -> datetime | None:
         """See :class:`Source`."""
         return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

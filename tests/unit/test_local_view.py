@@ -1,0 +1,176 @@
+"""What one process met itself: who is passed over, for how long, and the time a login may take."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beacon.candidates import Candidate
+from beacon.local_view import LEAST_STAGGER_S, MOST_STAGGER_S, PASSED_OVER_S, LocalView
+from beacon.model import Endpoint
+
+HOSTS = ("a", "b", "c", "d")
+
+
+def candidate(host: str, *, last_resort: bool = False, latency_ms: float | None = None) -> Candidate:
+    return Candidate(Endpoint("us-east-1", host), last_resort, latency_ms)
+
+
+def shortest(low: float, _high: float) -> float:
+    return low
+
+
+def longest(_low: float, high: float) -> float:
+    return high
+
+
+def held_s(view: LocalView, host: str, failed_at: float) -> float:
+    """For how long ``host`` is passed over from a failure on; the view's times are whole seconds here."""
+    view.failed(host, failed_at)
+    assert view.passed_over_since(host, failed_at) == failed_at
+    return next(
+        float(after) for after in range(1, 100) if view.passed_over_since(host, failed_at + after) is None
+    )
+
+
+def hosts(candidates: object) -> list[str]:
+    assert isinstance(candidates, list | tuple)
+    return [each.endpoint.host for each in candidates]
+
+
+@pytest.mark.parametrize(("jitter", "least_s"), [(shortest, PASSED_OVER_S[0]), (longest, PASSED_OVER_S[1])])
+def test_who_failed_is_passed_over_for_a_jittered_time(
+    jitter: Callable[[float, float], float], least_s: float
+) -> None:
+    """The processes of a fleet do not come back together; nobody else is passed over meanwhile."""
+    view = LocalView(jitter)
+    assert view.passed_over_since("a", 0.0) is None
+    assert held_s(view, "a", 100.0) == least_s
+    assert view.passed_over_since("b", 100.0) is None
+
+
+def test_the_time_doubles_while_an_endpoint_keeps_failing_up_to_a_minute() -> None:
+    """Each failure after the time is over doubles the next one."""
+    view, now, found = LocalView(shortest), 0.0, []
+    for _ in range(7):
+        found.append(held_s(view, "a", now))
+        now += found[-1]
+    assert found == [4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+def test_the_cap_holds_with_the_longest_jitter_and_after_a_thousand_failures() -> None:
+    """Jitter is not added to it."""
+    view, now = LocalView(longest), 0.0
+    for _ in range(1000):
+        found = held_s(view, "a", now)
+        now += found
+    assert found == 60.0
+
+
+def test_a_failure_counts_once_while_the_endpoint_is_passed_over() -> None:
+    """All connections of a pool meet the same failure: neither the time nor its start moves."""
+    view = LocalView(shortest)
+    for after in (0.0, 0.1, 3.9):
+        view.failed("a", 100.0 + after)
+    assert view.passed_over_since("a", 103.9) == 100.0
+    assert view.passed_over_since("a", 104.0) is None
+    assert held_s(view, "a", 104.0) == 8.0
+
+
+def test_a_login_ends_the_passing_over_and_its_doubling() -> None:
+    """The next failure is a first one again."""
+    view = LocalView(shortest)
+    view.failed("a", 0.0)
+    view.failed("a", 4.0)
+    view.connected("a", 0.02)
+    assert view.passed_over_since("a", 4.0) is None
+    assert held_s(view, "a", 5.0) == 4.0
+
+
+def test_who_is_passed_over_is_tried_after_the_others_and_not_left_out() -> None:
+    """Last resorts stay last, those that are passed over behind those that are not; else the order stays."""
+    view = LocalView(shortest)
+    given_order = (
+        candidate("a"),
+        candidate("b"),
+        candidate("c"),
+        candidate("d", last_resort=True),
+        candidate("e", last_resort=True),
+    )
+    assert hosts(view.ordered(given_order, 0.0)) == ["a", "b", "c", "d", "e"]
+    view.failed("a", 0.0)
+    view.failed("d", 0.0)
+    assert hosts(view.ordered(given_order, 1.0)) == ["b", "c", "a", "e", "d"]
+    view.failed("b", 1.0)
+    view.failed("c", 1.0)
+    assert hosts(view.ordered(given_order, 2.0)) == ["a", "b", "c", "e", "d"]
+    assert hosts(view.ordered(given_order, 4.0)) == ["a", "b", "c", "d", "e"]
+
+
+@given(
+    usable=st.integers(0, len(HOSTS)),
+    failed=st.lists(st.sampled_from(HOSTS), max_size=6),
+    jitter=st.floats(*PASSED_OVER_S),
+)
+def test_an_order_loses_nobody_and_is_stable(usable: int, failed: list[str], jitter: float) -> None:
+    """Whatever failed: the same candidates, last resorts last, and two that are alike as they were given."""
+    view = LocalView(lambda _low, _high: jitter)
+    for at, host in enumerate(failed):
+        view.failed(host, float(at))
+    order = [candidate(host, last_resort=number >= usable) for number, host in enumerate(HOSTS)]
+    found = view.ordered(order, 6.0)
+    rank = [
+        (each.last_resort, view.passed_over_since(each.endpoint.host, 6.0) is not None, order.index(each))
+        for each in found
+    ]
+    assert rank == sorted(rank)
+    assert sorted(hosts(list(found))) == sorted(HOSTS)
+
+
+def test_without_a_login_or_a_latency_the_next_one_waits_longest() -> None:
+    """Nothing is known: nobody is started besides too early."""
+    assert LocalView().stagger_s(candidate("a")) == MOST_STAGGER_S
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "stagger_s"),
+    [(0.0, 0.06), (1.0, 3 * (0.02 + 0.006)), (5.0, 3 * (0.02 + 0.03)), (60.0, MOST_STAGGER_S)],
+)
+def test_before_the_first_login_the_observers_latency_says_how_long_one_takes(
+    latency_ms: float, stagger_s: float
+) -> None:
+    """Six round trips and some work, three times over, within the bounds."""
+    found = LocalView().stagger_s(candidate("a", latency_ms=latency_ms))
+    assert found == pytest.approx(stagger_s)
+
+
+@pytest.mark.parametrize(
+    ("login_s", "stagger_s"), [(0.0001, LEAST_STAGGER_S), (0.03, 0.09), (2.0, MOST_STAGGER_S)]
+)
+def test_a_login_of_our_own_counts_more_than_what_an_observer_says(login_s: float, stagger_s: float) -> None:
+    """Three usual logins, within the bounds."""
+    view = LocalView()
+    view.connected("a", login_s)
+    assert view.stagger_s(candidate("a", latency_ms=7.0)) == pytest.approx(stagger_s)
+    assert view.stagger_s(candidate("b", latency_ms=5.0)) == pytest.approx(0.15)
+
+
+def test_one_slow_login_does_not_make_the_usual_one() -> None:
+    """It is smoothed, and what was met once fades."""
+    view = LocalView()
+    view.connected("a", 0.02)
+    view.connected("a", 0.12)
+    assert view.stagger_s(candidate("a")) == pytest.approx(3 * (0.02 + 0.3 * 0.1))
+    for _ in range(20):
+        view.connected("a", 0.02)
+    assert view.stagger_s(candidate("a")) == pytest.approx(0.06, rel=0.01)
+
+
+@given(logins=st.lists(st.floats(0, 100), max_size=5), latency_ms=st.none() | st.floats(0, 60_000))
+def test_a_stagger_is_within_its_bounds(logins: list[float], latency_ms: float | None) -> None:
+    """Whatever was measured: never at once, and never longer than a person notices."""
+    view = LocalView()
+    for took_s in logins:
+        view.connected("a", took_s)
+    assert LEAST_STAGGER_S <= view.stagger_s(candidate("a", latency_ms=latency_ms)) <= MOST_STAGGER_S

@@ -1,0 +1,716 @@
+"""The race for a login: each row of its table, on a clock of its own; and libpq itself where it matters."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import pytest
+from psycopg import pq
+
+from beacon.candidates import Candidate
+from beacon.credentials import CredentialChain, NoCredentialsError
+from beacon.dialer import Dialer, Login
+from beacon.endpoints import Endpoints
+from beacon.local_view import MOST_STAGGER_S, LocalView
+from beacon.model import Endpoint
+from beacon.race import LAST_RESORT_S, Attempt, ConnectError, Race, Won
+from beacon.resolver import Flight, Resolver
+from beacon.sigv4 import Credentials
+from beacon.sources import DnsRecord, StaticList
+
+REGIONS = {"a": "us-east-1", "b": "us-east-2", "c": "us-west-2", "d": "eu-west-1"}
+HOSTS = {name: f"{name * 26}.dsql.{region}.on.aws" for name, region in REGIONS.items()}
+CANARY = "canary-7f3a"
+NEVER = float("inf")
+REFUSED = f'connection to server at "{HOSTS["a"]}", port 5432 failed: Connection refused {CANARY}'
+#: A login that takes no time that anybody would notice; the stagger of who is not known is MOST_STAGGER_S.
+QUICK_S = 0.02
+
+
+@dataclass
+class Play:
+    """What happens at one address: a login or, with ``message``, a failure, so long after the start."""
+
+    after_s: float = QUICK_S
+    message: str = ""
+    #: libpq refuses it at once, before there is a descriptor.
+    bad: bool = False
+
+
+@dataclass
+class Stage:
+    """A clock, what happens at which address, what names resolve to; and what the race did."""
+
+    plays: dict[str, Play] = field(default_factory=dict)
+    #: Name to the addresses, and after how long they are found.
+    names: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
+    known: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
+    now: float = 1000.0
+    started: list[tuple[float, str]] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.began = self.now
+        self.local = LocalView(lambda low, _high: low)
+        self.looked_up: list[str] = []
+        self.endpoints = Endpoints(
+            StaticList(HOSTS.values()),
+            local=self.local,
+            resolver=Names(self),
+            clock=lambda: self.now,
+            now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+            credentials=lambda: Credentials("a", "b"),
+        )
+
+    def race(self, *candidates: Candidate, timeout_s: float = 5.0, conninfo: Any = None) -> Race:  # noqa: ANN401
+        return Race(candidates, self.endpoints, conninfo or self._conninfo, timeout_s)
+
+    def _conninfo(self, endpoint: Endpoint, address: str, port: int) -> bytes:
+        assert port == (endpoint.dial[1] if endpoint.dial else endpoint.port)
+        self.started.append((round(self.now - self.began, 6), address))
+        return address.encode()
+
+    def run(self, race: Race, until_s: float = NEVER) -> Won | None:
+        """Drive ``race`` as its caller does, and jump from one event to the next; ``None``: not over yet."""
+        for _ in range(5000):
+            ready = {line.socket: events for line in self.lines if (events := line.ready(race.interests()))}
+            won = race.advance(ready)
+            if won is not None:
+                return won
+            if any(line.ready(race.interests()) for line in self.lines):
+                continue
+            following = min(
+                [self.now + race.pause_s(), *(line.due for line in self.lines if line.is_awaited)]
+            )
+            if following - self.began > until_s:
+                self.now = self.began + until_s
+                return None
+            self.now = following
+        raise AssertionError("the race spins")
+
+    def passed_over(self) -> set[str]:
+        """Who is passed over after the race."""
+        return {
+            name for name, host in HOSTS.items() if self.local.passed_over_since(host, self.now) is not None
+        }
+
+    def open_lines(self) -> list[str]:
+        return [line.address for line in self.lines if not line.finished]
+
+
+class Line:
+    """Stands for psycopg's PGconn: writes at once, then reads what its play says at its time."""
+
+    stage: ClassVar[Stage]
+    _descriptors: ClassVar[Any] = count(1000)
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.play = self.stage.plays.get(address, Play())
+        self.due = self.stage.now + self.play.after_s
+        self.status = pq.ConnStatus.BAD if self.play.bad else pq.ConnStatus.STARTED
+        self.nonblocking = 0
+        self.finished = self.written = False
+        self._descriptor = next(self._descriptors)
+        self.stage.lines.append(self)
+
+    @classmethod
+    def connect_start(cls, conninfo: bytes) -> Line:
+        return cls(conninfo.decode())
+
+    @property
+    def socket(self) -> int:
+        assert not self.finished, "nobody asks a closed connection for its descriptor"
+        assert not self.play.bad, "libpq has no descriptor for it"
+        return int(self._descriptor)
+
+    @property
+    def is_awaited(self) -> bool:
+        return not self.finished and self.written and self.due > self.stage.now
+
+    def ready(self, interests: dict[int, int]) -> int:
+        """The poll events that have come for it, of those that are waited for."""
+        if self.finished or self.play.bad:
+            return 0
+        come = select.POLLOUT
+        if self.written:
+            come = select.POLLIN if self.due <= self.stage.now else 0
+        return come & interests.get(self.socket, 0)
+
+    def connect_poll(self) -> pq.PollingStatus:
+        assert not self.finished
+        if not self.written:
+            self.written = True
+            return pq.PollingStatus.READING
+        if self.due > self.stage.now:
+            return pq.PollingStatus.READING
+        return pq.PollingStatus.FAILED if self.play.message else pq.PollingStatus.OK
+
+    def get_error_message(self) -> str:
+        assert not self.finished
+        return self.play.message
+
+    def finish(self) -> None:
+        assert not self.finished, "closed twice"
+        self.finished = True
+
+
+class Names(Resolver):
+    """A resolver on the stage's clock, without threads."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self._stage = stage
+
+    def known(self, host: str, within_s: float = NEVER) -> list[str]:
+        found_at, addresses = self._stage.known.get(host, (-NEVER, []))
+        return addresses if self._stage.now - found_at <= within_s else []
+
+    def start(self, host: str) -> Flight:
+        self._stage.looked_up.append(host)
+        return cast("Flight", StageFlight(self._stage, *self._stage.names[host]))
+
+
+class StageFlight:
+    """A look-up under way that ends at its time."""
+
+    def __init__(self, stage: Stage, after_s: float, addresses: list[str]) -> None:
+        self._stage = stage
+        self._ends = stage.now + after_s
+        self.addresses = addresses
+        self.done = self
+
+    def is_set(self) -> bool:
+        return self._stage.now >= self._ends
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """On which everybody logs in quickly unless told otherwise; every address is dialled by its own name."""
+    made = Stage()
+    monkeypatch.setattr(Line, "stage", made, raising=False)
+    monkeypatch.setattr("beacon.race.pq.PGconn", Line)
+    return made
+
+
+def at(name: str, *, last_resort: bool = False) -> Candidate:
+    """The candidate ``name`` at the one address that has its name."""
+    return Candidate(Endpoint(REGIONS[name], HOSTS[name], 5432, (name, 7000)), last_resort)
+
+
+def named(name: str, *, last_resort: bool = False) -> Candidate:
+    """The candidate ``name``, whose addresses are looked up."""
+    return Candidate(Endpoint(REGIONS[name], HOSTS[name], 5433), last_resort)
+
+
+def silent() -> Play:
+    return Play(NEVER)
+
+
+def refusing(after_s: float = QUICK_S) -> Play:
+    return Play(after_s, REFUSED)
+
+
+def fails(stage: Stage, race: Race) -> ConnectError:
+    with pytest.raises(ConnectError) as caught:
+        stage.run(race)
+    return caught.value
+
+
+# ---- it begins, and one logs in
+
+
+def test_it_begins_with_the_first_candidate_alone(stage: Stage) -> None:
+    """Which wins; nobody else is asked."""
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("a")
+    assert won.took_s == pytest.approx(QUICK_S)
+    assert stage.started == [(0.0, "a")]
+    assert stage.passed_over() == set()
+
+
+def test_who_logs_in_is_handed_over_open_and_as_psycopg_wants_it(stage: Stage) -> None:
+    """Abandoning the race afterwards does not close it."""
+    race = stage.race(at("a"))
+    won = stage.run(race)
+    race.abandon()
+    assert won is not None
+    assert won.pgconn is cast("Any", stage.lines[0])
+    assert won.pgconn.nonblocking == 1
+    assert stage.open_lines() == ["a"]
+
+
+def test_how_long_the_login_took_is_remembered_from_its_own_start(stage: Stage) -> None:
+    """Not from that of the race: the next stagger is made of it."""
+    stage.plays |= {"a": refusing(0.2), "b": Play(0.03)}
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.took_s == pytest.approx(0.23)
+    assert stage.local.stagger_s(at("b")) == pytest.approx(0.09)
+
+
+# ---- the candidate started last has failed
+
+
+@pytest.mark.parametrize("play", [refusing(), refusing(0.0), Play(0.0, REFUSED, bad=True)])
+def test_when_a_candidate_fails_the_next_one_starts_at_once(stage: Stage, play: Play) -> None:
+    """Whether libpq knows it before the first packet or after a round trip."""
+    stage.plays |= {"a": play, "b": play}
+    won = stage.run(stage.race(at("a"), at("b"), at("c"), at("d")))
+    assert won is not None
+    assert won.candidate == at("c")
+    after_s = 0.0 if play.bad else play.after_s
+    assert stage.started == [(0.0, "a"), (pytest.approx(after_s), "b"), (pytest.approx(2 * after_s), "c")]
+    assert stage.passed_over() == {"a", "b"}
+    assert stage.open_lines() == ["c"]
+
+
+def test_another_address_of_the_endpoint_comes_before_the_next_endpoint(stage: Stage) -> None:
+    """One address that fails is no failure of the endpoint; three of them are tried and no more."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2", "a3", "a4"])
+    stage.plays |= {"a1": refusing(), "a2": refusing()}
+    won = stage.run(stage.race(named("a"), at("b")))
+    assert won is not None
+    assert won.candidate == named("a")
+    assert [address for _, address in stage.started] == ["a1", "a2", "a3"]
+    assert stage.passed_over() == set()
+    stage.plays["a3"] = refusing()
+    stage.started.clear()
+    won = stage.run(stage.race(named("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert [address for _, address in stage.started] == ["a1", "a2", "a3", "b"]
+    assert stage.passed_over() == {"a"}
+
+
+def test_nobody_passes_an_endpoint_over_while_another_of_its_addresses_is_tried(stage: Stage) -> None:
+    """Not even another race that begins meanwhile."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
+    stage.plays |= {"a1": refusing(), "a2": refusing(0.1)}
+    race = stage.race(named("a"))
+    assert stage.run(race, until_s=0.1) is None
+    assert stage.open_lines() == ["a2"]
+    assert stage.passed_over() == set()
+    fails(stage, race)
+    assert stage.passed_over() == {"a"}
+
+
+# ---- it is silent for its stagger
+
+
+def test_when_a_candidate_is_silent_the_next_one_starts_besides(stage: Stage) -> None:
+    """After the stagger; who wins has the silent one closed and passed over."""
+    stage.plays["a"] = silent()
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
+    assert stage.open_lines() == ["b"]
+    assert stage.passed_over() == {"a"}
+
+
+def test_the_stagger_is_that_of_the_candidate_that_was_started_last(stage: Stage) -> None:
+    """Who usually logs in quickly has little time."""
+    stage.local.connected(HOSTS["a"], 0.02)
+    stage.local.connected(HOSTS["b"], 0.04)
+    stage.plays |= {"a": silent(), "b": silent(), "c": silent()}
+    won = stage.run(stage.race(at("a"), at("b"), at("c"), at("d")))
+    assert won is not None
+    assert stage.started == [
+        (0.0, "a"),
+        (pytest.approx(0.06), "b"),
+        (pytest.approx(0.18), "c"),
+        (pytest.approx(0.18 + MOST_STAGGER_S), "d"),
+    ]
+
+
+def test_a_silent_candidate_may_still_win(stage: Stage) -> None:
+    """Who was started later had less time, and is not passed over for that."""
+    stage.plays |= {"a": Play(0.4), "b": Play(0.3)}
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("a")
+    assert stage.open_lines() == ["a"]
+    assert stage.passed_over() == set()
+
+
+def test_another_address_is_started_besides_when_there_is_nobody_else(stage: Stage) -> None:
+    """The first one is silent, and its endpoint is not passed over when the second one wins."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
+    stage.plays["a1"] = silent()
+    won = stage.run(stage.race(named("a")))
+    assert won is not None
+    assert stage.started == [(0.0, "a1"), (MOST_STAGGER_S, "a2")]
+    assert stage.passed_over() == set()
+    assert stage.open_lines() == ["a2"]
+
+
+# ---- one that was started earlier has failed
+
+
+def test_a_late_failure_cuts_nobodys_stagger_short(stage: Stage) -> None:
+    """Whoever was started last keeps its time: nobody is passed over for another one's failure."""
+    stage.plays |= {"a": refusing(MOST_STAGGER_S + 0.01), "b": Play(0.1)}
+    won = stage.run(stage.race(at("a"), at("b"), at("c")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
+    assert stage.passed_over() == {"a"}
+
+
+def test_a_late_failure_starts_another_address_of_its_endpoint_at_once(stage: Stage) -> None:
+    """It is the better endpoint still."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
+    stage.plays |= {"a1": refusing(0.3), "b": Play(0.2)}
+    won = stage.run(stage.race(named("a"), at("b"), at("c")))
+    assert won is not None
+    assert won.candidate == named("a")
+    assert stage.started == [(0.0, "a1"), (MOST_STAGGER_S, "b"), (pytest.approx(0.3), "a2")]
+
+
+# ---- only last resorts are left
+
+
+def test_a_last_resort_starts_when_all_others_have_failed(stage: Stage) -> None:
+    """At once: there is nobody else to wait for."""
+    stage.plays |= {"a": refusing(), "b": refusing()}
+    won = stage.run(stage.race(at("a"), at("b"), at("c", last_resort=True)))
+    assert won is not None
+    assert stage.started == [(0.0, "a"), (pytest.approx(0.02), "b"), (pytest.approx(0.04), "c")]
+
+
+def test_a_last_resort_waits_while_the_others_are_silent(stage: Stage) -> None:
+    """A drained Region is not where a slow packet sends a client; two of them are staggered."""
+    stage.plays |= {"a": silent(), "b": silent(), "c": silent()}
+    resorts = (at("c", last_resort=True), at("d", last_resort=True))
+    won = stage.run(stage.race(at("a"), at("b"), *resorts))
+    assert won is not None
+    assert stage.started == [
+        (0.0, "a"),
+        (MOST_STAGGER_S, "b"),
+        (LAST_RESORT_S, "c"),
+        (LAST_RESORT_S + MOST_STAGGER_S, "d"),
+    ]
+    assert stage.passed_over() == {"a", "b", "c"}
+
+
+def test_a_last_resort_waits_though_one_of_the_others_has_failed(stage: Stage) -> None:
+    """Another one is on its way, and may be slow."""
+    stage.plays |= {"a": refusing(), "b": Play(0.5)}
+    won = stage.run(stage.race(at("a"), at("b"), at("c", last_resort=True)))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert [address for _, address in stage.started] == ["a", "b"]
+
+
+def test_a_last_resort_waits_no_longer_than_the_usual_where_every_other_one_has_failed_before(
+    stage: Stage,
+) -> None:
+    """This process has met that already, and nothing new is to be learnt."""
+    stage.local.failed(HOSTS["a"], stage.now)
+    stage.plays["a"] = silent()
+    won = stage.run(stage.race(at("a"), at("b", last_resort=True)))
+    assert won is not None
+    assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
+
+
+def test_other_addresses_are_tried_before_a_last_resort(stage: Stage) -> None:
+    """Of an endpoint that is no last resort."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
+    stage.plays |= {"a1": silent(), "a2": silent()}
+    won = stage.run(stage.race(named("a"), at("b", last_resort=True)))
+    assert won is not None
+    assert stage.started == [(0.0, "a1"), (MOST_STAGGER_S, "a2"), (LAST_RESORT_S, "b")]
+
+
+def test_where_there_are_last_resorts_alone_the_first_one_starts_at_once(stage: Stage) -> None:
+    """And the next one after the usual stagger."""
+    stage.plays["a"] = silent()
+    won = stage.run(stage.race(at("a", last_resort=True), at("b", last_resort=True)))
+    assert won is not None
+    assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
+
+
+# ---- none is left, or the deadline is reached
+
+
+def test_when_none_is_left_the_error_says_what_was_tried(stage: Stage) -> None:
+    """Regions, reason codes and times, in the order of their ends."""
+    denied = f'connection to server at "{HOSTS["b"]}", port 1 failed: FATAL:  access denied {CANARY}'
+    stage.plays |= {"a": refusing(0.5), "b": Play(0.1, denied)}
+    error = fails(stage, stage.race(at("a"), at("b")))
+    assert [replace(attempt, took_s=round(attempt.took_s, 6)) for attempt in error.attempts] == [
+        Attempt("us-east-2", HOSTS["b"], "login_rejected", 0.1),
+        Attempt("us-east-1", HOSTS["a"], "refused", 0.5),
+    ]
+    assert str(error) == (
+        "no endpoint can be connected to; us-east-2 login_rejected after 0.10 s; "
+        "us-east-1 refused after 0.50 s"
+    )
+    assert (stage.open_lines(), stage.passed_over()) == ([], {"a", "b"})
+
+
+def test_at_its_deadline_whoever_is_silent_has_failed(stage: Stage) -> None:
+    """Last resorts too; everything is closed."""
+    stage.plays |= {name: silent() for name in "abc"}
+    error = fails(stage, stage.race(at("a"), at("b"), at("c", last_resort=True), timeout_s=1.0))
+    assert stage.now - stage.began == pytest.approx(1.0)
+    assert str(error).startswith("no endpoint answered within 1.0 s; us-east-1 timeout after 1.00 s; ")
+    assert [attempt.reason for attempt in error.attempts] == ["timeout"] * 3
+    assert (stage.open_lines(), stage.passed_over()) == ([], {"a", "b", "c"})
+
+
+def test_at_its_deadline_an_endpoint_with_addresses_left_has_failed_too(stage: Stage) -> None:
+    """There is no time for the others."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2", "a3"])
+    stage.plays |= {name: silent() for name in ("a1", "a2", "a3")}
+    fails(stage, stage.race(named("a"), timeout_s=0.1))
+    assert (stage.started, stage.passed_over()) == ([(0.0, "a1")], {"a"})
+
+
+def test_who_logs_in_at_the_deadline_wins(stage: Stage) -> None:
+    """What is there is not thrown away."""
+    stage.plays["a"] = Play(1.0)
+    won = stage.run(stage.race(at("a"), timeout_s=1.0))
+    assert won is not None
+    assert won.took_s == pytest.approx(1.0)
+
+
+def test_nothing_of_what_a_server_or_libpq_wrote_is_in_the_error(stage: Stage) -> None:
+    """Whatever it holds: hosts, users and tokens end up in messages."""
+    messages = [
+        REFUSED,
+        f"FATAL:  password authentication failed for user {CANARY}",
+        f"server certificate for {CANARY} does not match host name",
+        CANARY,
+    ]
+    stage.plays |= {name: Play(0.0, message) for name, message in zip(HOSTS, messages, strict=True)}
+    error = fails(stage, stage.race(*(at(name) for name in HOSTS)))
+    assert [attempt.reason for attempt in error.attempts] == [
+        "refused",
+        "login_rejected",
+        "certificate",
+        "server_error",
+    ]
+    for text in (str(error), repr(error), repr(error.attempts), repr(error.__context__)):
+        assert CANARY not in text
+    assert not any(host in str(error) for host in HOSTS.values())
+
+
+# ---- who is passed over
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("could not create socket: Too many open files", "internal"),
+        ("out of memory", "internal"),
+        ('root certificate file "/x" does not exist', "configuration"),
+    ],
+)
+def test_a_fault_of_ours_says_nothing_about_the_endpoint(stage: Stage, message: str, reason: str) -> None:
+    """It is told in the error; nobody is passed over for it."""
+    stage.plays |= {"a": Play(0.0, message, bad=True), "b": Play(0.0, message)}
+    error = fails(stage, stage.race(at("a"), at("b")))
+    assert [attempt.reason for attempt in error.attempts] == [reason, reason]
+    assert stage.passed_over() == set()
+
+
+def test_what_signing_raises_comes_out_and_nobody_is_passed_over(stage: Stage) -> None:
+    """There is nothing to sign with; what was on its way is closed by abandoning."""
+
+    def conninfo(endpoint: Endpoint, address: str, _port: int) -> bytes:
+        if endpoint == at("b").endpoint:
+            raise NoCredentialsError("none")
+        return address.encode()
+
+    stage.plays["a"] = silent()
+    race = stage.race(at("a"), at("b"), conninfo=conninfo)
+    with pytest.raises(NoCredentialsError):
+        stage.run(race)
+    assert stage.open_lines() == ["a"]
+    race.abandon()
+    assert (stage.open_lines(), race.interests(), stage.passed_over()) == ([], {}, set())
+
+
+def test_abandoning_closes_everything_and_judges_nobody(stage: Stage) -> None:
+    """A task was cancelled; calling it again does nothing."""
+    stage.plays |= {"a": silent(), "b": silent()}
+    race = stage.race(at("a"), at("b"), at("c"))
+    assert stage.run(race, until_s=0.3) is None
+    assert stage.open_lines() == ["a", "b"]
+    race.abandon()
+    race.abandon()
+    assert (stage.open_lines(), race.interests(), stage.passed_over()) == ([], {}, set())
+
+
+# ---- names
+
+
+def test_a_fresh_address_is_used_without_a_look_up(stage: Stage) -> None:
+    """It was found half a minute ago at the most."""
+    stage.known[HOSTS["a"]] = (stage.now - 30, ["a1"])
+    assert stage.run(stage.race(named("a"))) is not None
+    assert (stage.started, stage.looked_up) == ([(0.0, "a1")], [])
+
+
+@pytest.mark.parametrize(
+    ("found_after_s", "address", "started_s"),
+    [(0.03, "new", 0.03), (0.05, "new", 0.05), (0.2, "old", 0.05), (NEVER, "old", 0.05)],
+)
+def test_an_older_address_is_used_if_looking_it_up_anew_takes_longer(
+    stage: Stage, found_after_s: float, address: str, started_s: float
+) -> None:
+    """A look-up that is quick is waited for; one that stalls costs a twentieth of a second."""
+    stage.known[HOSTS["a"]] = (stage.now - 31, ["old"])
+    stage.names[HOSTS["a"]] = (found_after_s, ["new"])
+    assert stage.run(stage.race(named("a"), at("b"))) is not None
+    assert [each for _, each in stage.started] == [address]
+    assert stage.started[0][0] == pytest.approx(started_s, abs=0.006)
+    assert stage.looked_up == [HOSTS["a"]]
+
+
+def test_a_look_up_that_fails_has_the_last_good_addresses_used(stage: Stage) -> None:
+    """However old they are."""
+    stage.known[HOSTS["a"]] = (stage.now - 86_400, ["old"])
+    stage.names[HOSTS["a"]] = (0.01, [])
+    assert stage.run(stage.race(named("a"))) is not None
+    assert [address for _, address in stage.started] == ["old"]
+
+
+def test_a_name_without_addresses_has_failed(stage: Stage) -> None:
+    """The next candidate starts at once, and the reason is told."""
+    stage.names |= {HOSTS["a"]: (0.01, []), HOSTS["b"]: (0.01, [])}
+    error = fails(stage, stage.race(named("a"), named("b")))
+    assert [(attempt.region, attempt.reason) for attempt in error.attempts] == [
+        ("us-east-1", "name"),
+        ("us-east-2", "name"),
+    ]
+    assert stage.now - stage.began < 0.05
+    assert stage.passed_over() == {"a", "b"}
+
+
+def test_a_look_up_that_stalls_is_silence(stage: Stage) -> None:
+    """The next candidate starts after the stagger; one look-up is under way, however often one looks."""
+    stage.names[HOSTS["a"]] = (NEVER, [])
+    won = stage.run(stage.race(named("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert [address for _, address in stage.started] == ["b"]
+    assert stage.started[0][0] == pytest.approx(MOST_STAGGER_S)
+    assert stage.looked_up == [HOSTS["a"]]
+    assert stage.passed_over() == {"a"}
+
+
+def test_a_look_up_that_ends_late_may_still_win(stage: Stage) -> None:
+    """The others are silent."""
+    stage.names[HOSTS["a"]] = (0.6, ["a1"])
+    stage.plays["b"] = silent()
+    won = stage.run(stage.race(named("a"), at("b")))
+    assert won is not None
+    assert won.candidate == named("a")
+    assert stage.passed_over() == set()
+
+
+def test_a_look_up_that_never_ends_ends_with_the_deadline(stage: Stage) -> None:
+    """There is nothing to close."""
+    stage.names[HOSTS["a"]] = (NEVER, [])
+    error = fails(stage, stage.race(named("a"), timeout_s=0.5))
+    assert [attempt.reason for attempt in error.attempts] == ["timeout"]
+    assert stage.lines == []
+
+
+# ---- with libpq itself
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def real(*ports: int, credentials: Callable[[], Credentials] | None = None) -> Endpoints:
+    """Endpoints that are dialled at these ports of this machine, in order."""
+    chosen = list(HOSTS.values())[: len(ports)]
+    return Endpoints(
+        StaticList(chosen),
+        dial={host: ("127.0.0.1", port) for host, port in zip(chosen, ports, strict=True)},
+        credentials=credentials or (lambda: Credentials(CANARY, CANARY, CANARY)),
+    )
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
+def test_a_real_race_that_nobody_wins_leaves_nothing_open_and_tells_no_secret(
+    dial: Callable[[Dialer], Won],
+) -> None:
+    """One endpoint refuses and one accepts and is silent, as a frozen database does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoints = real(unused_port(), int(server.getsockname()[1]))
+        dialer = Dialer(endpoints, Login(CANARY, timeout_s=0.6))
+        before = descriptors()
+        with pytest.raises(ConnectError, match=r"no endpoint answered within 0\.\d s") as caught:
+            dial(dialer)
+        assert descriptors() == before
+    assert [(attempt.region, attempt.reason) for attempt in caught.value.attempts] == [
+        ("us-east-1", "refused"),
+        ("us-east-2", "timeout"),
+    ]
+    assert CANARY not in f"{caught.value!r} {caught.value} {caught.value.__context__!r}"
+    assert "127.0.0.1" not in str(caught.value)
+    now = endpoints.clock()
+    assert all(endpoints.local.passed_over_since(HOSTS[name], now) is not None for name in "ab")
+
+
+@pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
+def test_without_credentials_nothing_is_tried_and_nobody_passed_over(dial: Callable[[Dialer], Won]) -> None:
+    """In a Lambda sandbox without keys, blocking or not: one kind of error, and no verdict."""
+    endpoints = real(unused_port(), credentials=CredentialChain({"AWS_LAMBDA_FUNCTION_NAME": "orders"}))
+    with pytest.raises(ConnectError, match="nothing was tried: the execution role's credentials") as caught:
+        dial(Dialer(endpoints, Login("orders")))
+    assert caught.value.attempts == ()
+    assert endpoints.local.passed_over_since(HOSTS["a"], endpoints.clock()) is None
+
+
+def test_an_event_loop_never_asks_for_credentials_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """botocore may take seconds to find that there are none: a thread asks, and once."""
+    askers: list[threading.Thread] = []
+
+    def asked() -> object:
+        askers.append(threading.current_thread())
+        raise NoCredentialsError("none")
+
+    monkeypatch.setattr("beacon.credentials._new_session", asked)
+    dialer = Dialer(real(unused_port(), credentials=CredentialChain({})), Login("orders"))
+    with pytest.raises(ConnectError, match="nothing was tried: none"):
+        asyncio.run(dialer.dial_async())
+    assert len(askers) == 1
+    assert askers[0] is not threading.main_thread()
+
+
+@pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
+def test_where_no_endpoint_is_known_the_error_says_what_the_sources_said(
+    dial: Callable[[Dialer], Won], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is their trouble, and no attempt; whoever connects waits until they have been asked, no longer."""
+    monkeypatch.setattr("beacon.sources._DNS_S", 0.1)
+    record = DnsRecord("db.example.org", nameservers=["127.0.0.1"], port=unused_port())
+    with Endpoints(record, credentials=lambda: Credentials("a", "b")) as endpoints:
+        with pytest.raises(ConnectError) as caught:
+            dial(Dialer(endpoints, Login("orders", timeout_s=30)))
+        said = endpoints.status()[0].problem
+    assert "leads to no DSQL endpoint" in said
+    assert str(caught.value) == f"no endpoint is known; dns:db.example.org: {said}"
+    assert (caught.value.attempts, caught.value.problems) == ((), (f"dns:db.example.org: {said}",))
