@@ -23,7 +23,7 @@ const CODE = /^[a-z_]{1,40}$/;
 const MEMBERS =
   "schema service target observer epoch as_of valid_until frozen note counted_at endpoints".split(" ");
 const ROW_MEMBERS =
-  "region host port observed forced effective reason since latency_ms streak observed_since".split(" ");
+  "region host port observed forced forced_until effective reason since latency_ms streak observed_since".split(" ");
 
 /**
  * Read `text` whole or not at all; throws an Error that says why not.
@@ -79,6 +79,8 @@ function checkRow(row) {
   check(isWhole(row.port, 1, 65535), "port is no port");
   check(["up", "down", "unknown"].includes(row.observed), "observed is unknown");
   check(["drain", null].includes(row.forced), "forced is unknown");
+  if (row.forced_until !== null) instant(row.forced_until);
+  check(row.forced !== null || row.forced_until === null, "forced_until without forced");
   check(["in", "out"].includes(row.effective), "effective is unknown");
   check(isCode(row.reason), "reason is no code");
   instant(row.since);
