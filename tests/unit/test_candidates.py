@@ -94,7 +94,7 @@ def test_of_several_sources_the_first_that_names_a_host_counts() -> None:
         Candidate(Endpoint(REGIONS[0], HOSTS[0], 1), latency_ms=9.0),
         Candidate(Endpoint(REGIONS[1], HOSTS[1])),
     )
-    assert merged([first, second]) == (first[0], second[1])
+    assert merged([first, second]) == (first[0], replace(second[1], source=1))
     assert merged([second, first]) == second
 
 
@@ -117,7 +117,7 @@ def test_sources_that_know_nothing_add_nothing() -> None:
     one = (Candidate(Endpoint(REGIONS[0], HOSTS[0])),)
     assert merged([]) == ()
     assert merged([(), ()]) == ()
-    assert merged([(), one, (), one]) == one
+    assert merged([(), one, (), one]) == (replace(one[0], source=1),)
 
 
 def test_the_same_host_on_another_port_is_the_same_endpoint() -> None:

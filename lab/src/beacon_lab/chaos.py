@@ -45,6 +45,9 @@ class Account:
     ends: dict[str, str] = field(default_factory=dict)
     problems: Counter[str] = field(default_factory=Counter)
     acknowledged_at: list[float] = field(default_factory=list)
+    #: The run, by the monotonic clock: a service that stops has a gap until its end.
+    began: float | None = None
+    ended: float | None = None
     slowest_ms: float = 0.0
     lost: int = 0
     twice: int = 0
@@ -75,15 +78,20 @@ class Account:
 
     @property
     def longest_gap_s(self) -> float:
-        """The longest time between two acknowledgements."""
-        moments = sorted(self.acknowledged_at)
-        return max((later - earlier for earlier, later in pairwise(moments)), default=0.0)
+        """The longest time without an acknowledgement, from the beginning of the run to its end."""
+        marks = [mark for mark in (self.began, self.ended) if mark is not None]
+        return max((later - earlier for earlier, later in pairwise(self._inside(marks))), default=0.0)
 
     @property
     def per_s(self) -> float:
-        """Acknowledged operations a second."""
-        moments = sorted(self.acknowledged_at)
-        return (len(moments) - 1) / (moments[-1] - moments[0]) if len(moments) > 1 else 0.0
+        """Acknowledged operations a second of the run."""
+        if self.began is None or self.ended is None:
+            return 0.0
+        return len(self._inside([])) / (self.ended - self.began)
+
+    def _inside(self, marks: list[float]) -> list[float]:
+        first, last = self.began or 0.0, self.ended or float("inf")
+        return sorted([*marks, *(at for at in self.acknowledged_at if first <= at <= last)])
 
     def summary(self) -> dict[str, object]:
         """The figures, for a report."""
@@ -131,7 +139,10 @@ async def run_chaos(
         await _until_working(accounts)
         dice = random.Random(seed)  # noqa: S311 - no secret hangs on it
         chaos = _Chaos(lab, dice, say)
+        began = time.monotonic()
         await chaos.run(duration_s)
+        for account in accounts.values():
+            account.began, account.ended = began, time.monotonic()
     rows = await lab.operator.ledger()
     for account in accounts.values():
         account.settle(rows)

@@ -26,8 +26,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-import psycopg
-
 from beacon import (
     AsyncPool,
     CommitOutcomeUnknownError,
@@ -142,7 +140,7 @@ def _run_threads(orders: Orders, orders_in: TextIO, report: _Report) -> None:
 
             try:
                 transact(pool.connection, work)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported and the others go on
                 report(operation, began, error)
             else:
                 report(operation, began, None)
@@ -180,7 +178,7 @@ async def _run_asyncio(orders: Orders, orders_in: TextIO, report: _Report) -> No
 
             try:
                 await transact_async(pool.connection, work)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported and the others go on
                 report(operation, began, error)
             else:
                 report(operation, began, None)

@@ -53,6 +53,8 @@ def test_an_account_finds_what_is_lost_applied_twice_or_there_after_a_failure() 
     account = Account()
     for operation, end in (("a", "acknowledged"), ("b", "acknowledged"), ("c", "failed"), ("d", "unknown")):
         account.add({"id": operation, "end": end, "at": len(account.ends) * 3.0, "ms": 1.0, "problem": ""})
+    account.began, account.ended = 0.0, 30.0
     account.settle({"b": 2, "c": 1, "d": 1})
     assert (account.lost, account.twice, account.failed_but_there, account.unknown_and_there) == (1, 1, 1, 1)
-    assert account.longest_gap_s == 3.0
+    assert account.longest_gap_s == 27.0  # it stopped
+    assert account.per_s == pytest.approx(2 / 30)

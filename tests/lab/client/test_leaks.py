@@ -87,7 +87,7 @@ def test_ten_thousand_connects_leave_nothing(client: Client) -> None:
         take_turn(client, number)
         for _ in range(TURN):
             try:
-                with client.connect(endpoints, timeout_s=0.2, autocommit=True) as connection:
+                with client.connect(endpoints, timeout_s=0.5, autocommit=True) as connection:
                     seen[region_of(connection)] += 1
             except ConnectError:
                 seen["none"] += 1
@@ -107,7 +107,7 @@ def test_connects_of_tasks_leave_nothing_also_when_they_are_cancelled(client: Cl
     async def one(endpoints: Endpoints, patience_s: float) -> str:
         try:
             async with asyncio.timeout(patience_s):
-                connection = await client.connect_async(endpoints, timeout_s=0.2, autocommit=True)
+                connection = await client.connect_async(endpoints, timeout_s=0.5, autocommit=True)
         except TimeoutError:
             return "cancelled"
         except ConnectError:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg_pool import PoolTimeout
 from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
-from beacon import AsyncPool, Pool, PoolPolicy
+from beacon import AsyncPool, Pool, PoolPolicy, StaticList
 from beacon.candidates import Candidate
 from beacon.model import Endpoint
-from beacon.pool_care import RETIRE_S
+from beacon.pool_care import RETIRE_S, PoolCare, Verdict
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab
@@ -43,6 +48,15 @@ class Held:
     def candidates(self, now: object) -> tuple[Candidate, ...]:  # noqa: ARG002 - as above
         found = [Candidate(endpoint, endpoint.region in self.out) for endpoint in self._endpoints]
         return tuple(sorted(found, key=lambda candidate: candidate.last_resort))
+
+
+class Name(Held):
+    """A source that names one endpoint, as a DNS record does."""
+
+    region = NEAR
+
+    def candidates(self, now: object) -> tuple[Candidate, ...]:  # noqa: ARG002 - as above
+        return tuple(Candidate(endpoint) for endpoint in self._endpoints if endpoint.region == self.region)
 
 
 def until(condition: Callable[[], bool], limit_s: float = 10.0) -> float:
@@ -232,6 +246,135 @@ def test_a_request_that_is_cancelled_loses_no_connection(client: Client) -> None
                 await connection.execute("SELECT 1")
 
     asyncio.run(story())
+
+
+def test_a_request_holds_its_time_whatever_a_check_may_take(client: Client) -> None:
+    """A check has no more time than the request has left."""
+    patient = PoolPolicy(check_idle_s=0.0, check_timeout_s=5.0)
+    with Pool(client.endpoints(), min_size=1, policy=patient, **client.login) as pool:
+        pool.wait(5)
+        client.inject(NEAR, FaultKind.DSQL_FREEZE)
+        began = time.monotonic()
+        with pytest.raises(PoolTimeout):
+            pool.getconn(timeout=0.3)
+        assert time.monotonic() - began < 1.0
+
+
+class _InterruptionError(Exception):
+    """What a signal's handler raises."""
+
+
+def test_an_exception_of_a_signals_handler_loses_no_connection(client: Client) -> None:
+    """The pool is as large as before."""
+
+    def interrupt(*_: object) -> None:
+        raise _InterruptionError
+
+    patient = PoolPolicy(check_idle_s=0.0, check_timeout_s=5.0)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with Pool(client.endpoints(), min_size=1, max_size=1, policy=patient, **client.login) as pool:
+            pool.wait(5)
+            client.inject(NEAR, FaultKind.DSQL_FREEZE)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with pytest.raises(_InterruptionError):
+                pool.getconn()
+            with pool.connection(timeout=5) as connection:
+                connection.execute("SELECT 1")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_the_keeper_outlives_a_pool_that_is_used_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """psycopg_pool refuses it a connection then; it looks again, and closing works."""
+    monkeypatch.setattr("beacon.pool_care._CALM_S", 0.002)
+    monkeypatch.setattr("beacon.pool_care._BUSY_S", 0.002)
+    monkeypatch.setattr(PoolCare, "is_anyone_astray", lambda _self: True)
+    with Pool(client.endpoints(), min_size=1, max_size=1, max_waiting=1, **client.login) as pool:
+        pool.wait(5)
+        keeper = pool._keeper
+        assert keeper is not None
+        end = time.monotonic() + 2
+
+        def use() -> None:
+            while time.monotonic() < end:
+                with contextlib.suppress(psycopg.OperationalError), pool.connection(timeout=1) as connection:
+                    connection.execute("SELECT 1")
+
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert keeper.is_alive()
+    assert pool.closed
+
+
+def test_a_pool_for_asyncio_closes_also_when_its_keeper_has_failed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a defect has done to it."""
+
+    def broken(_self: PoolCare) -> bool:
+        raise RuntimeError("defect")
+
+    async def story() -> AsyncPool:
+        async with AsyncPool(client.endpoints(), min_size=1, **client.login) as pool:
+            await pool.wait(5)
+            assert pool._keeper is not None
+            await asyncio.wait({pool._keeper}, timeout=5)
+        return pool
+
+    monkeypatch.setattr("beacon.pool_care._CALM_S", 0.002)
+    monkeypatch.setattr(PoolCare, "is_anyone_astray", broken)
+    assert asyncio.run(story()).closed
+
+
+def test_a_pool_in_which_all_is_well_is_left_alone(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its statistics are those of its users, and it may shrink."""
+    monkeypatch.setattr("beacon.pool_care._CALM_S", 0.01)
+    with Pool(client.endpoints(), min_size=2, **client.login) as pool:
+        pool.wait(5)
+        looks: list[float] = []
+        astray = pool._care.is_anyone_astray
+
+        def counted() -> bool:
+            looks.append(time.monotonic())
+            return astray()
+
+        monkeypatch.setattr(pool._care, "is_anyone_astray", counted)
+        until(lambda: len(looks) >= 5)
+        assert pool.get_stats().get("requests_num", 0) == 0
+
+
+def test_a_pool_that_is_dropped_ends_as_psycopgs_does(client: Client) -> None:
+    """No thread holds it, and its connections are closed."""
+    pool = Pool(client.endpoints(), min_size=2, name="dropped", **client.login)
+    pool.open()
+    pool.wait(5)
+    dropped = weakref.ref(pool)
+    del pool
+    gc.collect()
+    until(lambda: dropped() is None)
+    until(lambda: client.open_connections() == {NEAR: 0, FAR: 0})
+
+
+def test_connections_of_a_dns_name_move_within_ten_seconds_though_a_list_still_names_the_old_one(
+    client: Client,
+) -> None:
+    """The name says which endpoint; the list behind it only what else there is."""
+    clock, near = [0.0], client.hosts[0]
+    name = Name(client)
+    endpoints = client.endpoints(name, StaticList(client.hosts), clock=lambda: clock[0])
+    care = PoolCare(endpoints, PoolPolicy(), 10)
+    assert care.verdict(near, opened_at=0.0, used_at=float("inf")) is Verdict.USE
+    name.region = FAR
+    left = 10
+    while left:
+        clock[0] += 0.25
+        assert clock[0] < RETIRE_S + 1
+        verdict = care.verdict(near, opened_at=clock[0], used_at=float("inf"))
+        left -= verdict is Verdict.REPLACE
 
 
 def _served(pool: Pool) -> bool:

@@ -204,6 +204,101 @@ def test_idempotent_work_is_run_again_after_a_commit_without_an_answer(ledger: L
     assert ledger.applied(name) >= 1
 
 
+def test_work_with_a_transaction_of_its_own_is_refused_and_applies_nothing(ledger: Ledger) -> None:
+    """Its COMMIT would be one that nobody watches; as a savepoint, DSQL does not have it."""
+    name = operation()
+
+    def work(connection: Connection[Any]) -> None:
+        with connection.transaction():
+            ledger.work(name)(connection)
+
+    with pytest.raises(psycopg.errors.FeatureNotSupported):
+        transact(ledger.client.connect, work)
+    assert ledger.applied(name) == 0
+
+
+@pytest.mark.parametrize("how", ["method", "statement"])
+def test_work_that_commits_by_itself_is_an_error(ledger: Ledger, how: str) -> None:
+    """What it did after that would not be one transaction with what it did before."""
+    name = operation()
+
+    def work(connection: Connection[Any]) -> None:
+        ledger.work(name)(connection)
+        if how == "method":
+            connection.commit()
+        else:
+            connection.execute("COMMIT")
+
+    with pytest.raises(psycopg.ProgrammingError):
+        transact(ledger.client.connect, work)
+    assert ledger.runs == 1
+
+
+def test_work_that_asks_for_a_rollback_hears_that_nothing_was_committed(ledger: Ledger) -> None:
+    """psycopg would end the block without a word, and the caller would take it for done."""
+    name = operation()
+
+    def work(connection: Connection[Any]) -> None:
+        ledger.work(name)(connection)
+        raise psycopg.Rollback
+
+    with pytest.raises(psycopg.ProgrammingError, match="nothing was committed"):
+        transact(ledger.client.connect, work)
+    assert ledger.applied(name) == 0
+
+
+def test_a_loss_that_the_work_passes_over_is_run_again(ledger: Ledger) -> None:
+    """No COMMIT was sent, so the outcome is known: nothing."""
+    name, client = operation(), ledger.client
+    endpoints = client.endpoints()
+
+    def work(connection: Connection[Any]) -> None:
+        ledger.work(name)(connection)
+        if region_of(connection) == NEAR:
+            client.inject(NEAR, FaultKind.DSQL_RESET)
+            with contextlib.suppress(psycopg.OperationalError):
+                connection.execute("SELECT 1")
+
+    transact(lambda: client.connect(endpoints), work, retry=AT_ONCE)
+    assert (ledger.regions, ledger.applied(name)) == ([NEAR, FAR], 1)
+
+
+def test_an_outcome_that_is_unknown_stays_so_when_the_next_attempt_fails(ledger: Ledger) -> None:
+    """Idempotent work too: that it could not be run again says nothing about the first time."""
+    name, client = operation(), ledger.client
+    endpoints = client.endpoints()
+
+    def work(connection: Connection[Any]) -> None:
+        lost_at_commit(ledger, name, FaultKind.DSQL_RESET)(connection)
+        client.inject(FAR, FaultKind.DSQL_REFUSE)
+
+    with pytest.raises(CommitOutcomeUnknownError, match="running it again failed") as caught:
+        transact(lambda: client.connect(endpoints, timeout_s=0.5), work, idempotent=True, retry=AT_ONCE)
+    assert isinstance(caught.value.__cause__, psycopg.OperationalError)
+    client.heal(FAR)
+    assert ledger.runs == 1
+
+
+def test_a_connection_in_a_pipeline_or_a_transaction_is_refused(ledger: Ledger) -> None:
+    """A pipeline sends COMMIT without waiting for its answer; a transaction under way is somebody else's."""
+
+    @contextlib.contextmanager
+    def in_pipeline() -> Iterator[Connection[Any]]:
+        with ledger.client.connect() as connection, connection.pipeline():
+            yield connection
+
+    @contextlib.contextmanager
+    def in_transaction() -> Iterator[Connection[Any]]:
+        with ledger.client.connect() as connection:
+            connection.execute("SELECT 1")
+            yield connection
+
+    for opened, word in ((in_pipeline, "pipeline"), (in_transaction, "transaction under way")):
+        with pytest.raises(ValueError, match=word):
+            transact(opened, ledger.work(operation()))
+    assert ledger.runs == 0
+
+
 def test_a_connection_with_autocommit_is_refused(ledger: Ledger) -> None:
     """Each statement would commit itself, and nothing could be run again."""
     with pytest.raises(ValueError, match="without autocommit"):

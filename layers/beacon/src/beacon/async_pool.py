@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import weakref
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 from psycopg.rows import tuple_row
-from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from beacon.connection import AsyncConnection, settle
 from beacon.dialer import Dialer, Login
@@ -42,11 +43,11 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         **others: Any,  # noqa: ANN401 - psycopg_pool's
     ) -> None:
         refuse_decided(others)
-        dialer = Dialer(endpoints, Login(user, dbname, connect_timeout_s, ca_file, options or {}))
+        login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
         self._keeper: asyncio.Task[None] | None = None
         super().__init__(
-            connection_class=_class_of(dialer, self._care, query_timeout_s),
+            connection_class=_class_of(Dialer(endpoints, login), self._care),
             kwargs={
                 "autocommit": autocommit,
                 "row_factory": row_factory,
@@ -64,14 +65,16 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         """Open the pool as psycopg_pool does, and look after its idle connections from now on."""
         await super().open(wait=wait, timeout=timeout)
         if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep(), name=f"{self.name}-keeper")
+            # By a weak reference, so that a pool that is dropped ends as psycopg_pool's does.
+            self._keeper = asyncio.create_task(
+                _keep(weakref.ref(self), self._care), name=f"{self.name}-keeper"
+            )
 
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg_pool's
         """Close the pool as psycopg_pool does."""
         if self._keeper is not None:
             self._keeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeper
+            await asyncio.gather(self._keeper, return_exceptions=True)
         await super().close(timeout=timeout)
 
     async def __aenter__(self) -> Self:
@@ -92,7 +95,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         while True:
             connection = await super().getconn(max(0.0, deadline - self._care.now()))
             try:
-                fit = await self._is_fit(connection)
+                fit = await self._is_fit(connection, deadline)
             except BaseException:
                 # Whoever waited was cancelled: the connection must not be lost to the pool.
                 await self._discard(connection)
@@ -106,13 +109,14 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         note_return(self._care, conn)
         await super().putconn(conn)
 
-    async def _is_fit(self, connection: AsyncConnection[Any]) -> bool:
+    async def _is_fit(self, connection: AsyncConnection[Any], deadline: float) -> bool:
         verdict = self._care.verdict(
             connection.endpoint.host, opened_at=connection.opened_at, used_at=connection.used_at
         )
         if verdict is not Verdict.LOOK:
             return verdict is Verdict.USE
-        if await connection.answers(self._care.policy.check_timeout_s):
+        left_s = max(0.0, deadline - self._care.now())
+        if await connection.answers(min(self._care.policy.check_timeout_s, left_s)):
             return True
         note_return(self._care, connection)
         return False
@@ -121,24 +125,36 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         connection.pgconn.finish()
         await super().putconn(connection)
 
-    async def _keep(self) -> None:
-        while True:
-            await asyncio.sleep(self._care.pause_s())
-            for _ in range(self.get_stats().get("pool_available", 0)):
-                try:
-                    connection = await super().getconn(timeout=0.05)
-                except (PoolTimeout, PoolClosed):
-                    break
-                verdict = self._care.verdict(
-                    connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
-                )
-                if verdict is Verdict.REPLACE:
-                    await self._discard(connection)
-                else:
-                    await super().putconn(connection)
+    async def look_through(self) -> None:
+        """Replace idle connections that should be elsewhere, if there may be any."""
+        if not self._care.is_anyone_astray():
+            return
+        for _ in range(self.get_stats().get("pool_available", 0)):
+            try:
+                connection = await super().getconn(timeout=0.05)
+            except psycopg.OperationalError:
+                # None is idle any more, too many wait for one, or the pool is closed.
+                break
+            verdict = self._care.verdict(
+                connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
+            )
+            if verdict is Verdict.REPLACE:
+                await self._discard(connection)
+            else:
+                await super().putconn(connection)
 
 
-def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> type[AsyncConnection[Any]]:
+async def _keep(reference: weakref.ref[AsyncPool], care: PoolCare) -> None:
+    while True:
+        await asyncio.sleep(care.pause_s())
+        pool = reference()
+        if pool is None:
+            return
+        await pool.look_through()
+        del pool
+
+
+def _class_of(dialer: Dialer, care: PoolCare) -> type[AsyncConnection[Any]]:
     class Pooled(AsyncConnection[Any]):
         @classmethod
         async def connect(
@@ -154,7 +170,8 @@ def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> 
                 await asyncio.sleep(wait_s)
             won = await dialer.dial_async()
             connection = cls(won.pgconn, row_factory)
-            settle(connection, won, dialer.endpoints.clock(), query_timeout_s)
+            settle(connection, won, dialer.endpoints.clock(), dialer.login)
+            care.joined(connection)
             connection.prepare_threshold = prepare_threshold
             await connection.set_autocommit(autocommit)
             return connection

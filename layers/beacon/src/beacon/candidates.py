@@ -20,7 +20,7 @@ with nothing to try, and a drained Region is not where a slow packet sends it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from beacon.document import candidates as candidates_of
@@ -31,11 +31,15 @@ __all__ = ["Candidate", "from_document", "merged"]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An endpoint that a client may try; ``latency_ms`` is the observer's, of a SELECT, if it said one."""
+    """An endpoint that a client may try; ``latency_ms`` is the observer's, of a SELECT, if it said one.
+
+    ``source`` counts from 0: which of the sources named it first.
+    """
 
     endpoint: Endpoint
     last_resort: bool = False
     latency_ms: float | None = None
+    source: int = 0
 
 
 def from_document(document: Document, now: datetime) -> tuple[Candidate, ...]:
@@ -53,9 +57,11 @@ def from_document(document: Document, now: datetime) -> tuple[Candidate, ...]:
 def merged(lists: Iterable[Iterable[Candidate]]) -> tuple[Candidate, ...]:
     """The candidates of several sources as one list: usable ones first, each host once, first come first."""
     found: dict[str, Candidate] = {}
-    for candidates in lists:
+    for number, candidates in enumerate(lists):
         for candidate in candidates:
-            found.setdefault(candidate.endpoint.host, candidate)
+            found.setdefault(
+                candidate.endpoint.host, replace(candidate, source=number) if number else candidate
+            )
     # Stable: a host that the first source calls a last resort stays one, behind what others add.
     return tuple(sorted(found.values(), key=lambda candidate: candidate.last_resort))
 

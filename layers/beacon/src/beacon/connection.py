@@ -9,6 +9,7 @@ an answer closes its connection at once, for the same reason.
 from __future__ import annotations
 
 import asyncio
+import select
 import time
 from typing import Any, overload
 
@@ -26,6 +27,8 @@ __all__ = ["AsyncConnection", "Connection", "QueryTimeoutError", "connect", "con
 
 #: How often psycopg looks for signals while it waits (its own default).
 _INTERVAL_S = 0.1
+#: What an answer that lies there already gets, when its time was over before anybody looked.
+_LAST_LOOK_S = 0.05
 #: What is sent to see whether anybody answers; it takes no snapshot and begins no transaction of its own.
 _CHECK = b"SELECT 1"
 
@@ -34,7 +37,11 @@ class QueryTimeoutError(psycopg.OperationalError):
     """No answer came in time, and the connection is closed. What became of the statement is not known."""
 
     def __init__(self, region: str, timeout_s: float) -> None:
+        self.region, self.timeout_s = region, timeout_s
         super().__init__(f"no answer from {region} within {timeout_s:g} s: the connection is closed")
+
+    def __reduce__(self) -> tuple[type[QueryTimeoutError], tuple[str, float]]:
+        return type(self), (self.region, self.timeout_s)
 
 
 class Connection(psycopg.Connection[Row]):
@@ -56,15 +63,18 @@ class Connection(psycopg.Connection[Row]):
         allowed_s = self.query_timeout_s
         if timeout is not None or allowed_s is None:
             return super().wait(gen, interval=interval, timeout=timeout)
-        began = time.monotonic()
-        try:
-            return super().wait(gen, interval=interval, timeout=allowed_s)
-        except psycopg.OperationalError:
-            if not _overdue(self.pgconn, began, allowed_s):
-                raise
-            self.timed_out = True
-            self.pgconn.finish()
-            raise QueryTimeoutError(self.endpoint.region, allowed_s) from None
+        for limit_s in (allowed_s, _LAST_LOOK_S):
+            began = time.monotonic()
+            try:
+                return super().wait(gen, interval=interval, timeout=limit_s)
+            except psycopg.OperationalError as error:
+                if not _is_overdue(error, self.pgconn, began, limit_s):
+                    raise
+            if not _has_answer(self.pgconn):
+                break
+        self.timed_out = True
+        self.pgconn.finish()
+        raise QueryTimeoutError(self.endpoint.region, allowed_s)
 
     def answers(self, timeout_s: float) -> bool:
         """Whether the server answers within ``timeout_s``; a connection that does not is closed.
@@ -95,21 +105,28 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
 
     async def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - psycopg's
         """Wait for an answer, for no longer than ``query_timeout_s``; cancelling closes the connection."""
-        allowed_s = self.query_timeout_s if timeout is None else timeout
-        began = time.monotonic()
+        allowed_s = self.query_timeout_s
+        fileno = self.pgconn.socket
         try:
-            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval, timeout=allowed_s)
-        except psycopg.OperationalError:
-            if timeout is not None or allowed_s is None or not _overdue(self.pgconn, began, allowed_s):
-                raise
-            self.timed_out = True
-            self.pgconn.finish()
-            raise QueryTimeoutError(self.endpoint.region, allowed_s) from None
+            if timeout is not None or allowed_s is None:
+                return await waiting.wait_async(gen, fileno, interval=interval, timeout=timeout)
+            for limit_s in (allowed_s, _LAST_LOOK_S):
+                began = time.monotonic()
+                try:
+                    return await waiting.wait_async(gen, fileno, interval=interval, timeout=limit_s)
+                except psycopg.OperationalError as error:
+                    if not _is_overdue(error, self.pgconn, began, limit_s):
+                        raise
+                if not _has_answer(self.pgconn):
+                    break
         except (asyncio.CancelledError, KeyboardInterrupt):
             # psycopg would ask the server to cancel, and wait for it for five seconds and more.
             if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
                 self.pgconn.finish()
             raise
+        self.timed_out = True
+        self.pgconn.finish()
+        raise QueryTimeoutError(self.endpoint.region, allowed_s)
 
     async def answers(self, timeout_s: float) -> bool:
         """See :meth:`Connection.answers`."""
@@ -178,10 +195,10 @@ def connect(
     is psycopg's. Raises :class:`~beacon.race.ConnectError`, a ``psycopg.OperationalError``, which says what
     was tried; ``ValueError`` for what cannot be used.
     """
-    login = Login(user, dbname, timeout_s, ca_file, options)
+    login = Login(user, dbname, timeout_s, ca_file, options, query_timeout_s)
     won = Dialer(endpoints, login).dial()
     connection = Connection(won.pgconn, row_factory)
-    settle(connection, won, endpoints.clock(), query_timeout_s)
+    settle(connection, won, endpoints.clock(), login)
     connection.prepare_threshold = prepare_threshold
     if autocommit:
         connection.autocommit = True
@@ -233,28 +250,39 @@ async def connect_async(
     **options: str,
 ) -> AsyncConnection[Any]:
     """Connect to the best of ``endpoints`` in the running event loop; see :func:`connect`."""
-    login = Login(user, dbname, timeout_s, ca_file, options)
+    login = Login(user, dbname, timeout_s, ca_file, options, query_timeout_s)
     won = await Dialer(endpoints, login).dial_async()
     connection = AsyncConnection(won.pgconn, row_factory)
-    settle(connection, won, endpoints.clock(), query_timeout_s)
+    settle(connection, won, endpoints.clock(), login)
     connection.prepare_threshold = prepare_threshold
     if autocommit:
         await connection.set_autocommit(True)
     return connection
 
 
-def _overdue(pgconn: pq.abc.PGconn, began: float, allowed_s: float) -> bool:
+def _is_overdue(
+    error: psycopg.OperationalError, pgconn: pq.abc.PGconn, began: float, allowed_s: float
+) -> bool:
     """Whether a failed wait has run out of time: psycopg's error for it has no public name."""
-    return time.monotonic() - began >= allowed_s and pgconn.status == pq.ConnStatus.OK
+    # What the server said is an answer, however late it is read.
+    late = time.monotonic() - began >= allowed_s
+    return late and error.sqlstate is None and pgconn.status == pq.ConnStatus.OK
+
+
+def _has_answer(pgconn: pq.abc.PGconn) -> bool:
+    """Whether something has come that nobody has read: this process, or its event loop, was held up."""
+    poller = select.poll()
+    poller.register(pgconn.socket, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def settle(
     connection: Connection[Any] | AsyncConnection[Any],
     won: Won,
     now: float,
-    query_timeout_s: float | None,
+    login: Login,
 ) -> None:
     """Tell a new connection where it leads to, since when, and its limit."""
     connection.endpoint = won.candidate.endpoint
     connection.opened_at = connection.used_at = now
-    connection.query_timeout_s = query_timeout_s
+    connection.query_timeout_s = login.query_timeout_s

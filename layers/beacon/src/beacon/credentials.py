@@ -49,7 +49,11 @@ class CredentialChain:
         self._environment = environment
         self._clock = clock
         self._lock = threading.Lock()
-        self._first = threading.Lock()
+        self._one = threading.Lock()
+        self._asking = False
+        self._answered = threading.Event()
+        #: Why :meth:`prepare` came to nothing; fit for a log.
+        self.failure = ""
         self._session: Session | None = None
         self._known: Credentials | None = None
         self._known_at = 0.0
@@ -81,8 +85,46 @@ class CredentialChain:
                 self._renewal.join(max(0.0, self._renewal_at + _RENEW_S - self._clock()))
         return self._known
 
+    @property
+    def blank(self) -> bool:
+        """Whether nothing is known yet, so that a call would have to ask."""
+        try:
+            return self._known is None and _from_environment(self._environment) is None
+        except NoCredentialsError:
+            return False
+
+    def prepare(self) -> threading.Event:
+        """Have the first credentials asked for in the background, unless that is under way; never blocks.
+
+        The event is set when it has come to an end; :attr:`failure` says why it came to nothing.
+        """
+        with self._lock:
+            if not self._asking:
+                self._asking, self._answered = True, threading.Event()
+                thread = threading.Thread(target=self._prepare, name="beacon-credentials", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError:
+                    self.failure = "no thread can be started to ask for credentials"
+                    self._asking = False
+                    self._answered.set()
+            return self._answered
+
+    def _prepare(self) -> None:
+        try:
+            self._ask_first()
+            self.failure = ""
+        except NoCredentialsError as error:
+            self.failure = str(error)
+        except Exception as error:  # noqa: BLE001 - a thread's edge; the type alone, a text may hold anything
+            self.failure = type(error).__name__
+        finally:
+            with self._lock:
+                self._asking = False
+            self._answered.set()
+
     def _ask_first(self) -> Credentials:
-        with self._first:
+        with self._one:
             # Who came while somebody asked has waited for the same answer.
             return self._known or self._ask()
 

@@ -45,7 +45,8 @@ class Login:
     """As whom to log in, and how long that may take in all.
 
     ``user`` is a database role; ``admin`` signs for ``DbConnectAdmin``. ``options`` are further ones of
-    libpq, such as ``application_name``. ``ca_file`` replaces the system's certificate authorities. Raises
+    libpq, such as ``application_name``. ``ca_file`` replaces the system's certificate authorities.
+    ``query_timeout_s`` is how long a statement may wait for its answer (``None``: for ever). Raises
     ``ValueError`` with every reason at once.
     """
 
@@ -54,6 +55,7 @@ class Login:
     timeout_s: float = 5.0
     ca_file: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    query_timeout_s: float | None = None
 
     def __post_init__(self) -> None:
         problems = [f"{name} is decided by beacon" for name in sorted(_OURS & set(self.options))]
@@ -68,6 +70,8 @@ class Login:
             problems.append("name a user, a role that is mapped with AWS IAM GRANT")
         if not 0.1 <= self.timeout_s <= 300:
             problems.append(f"timeout_s must be 0.1-300, not {self.timeout_s}")
+        if self.query_timeout_s is not None and not 0.01 <= self.query_timeout_s <= 3600:
+            problems.append(f"query_timeout_s must be 0.01-3600 or None, not {self.query_timeout_s}")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -82,8 +86,12 @@ class Dialer:
 
     def dial(self) -> Won:
         """Connect, blocking; raises :class:`~beacon.race.ConnectError`."""
-        began = self.endpoints.clock()
-        self.endpoints.candidates(self.login.timeout_s)
+        endpoints = self.endpoints
+        began = endpoints.clock()
+        endpoints.candidates(self.login.timeout_s)
+        if (chain := self._blank_chain()) is not None:
+            chain.prepare().wait(max(0.0, self._left_s(began)))
+            self._require(chain)
         with self._race(began) as race:
             ready: Mapping[int, int] = {}
             while (won := race.advance(ready)) is None:
@@ -96,17 +104,33 @@ class Dialer:
         began = endpoints.clock()
         while endpoints.should_wait(began, self.login.timeout_s):  # noqa: ASYNC110 - threads set it
             await asyncio.sleep(_NAP_S)
-        if isinstance(endpoints.credentials, CredentialChain) and not endpoints.credentials.ready:
-            # botocore may ask an instance's metadata, and blocks meanwhile; the race asks nobody.
-            try:
+        if (chain := self._blank_chain()) is not None:
+            answered = chain.prepare()
+            while not answered.is_set() and self._left_s(began) > 0:  # noqa: ASYNC110 - a thread sets it
+                await asyncio.sleep(_NAP_S)
+            self._require(chain)
+        elif isinstance(endpoints.credentials, CredentialChain) and not endpoints.credentials.ready:
+            # Old ones are waited for to be renewed, for a moment that is not the event loop's.
+            with contextlib.suppress(NoCredentialsError):
                 await asyncio.to_thread(endpoints.credentials)
-            except NoCredentialsError as error:
-                raise ConnectError(f"nothing was tried: {error}") from None
         with self._race(began) as race:
             ready: Mapping[int, int] = {}
             while (won := race.advance(ready)) is None:
                 ready = await _wait_async(race)
         return won
+
+    def _blank_chain(self) -> CredentialChain | None:
+        """The chain that has to be asked for its first credentials: that is no leg's time, and may hang."""
+        chain = self.endpoints.credentials
+        return chain if isinstance(chain, CredentialChain) and chain.blank else None
+
+    def _require(self, chain: CredentialChain) -> None:
+        if chain.blank:
+            why = chain.failure or f"no credentials came within {self.login.timeout_s:g} s"
+            raise ConnectError(f"nothing was tried: {why}")
+
+    def _left_s(self, began: float) -> float:
+        return began + self.login.timeout_s - self.endpoints.clock()
 
     @contextlib.contextmanager
     def _race(self, began: float) -> Iterator[Race]:
@@ -115,8 +139,8 @@ class Dialer:
         if not candidates:
             problems = [f"{source.name}: {source.problem}" for source in endpoints.status()]
             raise ConnectError("no endpoint is known", problems=problems)
-        left_s = began + self.login.timeout_s - endpoints.clock()
-        race = Race(candidates, endpoints, self._conninfo, max(left_s, _LEAST_S))
+        least_s = min(_LEAST_S, self.login.timeout_s)
+        race = Race(candidates, endpoints, self._conninfo, max(self._left_s(began), least_s))
         try:
             yield race
         except NoCredentialsError as error:

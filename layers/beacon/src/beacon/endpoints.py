@@ -100,7 +100,7 @@ class Endpoints:
         known = any(feed.candidates() for feed in self._feeds)
         if self.clock() - began < (min(wait_s, _OTHERS_S) if known else wait_s):
             return True
-        self._waited = known
+        self._waited = known and wait_s > 0
         return False
 
     def candidates(self, wait_s: float = 0.0) -> Sequence[Candidate]:

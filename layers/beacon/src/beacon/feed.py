@@ -25,6 +25,8 @@ __all__ = ["Feed", "SourceStatus"]
 #: What becomes of a refresh interval by chance, and the most that failures make of it.
 _JITTER = (0.75, 1.25)
 _MOST_S = 60.0
+#: A copy on disk that is older than this, or does not say how old it is, keeps nobody from waiting for news.
+_YOUNG = timedelta(seconds=90)
 #: A source may shorten the interval (a TTL does), but not below this.
 _LEAST_S = 1.0
 
@@ -71,7 +73,7 @@ class Feed:
 
     @property
     def answered(self) -> bool:
-        """Whether the source has been asked to an end, well or badly, or a copy of it is known."""
+        """Whether the source has been asked to an end, well or badly, or a young copy of it is known."""
         return self._answered.is_set()
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -180,4 +182,6 @@ class Feed:
             self._problem = f"the copy on disk is ignored: {error}"
         else:
             self._problem = "known from the copy on disk; not asked yet"
-            self._answered.set()
+            as_of = self._source.as_of()
+            if as_of is not None and self._now() - as_of < _YOUNG:
+                self._answered.set()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from types import TracebackType
 from typing import Any, Self
 
+import psycopg
 from psycopg.rows import tuple_row
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+from psycopg_pool import ConnectionPool
 
 from beacon.connection import Connection, settle
 from beacon.dialer import Dialer, Login
@@ -58,12 +60,12 @@ class Pool(ConnectionPool[Connection[Any]]):
         **others: Any,  # noqa: ANN401 - psycopg_pool's
     ) -> None:
         refuse_decided(others)
-        dialer = Dialer(endpoints, Login(user, dbname, connect_timeout_s, ca_file, options or {}))
+        login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
         super().__init__(
-            connection_class=_class_of(dialer, self._care, query_timeout_s),
+            connection_class=_class_of(Dialer(endpoints, login), self._care),
             kwargs={
                 "autocommit": autocommit,
                 "row_factory": row_factory,
@@ -83,7 +85,12 @@ class Pool(ConnectionPool[Connection[Any]]):
         """Open the pool as psycopg_pool does, and look after its idle connections from now on."""
         super().open(wait=wait, timeout=timeout)
         if self._keeper is None:
-            self._keeper = threading.Thread(target=self._keep, name=f"{self.name}-keeper", daemon=True)
+            self._stop.clear()
+            # By a weak reference, so that a pool that is dropped ends as psycopg_pool's does.
+            arguments = (weakref.ref(self), self._stop, self._care)
+            self._keeper = threading.Thread(
+                target=_keep, args=arguments, name=f"{self.name}-keeper", daemon=True
+            )
             self._keeper.start()
 
     def close(self, timeout: float = 5.0) -> None:
@@ -110,7 +117,13 @@ class Pool(ConnectionPool[Connection[Any]]):
         deadline = self._care.now() + (self.timeout if timeout is None else timeout)
         while True:
             connection = super().getconn(max(0.0, deadline - self._care.now()))
-            if self._is_fit(connection):
+            try:
+                fit = self._is_fit(connection, deadline)
+            except BaseException:
+                # A signal's handler may raise anywhere: the connection must not be lost to the pool.
+                self._discard(connection)
+                raise
+            if fit:
                 return connection
             self._discard(connection)
 
@@ -119,13 +132,14 @@ class Pool(ConnectionPool[Connection[Any]]):
         note_return(self._care, conn)
         super().putconn(conn)
 
-    def _is_fit(self, connection: Connection[Any]) -> bool:
+    def _is_fit(self, connection: Connection[Any], deadline: float) -> bool:
         verdict = self._care.verdict(
             connection.endpoint.host, opened_at=connection.opened_at, used_at=connection.used_at
         )
         if verdict is not Verdict.LOOK:
             return verdict is Verdict.USE
-        if connection.answers(self._care.policy.check_timeout_s):
+        left_s = max(0.0, deadline - self._care.now())
+        if connection.answers(min(self._care.policy.check_timeout_s, left_s)):
             return True
         note_return(self._care, connection)
         return False
@@ -135,21 +149,32 @@ class Pool(ConnectionPool[Connection[Any]]):
         connection.pgconn.finish()
         super().putconn(connection)
 
-    def _keep(self) -> None:
-        """Replace idle connections that should be elsewhere."""
-        while not self._stop.wait(self._care.pause_s()):
-            for _ in range(self.get_stats().get("pool_available", 0)):
-                try:
-                    connection = super().getconn(timeout=0.05)
-                except (PoolTimeout, PoolClosed):
-                    break
-                verdict = self._care.verdict(
-                    connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
-                )
-                if verdict is Verdict.REPLACE:
-                    self._discard(connection)
-                else:
-                    super().putconn(connection)
+    def look_through(self) -> None:
+        """Replace idle connections that should be elsewhere, if there may be any."""
+        if not self._care.is_anyone_astray():
+            return
+        for _ in range(self.get_stats().get("pool_available", 0)):
+            try:
+                connection = super().getconn(timeout=0.05)
+            except psycopg.OperationalError:
+                # None is idle any more, too many wait for one, or the pool is closed.
+                break
+            verdict = self._care.verdict(
+                connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
+            )
+            if verdict is Verdict.REPLACE:
+                self._discard(connection)
+            else:
+                super().putconn(connection)
+
+
+def _keep(reference: weakref.ref[Pool], stop: threading.Event, care: PoolCare) -> None:
+    while not stop.wait(care.pause_s()):
+        pool = reference()
+        if pool is None:
+            return
+        pool.look_through()
+        del pool
 
 
 def refuse_decided(others: dict[str, object]) -> None:
@@ -166,7 +191,7 @@ def note_return(care: PoolCare, connection: Any) -> None:  # noqa: ANN401 - eith
         care.silent(connection.endpoint.host)
 
 
-def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> type[Connection[Any]]:
+def _class_of(dialer: Dialer, care: PoolCare) -> type[Connection[Any]]:
     """The class whose ``connect`` a pool calls for each new connection."""
 
     class Pooled(Connection[Any]):
@@ -184,7 +209,8 @@ def _class_of(dialer: Dialer, care: PoolCare, query_timeout_s: float | None) -> 
                 time.sleep(wait_s)
             won = dialer.dial()
             connection = cls(won.pgconn, row_factory)
-            settle(connection, won, dialer.endpoints.clock(), query_timeout_s)
+            settle(connection, won, dialer.endpoints.clock(), dialer.login)
+            care.joined(connection)
             connection.prepare_threshold = prepare_threshold
             connection.autocommit = autocommit
             return connection

@@ -29,8 +29,12 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
+from weakref import WeakSet
 
+from beacon.candidates import Candidate
 from beacon.endpoints import Endpoints
+from beacon.model import Endpoint
 
 __all__ = ["ConnectRate", "PoolCare", "PoolPolicy", "Verdict"]
 
@@ -79,6 +83,17 @@ class PoolPolicy:
             raise ValueError("; ".join(problems))
 
 
+class Member(Protocol):
+    """What is to be known of a pooled connection."""
+
+    endpoint: Endpoint
+    opened_at: float
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is."""
+
+
 class ConnectRate:
     """Never more than ``limit`` starts within any one second; safe to use from several threads."""
 
@@ -116,6 +131,7 @@ class PoolCare:
         #: When the next connection may go: held out, or only not the best.
         self._next = {True: float("-inf"), False: float("-inf")}
         self._rate = ConnectRate(policy.connects_per_s)
+        self._members: WeakSet[Member] = WeakSet()
 
     def now(self) -> float:
         """The monotonic clock, in seconds."""
@@ -161,13 +177,43 @@ class PoolCare:
         passed_over = self._endpoints.local.passed_over_since
         return any(passed_over(each.endpoint.host, now) is None for each in self._endpoints.published())
 
-    def _should_leave(self, host: str, now: float) -> bool:
+    def joined(self, connection: Member) -> None:
+        """A connection was opened for the pool; it is remembered for as long as it exists."""
+        with self._lock:
+            self._members.add(connection)
+
+    def is_anyone_astray(self) -> bool:
+        """Whether looking through the idle connections may find one to replace."""
+        now = self.now()
+        best = self._best(now)
+        with self._lock:
+            members = [each for each in self._members if not each.closed]
+        return any(
+            (best is not None and each.endpoint.host != best.endpoint.host)
+            or now - each.opened_at >= self.policy.max_age_s
+            for each in members
+        )
+
+    def _best(self, now: float) -> Candidate | None:
         passed_over = self._endpoints.local.passed_over_since
-        usable = [each.endpoint.host for each in self._endpoints.published() if not each.last_resort]
-        best = next((each for each in usable if passed_over(each, now) is None), None)
-        if best is None or host == best:
+        return next(
+            (
+                each
+                for each in self._endpoints.published()
+                if not each.last_resort and passed_over(each.endpoint.host, now) is None
+            ),
+            None,
+        )
+
+    def _should_leave(self, host: str, now: float) -> bool:
+        best = self._best(now)
+        if best is None or host == best.endpoint.host:
             return False
-        held_out = host not in usable
+        # Named by a later source alone is held out too: a DNS record says which one, and not the others.
+        held_out = not any(
+            host == each.endpoint.host and not each.last_resort and each.source <= best.source
+            for each in self._endpoints.published()
+        )
         gap_s = (RETIRE_S if held_out else HOME_S) / self._size
         with self._lock:
             if now < self._next[held_out]:

@@ -49,6 +49,8 @@ LAST_RESORT_S = 0.75
 _MOST_ADDRESSES = 3
 #: An address younger than this is used as it is; an older one only if looking it up anew takes longer.
 _FRESH_S, _LOOK_UP_S = 30.0, 0.05
+#: Who is called so much later than it asked for was stopped, or its event loop was: it knows nothing.
+_OVERSLEPT_S = 0.25
 #: How often a look-up that is under way is looked at.
 _NAP_S = 0.005
 _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
@@ -132,6 +134,8 @@ class Race:
         self._attempts: list[Attempt] = []
         self._last_start = self._began
         self._stagger_s = 0.0
+        #: When :meth:`advance` is to be called again at the latest, and whether it was called far too late.
+        self._expected_by, self._stood_still = float("inf"), False
         passed_over = endpoints.local.passed_over_since
         self._trusting = any(
             not each.last_resort and passed_over(each.endpoint.host, self._began) is None
@@ -143,6 +147,7 @@ class Race:
 
         Raises :class:`ConnectError`, and what signing a token raises.
         """
+        self._stood_still = self._stood_still or self._clock() > self._expected_by + _OVERSLEPT_S
         for leg in tuple(self._running):
             if leg.pgconn is None:
                 self._resolve(leg)
@@ -170,7 +175,8 @@ class Race:
         now = self._clock()
         if any(leg.pgconn is None for leg in self._running):
             ends.append(now + _NAP_S)
-        return max(0.0, min(ends) - now)
+        self._expected_by = max(now, min(ends))
+        return self._expected_by - now
 
     def abandon(self) -> None:
         """Close whatever is still on its way; calling it again does nothing."""
@@ -264,7 +270,7 @@ class Race:
         pgconn.nonblocking = 1
         local = self._endpoints.local
         for other in self._running[: self._running.index(leg)]:
-            if other.candidate is not leg.candidate:
+            if not self._stood_still and other.candidate is not leg.candidate:
                 local.failed(other.candidate.endpoint.host, now)
         local.connected(leg.candidate.endpoint.host, now - leg.started)
         self.abandon()
@@ -289,5 +295,6 @@ class Race:
     def _failure(self, what: str) -> ConnectError:
         self._spare.clear()
         for leg in tuple(self._running):
-            self._fail(leg, Reason.TIMEOUT)
+            # Whoever stood still cannot say that an endpoint was silent.
+            self._fail(leg, Reason.INTERNAL if self._stood_still else Reason.TIMEOUT)
         return ConnectError(what, self._attempts)

@@ -11,6 +11,8 @@ the same after COMMIT was sent                  unknown: :class:`CommitOutcomeUn
                                                 if the caller says that twice is as good as once
 a statement failed and the work went on         ``InFailedSqlTransaction`` in place of a COMMIT that would
                                                 silently roll back
+the work commits, or has a ``transaction()``    an error: that would be a COMMIT that nobody watches, and a
+of its own                                      savepoint, which DSQL does not have
 anything else                                   raised as it is
 ==============================================  =========================================================
 
@@ -88,10 +90,12 @@ def transact(
         rerun.begin()
         try:
             with connections() as connection, rerun.watching(connection.pgconn):
-                _require_transaction(autocommit=connection.autocommit)
-                result = work(connection)
-                rerun.before_commit(connection.pgconn)
-                connection.commit()
+                _require_fresh(connection)
+                # Within a block psycopg forbids the work to commit; an inner block is a savepoint.
+                with connection.transaction():
+                    with rerun.watching(connection.pgconn):
+                        result = work(connection)
+                    rerun.before_commit(connection.pgconn)
                 return result
         except psycopg.Error as error:
             pause_s = rerun.judge(error)
@@ -112,10 +116,11 @@ async def transact_async(
         try:
             async with connections() as connection:
                 with rerun.watching(connection.pgconn):
-                    _require_transaction(autocommit=connection.autocommit)
-                    result = await work(connection)
-                    rerun.before_commit(connection.pgconn)
-                    await connection.commit()
+                    _require_fresh(connection)
+                    async with connection.transaction():
+                        with rerun.watching(connection.pgconn):
+                            result = await work(connection)
+                        rerun.before_commit(connection.pgconn)
                     return result
         except psycopg.Error as error:
             pause_s = rerun.judge(error)
@@ -129,46 +134,70 @@ class _Rerun:
         self._policy = policy
         self._idempotent = idempotent
         self._attempt = 0
-        self._committing = self._lost = False
+        self._committing = self._lost = self._unknown = False
+        self._seen: psycopg.Error | None = None
 
     def begin(self) -> None:
         """A new attempt."""
         self._attempt += 1
         self._committing = self._lost = False
+        self._seen = None
 
     @contextmanager
     def watching(self, pgconn: pq.abc.PGconn) -> Iterator[None]:
         """Note whether the connection was lost, before whoever opened it closes it."""
         try:
             yield
+        except psycopg.Rollback as wish:
+            raise psycopg.ProgrammingError("the work asked for a rollback: nothing was committed") from wish
         except psycopg.Error as error:
+            if self._seen is not None:
+                # The work failed; that the rollback failed too is of no interest.
+                raise self._seen from None
+            self._seen = error if not self._committing else None
             ended = (error.sqlstate or "").startswith(_SESSION_ENDED)
             self._lost = ended or pgconn.status == pq.ConnStatus.BAD
             raise
 
     def before_commit(self, pgconn: pq.abc.PGconn) -> None:
         """From here on the outcome may be unknown."""
-        if pgconn.transaction_status == pq.TransactionStatus.INERROR:
+        status = pgconn.transaction_status
+        if status == pq.TransactionStatus.INERROR:
             raise psycopg.errors.InFailedSqlTransaction(
                 "a statement of the transaction failed, and the work went on: nothing was committed"
             )
+        if status == pq.TransactionStatus.UNKNOWN:
+            raise psycopg.OperationalError(
+                "the connection was lost, and the work went on: nothing was committed"
+            )
+        if status == pq.TransactionStatus.IDLE:
+            raise psycopg.ProgrammingError("the work ended its transaction itself")
         self._committing = True
 
     def judge(self, error: psycopg.Error) -> float:
         """How long to pause before the next attempt; raises what the caller is to hear."""
         last = self._attempt >= self._policy.attempts
         if self._committing and (self._lost or error.sqlstate in _UNKNOWN):
+            self._unknown = True
             if last or not self._idempotent:
                 raise CommitOutcomeUnknownError(
                     "COMMIT was sent and not answered: the transaction may have been applied, or may yet be;"
                     " find out before you run it again"
                 ) from error
         elif last or not (self._lost or error.sqlstate in CONFLICT):
+            if self._unknown:
+                raise CommitOutcomeUnknownError(
+                    "an earlier attempt's COMMIT was sent and not answered, and running it again failed"
+                ) from error
             raise error
         most_s = min(self._policy.first_pause_s * 2.0 ** (self._attempt - 1), self._policy.most_pause_s)
         return random.uniform(0, most_s)  # noqa: S311 - no secret hangs on it
 
 
-def _require_transaction(*, autocommit: bool) -> None:
-    if autocommit:
+def _require_fresh(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    if connection.autocommit:
         raise ValueError("transact needs a connection without autocommit: each statement would commit itself")
+    if connection.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        raise ValueError("transact needs a connection outside of a pipeline: open one within the work")
+    if connection.pgconn.transaction_status not in {pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN}:
+        raise ValueError("transact needs a connection without a transaction under way")
