@@ -27,6 +27,26 @@ SHOWN = (
     ("health.fault_max_over_deadline_s", "largest overrun of the deadline, 14 kinds of fault", "faults"),
     ("sim.false_ejections_per_year_1pct", "false ejections per endpoint-year, 1 % of probes lost", "sim"),
     ("sim.false_ejections_per_year_5pct", "false ejections per endpoint-year, 5 % of probes lost", "sim"),
+    ("client.connect_extra_ms", "`connect()`, beyond a bare psycopg connect with its token ready", "client"),
+    ("client.frozen_max_s", "best endpoint frozen → connected elsewhere, largest of all runs", "client"),
+    ("client.noname_max_s", "its name does not resolve → connected elsewhere, largest of all runs", "client"),
+    (
+        "client.control_planes_down_ratio",
+        "a connect while SSM and STS are silent, beside one while not",
+        "client",
+    ),
+    (
+        "client.pool_first_s",
+        "endpoint of a busy pool of 20 frozen → first request served elsewhere",
+        "client_pool",
+    ),
+    ("client.pool_last_s", "the same → all 20 connections elsewhere", "client_pool"),
+    (
+        "client.chaos_longest_gap_s",
+        "ten minutes of chaos: longest time without a commit, any service",
+        "chaos",
+    ),
+    ("client.chaos_lost", "the same: acknowledged rows that were not found again", "chaos"),
     ("layer.zip_mb", "size of the built layer, zipped", "size"),
 )
 
