@@ -521,3 +521,15 @@ def test_only_a_good_answer_is_kept(make: MakeFeed, tmp_path: Path, bad: str | E
     source.answer = bad
     feed.refresh()
     assert DiskCopy(tmp_path / "copy").read("told") == "b"
+
+
+def test_what_goes_wrong_with_a_source_is_a_warning_once(
+    make: MakeFeed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has another source behind it connects all the same, and would never learn of it."""
+    feed = make(Told(SourceError("there is no such parameter")))
+    for _ in range(3):
+        feed.refresh()
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("beacon", "WARNING", "told: there is no such parameter")
+    ]

@@ -153,3 +153,20 @@ def test_no_part_of_the_library_knows_the_lab() -> None:
     """Dependencies point one way."""
     for path in [*LIBRARY.glob("*.py"), *ROOT.glob("functions/*/*.py")]:
         assert not any(name.startswith(("beacon_lab", "beacon_ops")) for name in imports_of(path)), path
+
+
+def test_a_pool_without_its_library_says_what_to_install() -> None:
+    """As the other extras do."""
+    script = (
+        "import sys\nsys.modules['psycopg_pool'] = None\n"
+        "try:\n    from beacon import Pool\nexcept ImportError as error:\n    print(error)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(LIBRARY.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert ran.stdout.strip() == "Pool needs psycopg_pool: install dsql-beacon[pool]"

@@ -42,3 +42,17 @@ def test_every_reason_is_said_at_once() -> None:
     with pytest.raises(ValueError, match="user") as caught:
         Login("", dbname="a\0", timeout_s=0, options={"hostaddr": "127.0.0.1", "keepalive": "1"})
     assert len(str(caught.value).split("; ")) == 5
+
+
+def test_a_file_of_authorities_that_is_not_there_is_refused_by_its_name() -> None:
+    """libpq would say so at each connect, and of each endpoint."""
+    with pytest.raises(ValueError, match=r"ca_file names no file: /nope\.pem"):
+        Login("orders", ca_file="/nope.pem")
+    assert Login("orders", ca_file="system").ca_file == "system"
+
+
+@pytest.mark.parametrize("query_timeout_s", [0.0, -1.0, 1e9])
+def test_a_limit_that_no_statement_can_hold_is_refused(query_timeout_s: float) -> None:
+    """Zero is not "no limit": that is None."""
+    with pytest.raises(ValueError, match=r"query_timeout_s must be 0\.01-3600 or None"):
+        Login("orders", query_timeout_s=query_timeout_s)

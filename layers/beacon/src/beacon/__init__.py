@@ -68,7 +68,12 @@ _WHERE = {
 def __getattr__(name: str) -> object:
     for module, names in _WHERE.items():
         if name in names:
-            return getattr(import_module(module), name)
+            try:
+                return getattr(import_module(module), name)
+            except ModuleNotFoundError as error:
+                if error.name != "psycopg_pool":
+                    raise
+                raise ImportError(f"{name} needs psycopg_pool: install dsql-beacon[pool]") from None
     raise AttributeError(f"module 'beacon' has no attribute {name!r}")
 
 

@@ -28,12 +28,14 @@ class NoCredentialsError(Exception):
     """There is nothing to sign with. It is our own fault and never says anything about an endpoint."""
 
 
-def find_credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
+def find_credentials(environment: Mapping[str, str] | None = None) -> Credentials:
     """Return the present credentials, read anew at each call; raise :class:`NoCredentialsError`.
 
     Lambda puts them into the environment. Elsewhere botocore's chain is asked, which is imported only then.
     """
-    return _from_environment(environment) or _from_session(_new_session())
+    # The environment is no default value, which help() would show with all that is secret in it.
+    found = _from_environment(os.environ if environment is None else environment)
+    return found or _from_session(_new_session())
 
 
 class CredentialChain:
@@ -44,9 +46,9 @@ class CredentialChain:
     """
 
     def __init__(
-        self, environment: Mapping[str, str] = os.environ, clock: Callable[[], float] = time.monotonic
+        self, environment: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._environment = environment
+        self._environment = os.environ if environment is None else environment
         self._clock = clock
         self._lock = threading.Lock()
         self._one = threading.Lock()

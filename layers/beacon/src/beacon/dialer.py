@@ -11,6 +11,7 @@ import contextlib
 import select
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from psycopg import pq
@@ -66,6 +67,8 @@ class Login:
                 problems.append(f"{name} must be text, not {type(value).__name__}")
             elif "\0" in value:  # it would end the string that libpq gets
                 problems.append(f"{name} holds a NUL")
+        if self.ca_file and self.ca_file != "system" and not Path(self.ca_file).exists():
+            problems.append(f"ca_file names no file: {self.ca_file}")
         if not self.user:
             problems.append("name a user, a role that is mapped with AWS IAM GRANT")
         if not 0.1 <= self.timeout_s <= 300:

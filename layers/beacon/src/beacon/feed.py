@@ -10,6 +10,7 @@ the same rules as a fresh answer.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from beacon.sources import Source, SourceError
 
 __all__ = ["Feed", "SourceStatus"]
 
+_LOGGER = logging.getLogger("beacon")
 #: What becomes of a refresh interval by chance, and the most that failures make of it.
 _JITTER = (0.75, 1.25)
 _MOST_S = 60.0
@@ -165,8 +167,12 @@ class Feed:
 
     def _note(self, problem: str) -> None:
         with self._lock:
+            news = self._problem != problem
             self._problem = problem
             self._failures += 1
+        if news:
+            # Once, for who has another source behind this one would never learn of a misspelt name.
+            _LOGGER.warning("%s: %s", self._source.name, problem)
 
     def _recall(self) -> None:
         if self._source.candidates(self._now()):

@@ -33,12 +33,14 @@ class HealthCheck:
 
     def __init__(
         self,
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
         make_probe: Callable[[Settings], Probe] | None = None,
         trigger: EdgeTrigger | None = None,
     ) -> None:
+        # No default value, which help() would show with all that is secret in it.
+        environment = os.environ if environment is None else environment
         self._clock = clock
         self._memory = IntentMemory()
         self._last: tuple[bool, str] | None = None

@@ -83,8 +83,10 @@ class SsmDocument:
         region: str | None = None,
         target: str = TARGET,
         hosts: Collection[str] = (),
-        environment: Mapping[str, str] = os.environ,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        # Not as a default value, which help() would show with all that is secret in it.
+        environment = os.environ if environment is None else environment
         found = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
         if not found:
             raise ValueError("no Region: set AWS_REGION, or pass region=")
