@@ -1,9 +1,9 @@
 """A clock for everything that outlives an invocation: it counts the time in which a sandbox was frozen.
 
-Lambda stops a sandbox between invocations, and ``time.monotonic()`` stops with it. An age or an expiry that is
-measured by it lasts far too long: ten seconds of use can take a quarter of an hour. The wall clock counts that
-time, but can be set back or jump. So this clock advances, from one reading to the next, by the larger of the
-two differences:
+Lambda stops a sandbox between invocations, and ``time.monotonic()`` stops with it. An age or an expiry that
+is measured by it lasts far too long: ten seconds of use can take a quarter of an hour. The wall clock counts
+that time, but can be set back or jump. So this clock advances, from one reading to the next, by the larger of
+the two differences:
 
 =============================================  =====================================================
 between two readings                           the clock advances by
@@ -31,7 +31,7 @@ __all__ = ["SuspendAwareClock", "suspend_aware"]
 class SuspendAwareClock:
     """Seconds since an arbitrary start; never runs backwards. Call it for the present instant.
 
-    Safe to use from several threads without a lock: the three numbers of a reading are replaced together, and a
+    Safe to use from several threads without a lock: the three numbers of a reading are replaced together. A
     thread that overwrites a newer reading with its own loses nothing, because both lead to the same future.
     """
 
