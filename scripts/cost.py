@@ -63,7 +63,7 @@ PER_ENDPOINT = {"EndpointUp": 1}
 #: Only with the write canary.
 CANARY_SENT = {"WriteCanaryFail": 1}
 #: Only while something is wrong or drained.
-SENT_AT_TIMES = ("Drained", "ProbeFail")
+SENT_AT_TIMES = ("Drained", "LoginWarning", "ProbeFail")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 DRAIN = Intent(REGION, Forced.DRAIN, "canary reason", "canary actor", 60.0)
 
 PASSED = Observation(Outcome.PASS, "ok", 12.34)
+CROWDED = Observation(Outcome.PASS, "ok", 4.2, warning="too_many_connections")
+SLOW = Observation(Outcome.PASS, "ok", 4.2, warning="slow_login")
 UNREADABLE = Observation(Outcome.PASS, "ok", 12.34, warning="intent_unreadable")
 UNKNOWN = Observation(Outcome.UNKNOWN, "no_credentials", warning="no_credentials")
 FAILED = Observation(Outcome.FAIL, "timeout")
@@ -50,6 +52,10 @@ def remembering(intent: Intent | None) -> IntentMemory:
         (ProbeReport(PASSED, {}), DRAIN, SERVING),
         (ProbeReport(PASSED, {"us-east-2": DRAIN}), None, SERVING),
         (ProbeReport(PASSED, {REGION: DRAIN}), None, DRAINED),
+        # pass, logins overloaded or slow: the intents were read over the open session
+        (ProbeReport(CROWDED, {}), DRAIN, (True, "warn", "too_many_connections")),
+        (ProbeReport(SLOW, {}), None, (True, "warn", "slow_login")),
+        (ProbeReport(CROWDED, {REGION: DRAIN}), None, DRAINED),
         # pass, intents unreadable; unknown: the last one that was read counts
         (ProbeReport(UNREADABLE), None, (True, "warn", "intent_unreadable")),
         (ProbeReport(UNREADABLE), DRAIN, DRAINED),
@@ -73,11 +79,11 @@ def test_each_row_of_the_truth_table_holds(
 def test_the_documented_table_has_the_rows_that_are_tested() -> None:
     """Whoever adds a row there adds one here."""
     rows = re.findall(r"^(?:pass|unknown|fail)\b.*  (200|503) ", beacon.health.__doc__ or "", re.MULTILINE)
-    assert rows == ["200", "503", "200", "503", "200", "503", "503"]
+    assert rows == ["200", "503", "200", "503", "200", "503", "200", "503", "503"]
 
 
 def test_a_remembered_drain_ends_when_its_time_is_up() -> None:
-    """What was left when it was read, on this sandbox's monotonic clock."""
+    """What was left when it was read, on a clock that counts frozen time."""
     memory = IntentMemory()
     assert verdict_on(ProbeReport(PASSED, {REGION: DRAIN}), memory, now=1000.0) == DRAINED
     assert verdict_on(ProbeReport(UNREADABLE), memory, now=1059.9) == DRAINED

@@ -298,6 +298,22 @@ def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+@pytest.mark.parametrize("warning", ["too_many_connections", "slow_login"])
+def test_a_warning_about_logins_has_a_metric_of_its_own(
+    warning: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The intents were read, so nothing is unreadable; Route 53 still finds its string."""
+    report = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning=warning), {})
+    status, text = well_formed(check_with(report).answer(REST_GET))
+    body = json.loads(text)
+    assert (status, body["status"]) == (200, "warn")
+    assert body["checks"]["dsql:select"][0]["output"] == warning
+    assert search_string("orders-prod", "us-east-1") in text
+    out = capsys.readouterr().out
+    assert '"LoginWarning":1' in out
+    assert "IntentUnreadable" not in out
+
+
 def test_a_log_that_cannot_be_written_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard output may be gone."""
 

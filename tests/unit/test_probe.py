@@ -1,135 +1,31 @@
 """The probe's rules, on a virtual clock: what it asks, when it connects anew, what it makes of the end."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from tests.fake_database import DRAIN, ENDPOINT, HOST, NEVER, NOBODY, SETTINGS, Rows, Step, World, code
 
+import beacon.connector
+import beacon.login_watch
 import beacon.probe
 from beacon.credentials import NoCredentialsError
 from beacon.intent import ALL_REGIONS, ONE_REGION
+from beacon.login_watch import PATIENCE_S
 from beacon.model import Endpoint, Forced, Intent, Observation, Outcome, ProbeReport
-from beacon.outcome import Reason
+from beacon.outcome import Reason, outcome_of
 from beacon.probe import DsqlProbe, ProbeContext
 from beacon.resolver import NameNotResolvedError, Resolver
-from beacon.session import Row, SessionError
-from beacon.settings import Settings
+from beacon.session import SessionError
 from beacon.token import Credentials
-
-HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
-ENDPOINT = Endpoint("us-east-1", HOST)
-SETTINGS = Settings(
-    app="orders", env="prod", region="us-east-1", endpoints=(ENDPOINT,), db_user="probe", ca_file="/ca.pem"
-)
-NOBODY: list[Row] = [(None, None, None, None, None)]
-DRAIN: list[Row] = [("us-east-1", "drain", "game day", "ann", "60")]
-NEVER = float("inf")
-
-Rows = list[Row]
-#: How long something takes, in virtual seconds, and what comes of it.
-Step = tuple[float, Rows | SessionError]
-
-
-def code(sqlstate: str) -> SessionError:
-    return SessionError(Reason.SERVER_ERROR, sqlstate)
-
-
-@dataclass
-class World:
-    """A database with its own clock: what connects and queries do next, and a record of what was done."""
-
-    connects: list[Step] = field(default_factory=list)
-    queries: list[list[Step]] = field(default_factory=list)
-    addresses: list[str] | NameNotResolvedError = field(default_factory=lambda: ["192.0.2.1"])
-    now: float = 1000.0
-    jitter: float = 2400.0
-    opened: list[dict[str, object]] = field(default_factory=list)
-    sessions: list["FakeSession"] = field(default_factory=list)
-    asked: list[tuple[bytes, Sequence[str]]] = field(default_factory=list)
-    credentials: Callable[[], Credentials] = lambda: Credentials("AKID", "secret")
-
-    def pass_time(self, step: Step, deadline: float) -> Rows:
-        """Let ``step`` happen, or the deadline pass first."""
-        takes_s, outcome = step
-        if takes_s < 0:
-            # The clock jumps while nothing else happens.
-            self.now -= takes_s
-            raise SessionError(Reason.TIMEOUT)
-        if self.now + takes_s > deadline:
-            self.now = max(self.now, deadline)
-            raise SessionError(Reason.TIMEOUT)
-        self.now += takes_s
-        if isinstance(outcome, SessionError):
-            raise outcome
-        return outcome
-
-    def resolve(self, host: str, timeout_s: float) -> list[str]:
-        assert (host, timeout_s >= 0) == (HOST, True)
-        if isinstance(self.addresses, NameNotResolvedError):
-            raise self.addresses
-        return self.addresses
-
-    @property
-    def open_sessions(self) -> int:
-        return sum(not session.closed for session in self.sessions)
-
-
-class FakeSession:
-    """Stands for a connection to the world; each has its own list of answers."""
-
-    world: World
-
-    def __init__(self, steps: list[Step]) -> None:
-        self.opened_at = self.world.now
-        self.closed = False
-        self._steps = steps
-        self._ready_at = 0.0
-        self._outcome: Rows | SessionError = []
-
-    @classmethod
-    def open(cls, *, deadline: float, **arguments: object) -> "FakeSession":
-        world = cls.world
-        world.opened.append(arguments)
-        world.pass_time(world.connects.pop(0) if world.connects else (0.01, []), deadline)
-        world.sessions.append(cls(world.queries.pop(0)))
-        return world.sessions[-1]
-
-    def query(self, statement: bytes, parameters: Sequence[str], deadline: float) -> Rows:
-        assert not self.closed
-        self.world.asked.append((statement, parameters))
-        takes_s, self._outcome = self._steps.pop(0)
-        self._ready_at = self.world.now + takes_s
-        if takes_s < 0:
-            return self.world.pass_time((takes_s, self._outcome), deadline)
-        return self.answer(deadline)
-
-    def send(self, statement: bytes, parameters: Sequence[str]) -> None:
-        assert not self.closed
-        self.world.asked.append((statement, parameters))
-        takes_s, self._outcome = self._steps.pop(0)
-        if takes_s < 0:
-            raise SessionError(Reason.RESET)
-        self._ready_at = self.world.now + takes_s
-
-    @property
-    def descriptor(self) -> int:
-        return 7
-
-    def answer(self, deadline: float) -> Rows:
-        assert not self.closed
-        return self.world.pass_time((max(0.0, self._ready_at - self.world.now), self._outcome), deadline)
-
-    def close(self) -> None:
-        self.closed = True
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world whose sessions the probe opens; nothing in it may stay open but one."""
     world = World()
-    monkeypatch.setattr(FakeSession, "world", world, raising=False)
-    monkeypatch.setattr(beacon.probe, "Session", FakeSession)
+    world.take_the_place_of_libpq(monkeypatch)
     yield world
     assert world.open_sessions <= 1
 
@@ -152,8 +48,9 @@ def probe_of(
         resolver,
         credentials=credentials,
         clock=lambda: world.now,
+        lasting=lambda: world.now + world.frozen_s,
         now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
-        jitter=lambda _low, _high: world.jitter,
+        jitter=lambda low, high: (low + high) / 2,
     )
     return DsqlProbe(endpoint, context, region)
 
@@ -177,6 +74,17 @@ def seen(report: ProbeReport) -> tuple[Outcome, str, str | None]:
 
 
 PASSED = (Outcome.PASS, "ok", None)
+CROWDED = (Outcome.PASS, "ok", "too_many_connections")
+SLOW = (Outcome.PASS, "ok", "slow_login")
+OVERLOAD = SessionError(Reason.TOO_MANY_CONNECTIONS, "53400")
+#: Half-way between the least and the most; the jitter of these tests.
+LOGIN_AFTER_S = 37.5
+#: Reasons of a failed login that are the endpoint's and not overload or silence.
+LOGIN_FAILURES = [
+    reason
+    for reason in Reason
+    if outcome_of(reason) is Outcome.FAIL and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
+]
 UNREADABLE = (Outcome.PASS, "ok", "intent_unreadable")
 
 
@@ -228,19 +136,162 @@ def test_a_connection_is_reused(world: World, probe: DsqlProbe) -> None:
     assert len(world.opened) == 1
 
 
-def test_a_connection_is_retired_before_dsql_ends_it(world: World, probe: DsqlProbe) -> None:
-    """Its age is limited, with jitter, below DSQL's 60 minutes; its successor gets a new token."""
-    low, high = beacon.probe._AGE_S
-    assert low < high < 3600
-    world.queries = [[(0.0, NOBODY)] * 2, [(0.0, NOBODY)]]
+def test_a_login_replaces_the_open_connection_within_a_minute(world: World, probe: DsqlProbe) -> None:
+    """The open one answers first; its successor has a new token, has answered, and is used from then on."""
+    world.queries = [[(0.0, NOBODY)] * 3, [(0.0, NOBODY)] * 2]
     look(probe, world)
-    world.now += world.jitter - 1
-    assert not look(probe, world).observation.reconnected
-    world.now += 1
-    # It did not fail, so this is no reconnect.
+    world.now += LOGIN_AFTER_S - 0.1
+    look(probe, world)
+    assert len(world.opened) == 1
+    world.now += 0.2
+    # The old one did not fail, so this is no reconnect.
     assert not look(probe, world).observation.reconnected
     assert len(world.opened) == 2
+    assert [session.closed for session in world.sessions] == [True, False]
+    look(probe, world)
+    assert len(world.opened) == 2
+
+
+def test_time_in_which_the_sandbox_was_frozen_counts(world: World, probe: DsqlProbe) -> None:
+    """A monotonic clock that stands still would keep a session for days."""
+    world.queries = [[(0.0, NOBODY)] * 2, [(0.0, NOBODY)]]
+    look(probe, world)
+    world.frozen_s += LOGIN_AFTER_S + 1
+    look(probe, world)
+    assert len(world.opened) == 2
+
+
+def test_a_connection_is_retired_before_dsql_ends_it(world: World, probe: DsqlProbe) -> None:
+    """Where no login succeeds, the open one is used for less than DSQL's 60 minutes."""
+    low, high = beacon.login_watch._AGE_S
+    assert low < high < 3600
+    world.queries = [[(0.0, NOBODY)] * 200, [(0.0, NOBODY)]]
+    look(probe, world)
+    ends_at = world.now + (low + high) / 2
+    while world.now < ends_at - 60:
+        world.now += 50
+        world.connects = [(0.0, OVERLOAD)]
+        assert seen(look(probe, world)) == CROWDED
+    world.now += 120
+    world.connects = []
+    assert seen(look(probe, world)) == PASSED
     assert world.sessions[0].closed
+
+
+@pytest.mark.parametrize("reason", LOGIN_FAILURES)
+def test_a_new_login_that_fails_twice_is_a_failure_though_the_open_connection_answers(
+    world: World, probe: DsqlProbe, reason: Reason
+) -> None:
+    """An application's connections begin with one. The open connection stays, and the next login counts."""
+    world.queries = [[(0.0, NOBODY)] * 4, [(0.0, NOBODY)]]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.connects = [(0.01, SessionError(reason))] * 4
+    for _ in range(2):
+        assert seen(look(probe, world)) == (Outcome.FAIL, reason.value, None)
+    assert len(world.opened) == 5
+    assert not world.sessions[0].closed
+    assert seen(look(probe, world)) == PASSED
+    assert world.sessions[0].closed
+
+
+@pytest.mark.parametrize("reason", LOGIN_FAILURES)
+def test_a_new_login_that_fails_once_is_tried_again(world: World, probe: DsqlProbe, reason: Reason) -> None:
+    """Inside the same deadline, with an open connection and without."""
+    world.connects = [(0.01, SessionError(reason)), (0.01, [])] * 2
+    world.queries = [[(0.0, NOBODY)] * 2, [(0.0, NOBODY)]]
+    assert seen(look(probe, world)) == PASSED
+    world.now += LOGIN_AFTER_S + 1
+    assert seen(look(probe, world)) == PASSED
+    assert len(world.opened) == 4
+
+
+def test_too_many_connections_are_no_failure_while_the_open_one_answers(
+    world: World, probe: DsqlProbe
+) -> None:
+    """A herd must not take the survivor down. One login is tried, and the next one not before its time."""
+    world.queries = [[(0.0, NOBODY)] * 4]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.connects = [(0.01, OVERLOAD)] * 2
+    assert [seen(look(probe, world)) for _ in range(2)] == [CROWDED, PASSED]
+    assert len(world.opened) == 2
+    world.now += LOGIN_AFTER_S + 1
+    assert seen(look(probe, world)) == CROWDED
+    assert len(world.opened) == 3
+
+
+def test_logins_that_are_silent_fail_after_their_patience(world: World, probe: DsqlProbe) -> None:
+    """The first may be an idle cluster that wakes; each probe tries again, with nearly all of its time."""
+    world.queries = [[(0.0, NOBODY)] * 30, [(0.0, NOBODY)] * 2]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.connects = [(NEVER, [])] * 20
+    began = world.now
+    found = []
+    while world.connects:
+        at = world.now - began
+        found.append((at, seen(look(probe, world))))
+        world.now += 0.5
+    assert [(at, what) for at, what in found if at < PATIENCE_S - 1.5] == [
+        (at, SLOW) for at, _ in found if at < PATIENCE_S - 1.5
+    ]
+    late = [what for at, what in found if at > PATIENCE_S]
+    assert late
+    assert set(late) == {(Outcome.FAIL, "timeout", None)}
+    world.connects = [(0.9, [])]
+    assert seen(look(probe, world)) == PASSED
+    assert seen(look(probe, world)) == PASSED
+
+
+def test_a_new_connection_that_logs_in_and_is_silent_counts_as_a_silent_login(
+    world: World, probe: DsqlProbe
+) -> None:
+    """To an application it is as dead; it never replaces the open connection."""
+    silent_ones: list[list[Step]] = [[(NEVER, NOBODY)] for _ in range(20)]
+    world.queries = [[(0.0, NOBODY)] * 30, *silent_ones]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    began = world.now
+    assert seen(look(probe, world)) == SLOW
+    while world.now - began < PATIENCE_S:
+        look(probe, world)
+    assert seen(look(probe, world)) == (Outcome.FAIL, "timeout", None)
+    assert not world.sessions[0].closed
+
+
+def test_the_publisher_has_no_patience_of_its_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It rechecks a failure within the round."""
+    probe = probe_of(world, monkeypatch, region=None)
+    world.queries = [[(0.0, NOBODY)] * 2]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.connects = [(NEVER, [])]
+    assert seen(look(probe, world)) == (Outcome.FAIL, "timeout", None)
+
+
+def test_a_fault_of_ours_at_a_new_login_is_a_warning(world: World, probe: DsqlProbe) -> None:
+    """The open connection answered: the endpoint passes."""
+
+    def none() -> Credentials:
+        raise NoCredentialsError("none")
+
+    world.queries = [[(0.0, NOBODY)] * 2]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.credentials = none
+    assert seen(look(probe, world)) == (Outcome.PASS, "ok", "no_credentials")
+
+
+def test_open_connections_are_not_asked_together_when_a_login_is_due(world: World, probe: DsqlProbe) -> None:
+    """The probe's own run tries it."""
+    world.queries = [[(0.0, NOBODY)] * 2, [(0.0, NOBODY)] * 2]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    assert probe.ask() is None
+    assert seen(look(probe, world)) == PASSED
+    assert len(world.opened) == 2
+    assert probe.ask() is not None
 
 
 @pytest.mark.parametrize(
@@ -284,15 +335,15 @@ def test_a_silent_connection_gets_a_third_of_the_deadline(world: World, probe: D
 def test_a_slow_database_is_not_a_dead_one(world: World, probe: DsqlProbe, takes_s: float) -> None:
     """A reused connection that answers late but in time passes, also where a fresh one would be too slow."""
     world.connects = [(0.01, []), (takes_s, [])]
-    world.queries = [[(0.0, NOBODY), (takes_s, NOBODY), (0.0, NOBODY)], [(takes_s, NOBODY)]]
+    world.queries = [[(0.0, NOBODY), (takes_s, NOBODY), (0.0, NOBODY)], [(0.0, NOBODY)]]
     look(probe, world)
     report = look(probe, world)
     assert seen(report) == PASSED
     assert report.observation.latency_ms is not None
     assert takes_s * 1000 <= report.observation.latency_ms <= 1000
-    # The connection that answered is the one that is used on.
+    # One stays open, and is used on.
     assert seen(look(probe, world)) == PASSED
-    assert [session.closed for session in world.sessions] == [False] + [True] * (len(world.sessions) - 1)
+    assert world.open_sessions == 1
 
 
 def test_a_busy_database_that_takes_no_more_connections_still_counts(world: World, probe: DsqlProbe) -> None:
@@ -300,7 +351,7 @@ def test_a_busy_database_that_takes_no_more_connections_still_counts(world: Worl
     world.connects = [(0.01, []), (0.0, SessionError(Reason.TOO_MANY_CONNECTIONS))]
     world.queries = [[(0.0, NOBODY), (0.9, NOBODY)]]
     look(probe, world)
-    assert seen(look(probe, world)) == PASSED
+    assert seen(look(probe, world)) == CROWDED
 
 
 @pytest.mark.parametrize(("late", "expected"), [("42P01", UNREADABLE), ("40001", None), ("XX000", None)])
@@ -370,7 +421,7 @@ def test_a_process_that_stood_still_while_the_database_is_frozen_fails(
 )
 def test_a_connect_that_fails_gives_its_reason(world: World, probe: DsqlProbe, reason: Reason) -> None:
     """Reasons of our own make it unknown, with themselves as the warning; all others a fail."""
-    world.connects = [(0.1, SessionError(reason))]
+    world.connects = [(0.1, SessionError(reason))] * 2
     own = reason in {Reason.CONFIGURATION, Reason.INTERNAL}
     expected = (Outcome.UNKNOWN, reason.value, reason.value) if own else (Outcome.FAIL, reason.value, None)
     assert seen(look(probe, world)) == expected
@@ -448,34 +499,6 @@ def test_a_name_that_does_not_resolve_fails(
     """A stall is a time-out, a name without address is told apart."""
     world.addresses = NameNotResolvedError(stalled=stalled)
     assert seen(look(probe, world)) == (Outcome.FAIL, reason, None)
-
-
-@pytest.mark.parametrize(
-    "dead", [(NEVER, []), (0.0, SessionError(Reason.REFUSED)), (0.0, SessionError(Reason.RESET))]
-)
-def test_one_dead_address_of_two_does_not_fail_the_probe(world: World, probe: DsqlProbe, dead: Step) -> None:
-    """The first gets half of the time, the second the rest."""
-    world.addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
-    world.connects = [dead]
-    world.queries = [[(0.4, NOBODY)]]
-    assert seen(look(probe, world)) == PASSED
-    assert [opened["address"] for opened in world.opened] == ["192.0.2.1", "192.0.2.2"]
-
-
-def test_two_dead_addresses_fail_with_the_last_reason(world: World, probe: DsqlProbe) -> None:
-    """No third is tried: the time would not be enough."""
-    world.addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
-    world.connects = [(NEVER, []), (NEVER, [])]
-    assert seen(look(probe, world)) == (Outcome.FAIL, "timeout", None)
-    assert len(world.opened) == 2
-
-
-def test_a_rejected_login_is_not_tried_at_the_next_address(world: World, probe: DsqlProbe) -> None:
-    """The server spoke; another address leads to the same one."""
-    world.addresses = ["192.0.2.1", "192.0.2.2"]
-    world.connects = [(0.0, SessionError(Reason.LOGIN_REJECTED))]
-    assert seen(look(probe, world)) == (Outcome.FAIL, "login_rejected", None)
-    assert len(world.opened) == 1
 
 
 def test_a_defect_leaves_no_connection_behind(

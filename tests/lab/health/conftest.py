@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from beacon.health_check import HealthCheck
 from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.settings import Settings, search_string
+from beacon.suspend_clock import suspend_aware
 from beacon.trigger import EdgeTrigger
 from beacon_lab.dsql_rules import Refusal
 from beacon_lab.faults import FaultKind
@@ -103,8 +105,9 @@ class Station:
         deadline_ms: int = 400,
         lookup: Callable[[str], list[str]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        lasting: Callable[[], float] = suspend_aware,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        jitter: Callable[[float, float], float] | None = None,
+        jitter: Callable[[float, float], float] = random.uniform,
         trigger: EdgeTrigger | None = None,
         **changed: str,
     ) -> Sandbox:
@@ -119,12 +122,13 @@ class Station:
                 Resolver() if lookup is None else Resolver(lookup),
                 find_credentials,
                 clock=clock,
+                lasting=lasting,
                 now=now,
-                **({} if jitter is None else {"jitter": jitter}),
+                jitter=jitter,
             )
             return PROBES[settings.target](settings.own_endpoint, context, settings.region)
 
-        check = HealthCheck(environment, clock=clock, make_probe=make_probe, trigger=trigger)
+        check = HealthCheck(environment, clock=clock, lasting=lasting, make_probe=make_probe, trigger=trigger)
         made = Sandbox(check, deadline_ms / 1000)
         self._sandboxes.append(made)
         return made

@@ -280,7 +280,7 @@ def test_the_canaries_would_have_been_seen(station: Station, canaries: list[str]
     assert sandbox.ask().reason == "ok"
     probe = sandbox.check._probe
     assert isinstance(probe, DsqlProbe)
-    assert canaries[1] in probe._endpoint.host
+    assert canaries[1] in probe._connector._endpoint.host
     assert probe._context.settings.db_user in canaries
     credentials = probe._context.credentials()
     assert CANARY in credentials.secret_access_key

@@ -510,7 +510,9 @@ def test_a_drain_that_is_over_is_none(station: Station, until: str) -> None:
 def test_the_sandboxs_clocks_have_no_say_in_a_drain_that_can_be_read(station: Station) -> None:
     """Ten hours ahead, the drain of an hour holds; and its end is the database's."""
     ahead_s = 0.0
-    sandbox = station.warm(clock=lambda: time.monotonic() + ahead_s)
+    sandbox = station.warm(
+        clock=lambda: time.monotonic() + ahead_s, lasting=lambda: time.monotonic() + ahead_s
+    )
     station.drain("now() + interval '1 hour'")
     ahead_s = 36_000.0
     assert sandbox.ask().verdict == DRAINED
@@ -544,7 +546,7 @@ def test_a_drain_in_force_outlives_its_readability_where_it_was_seen(
 def test_a_remembered_drain_ends_by_itself(station: Station) -> None:
     """What the database said was left of it has passed since."""
     ahead_s = 0.0
-    sandbox = station.warm(clock=lambda: time.monotonic() + ahead_s)
+    sandbox = station.warm(lasting=lambda: time.monotonic() + ahead_s)
     station.drain("now() + interval '10 minutes'")
     assert sandbox.ask().verdict == DRAINED
     breaks, mends = UNREADABLES["grant revoked (42501)"]
@@ -567,18 +569,16 @@ def test_a_drain_does_not_hide_that_the_database_is_down(station: Station) -> No
 # ---- time
 
 
-def test_a_connection_is_retired_by_age_and_its_successor_passes(
-    station: Station, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Below the hour at which DSQL ends it, without a failure: no reconnect is counted."""
+def test_a_login_replaces_the_open_connection(station: Station, capsys: pytest.CaptureFixture[str]) -> None:
+    """Within a minute, without a failure: no reconnect is counted."""
     ahead_s = 0.0
-    sandbox = station.warm(clock=lambda: time.monotonic() + ahead_s, jitter=lambda low, _high: low)
+    sandbox = station.warm(lasting=lambda: time.monotonic() + ahead_s, jitter=lambda low, _high: low)
     before = station.dsql.front.connections
     (first,) = backends(station)
-    ahead_s = 2399.0
+    ahead_s = 25.0
     assert sandbox.ask().verdict == PASS
     assert backends(station) == {first}
-    ahead_s = 2401.0
+    ahead_s = 31.0
     capsys.readouterr()
     assert sandbox.ask().verdict == PASS
     assert "Reconnects" not in capsys.readouterr().out

@@ -13,14 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from beacon.connector import Connector, ProbeContext
 from beacon.credentials import NoCredentialsError
 from beacon.model import Endpoint, Outcome
 from beacon.outcome import CONFLICT, Reason, outcome_of
-from beacon.probe import ProbeContext
 from beacon.resolver import NameNotResolvedError
-from beacon.session import Session, SessionError
-from beacon.token import sign_token
-from beacon.trust import system_ca_file
+from beacon.session import SessionError
 
 __all__ = ["CanaryReport", "WriteCanary"]
 
@@ -53,7 +51,7 @@ class WriteCanary:
     def __init__(self, endpoint: Endpoint, context: ProbeContext) -> None:
         self._endpoint = endpoint
         self._context = context
-        self._ca_file = context.settings.ca_file or system_ca_file()
+        self._connector = Connector(endpoint, context)
 
     def run(self) -> CanaryReport:
         """Commit one row; return within the deadline, whatever the fault."""
@@ -74,7 +72,7 @@ class WriteCanary:
 
     def _write(self, deadline: float) -> Reason:
         settings, region = self._context.settings, self._endpoint.region
-        session = self._connect(deadline)
+        session = self._connector.open(deadline)
         try:
             for _ in range(2):
                 try:
@@ -87,23 +85,3 @@ class WriteCanary:
             return Reason.CONFLICT
         finally:
             session.close()
-
-    def _connect(self, deadline: float) -> Session:
-        context, endpoint, settings = self._context, self._endpoint, self._context.settings
-        token = sign_token(endpoint.host, endpoint.region, context.credentials(), context.now())
-        if endpoint.dial is not None:
-            address, port = endpoint.dial
-        else:
-            left_s = max(0.0, deadline - context.clock())
-            address, port = context.resolver.resolve(endpoint.host, left_s)[0], endpoint.port
-        return Session.open(
-            host=endpoint.host,
-            port=port,
-            address=address,
-            user=settings.db_user,
-            password=token,
-            database=settings.database,
-            ca_file=self._ca_file,
-            deadline=deadline,
-            clock=context.clock,
-        )

@@ -5,6 +5,9 @@ report                                       drain*    HTTP    status, reason
 ===========================================  ========  ======  =================
 pass, intents read                           no        200     pass, ``ok``
 pass, intents read                           yes       503     fail, ``drained``
+pass, logins overloaded or slow              no        200     warn, ``too_many_connections`` or
+                                                               ``slow_login``
+pass, logins overloaded or slow              yes       503     fail, ``drained``
 pass, intents unreadable                     no        200     warn, ``intent_unreadable``
 pass, intents unreadable                     yes       503     fail, ``drained``
 unknown (a fault of ours)                    no        200     warn, the reason code
@@ -62,7 +65,10 @@ class Response:
 
 
 class IntentMemory:
-    """The last intent of this Region that a sandbox read, kept for when it cannot be read any more."""
+    """The last intent of this Region that a sandbox read, kept for when it cannot be read any more.
+
+    Its instants are of a clock that counts frozen time: on one that does not, half an hour lasts for days.
+    """
 
     __slots__ = ("_intent", "_read_at")
 
@@ -71,7 +77,7 @@ class IntentMemory:
         self._read_at = 0.0
 
     def remember(self, intent: Intent | None, now: float) -> None:
-        """Keep ``intent`` (``None``: nothing is forced) as read at monotonic ``now``."""
+        """Keep ``intent`` (``None``: nothing is forced) as read at ``now`` (:mod:`beacon.suspend_clock`)."""
         self._intent, self._read_at = intent, now
 
     def recall(self, now: float) -> Intent | None:
@@ -83,7 +89,7 @@ class IntentMemory:
 
 
 def judge(report: ProbeReport, region: str, memory: IntentMemory, now: float) -> Verdict:
-    """The verdict on ``region`` by the module's table; reads and updates ``memory`` (monotonic ``now``)."""
+    """The verdict on ``region`` by the module's table. Updates ``memory``, whose clock says ``now``."""
     observation = report.observation
     if report.intents is not None:
         memory.remember(report.intents.get(region), now)

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 
 from beacon.health import IntentMemory, Response, Verdict, judge, not_allowed, render, undecipherable
 from beacon.model import Observation, Outcome, ProbeReport
-from beacon.outcome import Reason
+from beacon.outcome import SLOW_LOGIN, Reason
 from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.settings import TARGET, Settings, SettingsError, service_name
+from beacon.suspend_clock import suspend_aware
 from beacon.telemetry import Telemetry
 from beacon.trigger import EdgeTrigger
 
@@ -26,6 +27,8 @@ _TRIGGER_S = 0.3
 _PLAIN_NAME = re.compile(r"(?=.{1,33}$)[a-z0-9]+(-[a-z0-9]+)*")
 #: Stands for a Region or service that is not set, or not to a name.
 _UNKNOWN = "unknown"
+#: Warnings that say that the intents were read and that new logins are in trouble.
+_LOGIN_WARNINGS = frozenset({SLOW_LOGIN, Reason.TOO_MANY_CONNECTIONS.value})
 
 
 class HealthCheck:
@@ -36,12 +39,14 @@ class HealthCheck:
         environment: Mapping[str, str] | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
+        lasting: Callable[[], float] = suspend_aware,
         make_probe: Callable[[Settings], Probe] | None = None,
         trigger: EdgeTrigger | None = None,
     ) -> None:
         # No default value, which help() would show with all that is secret in it.
         environment = os.environ if environment is None else environment
         self._clock = clock
+        self._lasting = lasting
         self._memory = IntentMemory()
         self._last: tuple[bool, str] | None = None
         self._cold = True
@@ -85,7 +90,7 @@ class HealthCheck:
             # The type alone: an exception's text may hold anything.
             self._telemetry.log("ERROR", "the probe broke down", error=type(error).__name__)
             report = _own_fault(Reason.INTERNAL)
-        verdict = judge(report, self._region, self._memory, self._clock())
+        verdict = judge(report, self._region, self._memory, self._lasting())
         if _UNKNOWN in {self._service, self._region}:
             # Without a name there is nothing that Route 53 could find.
             verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION.value)
@@ -127,7 +132,9 @@ class HealthCheck:
             "ColdStart": self._cold,
             "Reconnects": observation.reconnected,
             "Drained": verdict.reason == "drained",
-            "IntentUnreadable": observation.warning is not None,
+            "LoginWarning": observation.warning in _LOGIN_WARNINGS,
+            "IntentUnreadable": observation.warning is not None
+            and observation.warning not in _LOGIN_WARNINGS,
         }
         if any(counts.values()):
             self._telemetry.count({name: 1 for name, happened in counts.items() if happened})

@@ -4,6 +4,12 @@
 what happened                                         outcome    reason code
 ====================================================  =========  ==============================
 the SELECT answered                                   pass       ``ok``
+the SELECT answered; a new login met too many         pass       ``ok``, warning ``too_many_connections``
+connections (53300, 53400)
+the SELECT answered; new logins have been silent for  pass       ``ok``, warning ``slow_login``
+less than 15 s
+the SELECT answered; a new login failed by a fault    pass       ``ok``, warning: the reason code below
+of ours
 optimistic-concurrency conflict, twice                pass       ``conflict`` (the database is alive)
 schema, table or grant of ``beacon`` missing          pass       ``ok``, warning ``intent_unreadable``
 an intent that makes no sense                         pass       ``ok``, warning ``intent_unreadable``
@@ -23,6 +29,9 @@ bad configuration found at run time                   unknown    ``configuration
 a defect of Beacon, a sandbox out of resources        unknown    ``internal``
 ====================================================  =========  ==============================
 
+A new login that fails in any other way is a failure with its own row, also while an open session answers: an
+application's connections begin with a login. :mod:`beacon.probe` says when a login is tried.
+
 Sources: PostgreSQL 16 appendix A (SQLSTATE), the Aurora DSQL User Guide (OC000, OC001, connection limits).
 Pure: no I/O.
 """
@@ -37,6 +46,7 @@ from beacon.model import Outcome
 __all__ = [
     "CONFLICT",
     "INTENT_UNREADABLE",
+    "SLOW_LOGIN",
     "UNREADABLE",
     "Reason",
     "classify_login",
@@ -51,6 +61,8 @@ CONFLICT = frozenset({"40001", "OC000", "OC001"})
 UNREADABLE = frozenset({"42P01", "3F000", "42501"})
 #: The warning that goes with a pass whose intent could not be read.
 INTENT_UNREADABLE = "intent_unreadable"
+#: The warning that goes with a pass over an open session while new logins are silent.
+SLOW_LOGIN = "slow_login"
 
 
 class Reason(Enum):

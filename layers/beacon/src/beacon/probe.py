@@ -7,46 +7,55 @@ the open connection fails, whatever the way    one fresh connection inside the s
 the open connection is silent                  after a third of the deadline a fresh one is opened besides;
                                                the silent one still counts if it answers before the end,
                                                because a slow database is not a dead one
+the last login is 30 to 45 s ago               the open connection answers first, then a login replaces it
+a login fails                                  one more login inside the same deadline, unless the server
+                                               has too many connections or the time is used up
 optimistic-concurrency conflict                the statement is run once more
 ``beacon.intent`` missing or not readable      pass with a warning: the database answered
 no credentials for a fresh connection          unknown: our own fault
 this process stood still past the deadline     look once more: that time-out is not the endpoint's
 =============================================  ==========================================================
 
-A connection is retired before DSQL ends it at 60 minutes, with jitter, and each connect signs a new token.
-Kinds of target are kept in :data:`PROBES`; the first is ``dsql``.
+What a new login's failure is worth while the open connection answers: :mod:`beacon.login_watch`. The open
+connection stays open until its successor has answered. Kinds of target are kept in :data:`PROBES`; the first
+is ``dsql``.
 """
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol, runtime_checkable
+from functools import partial
+from typing import Final, Protocol, runtime_checkable
 
-from beacon.credentials import NoCredentialsError, find_credentials
+from beacon.connector import Connector, ProbeContext
+from beacon.credentials import NoCredentialsError
 from beacon.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
-from beacon.model import Endpoint, Observation, Outcome, ProbeReport
-from beacon.outcome import CONFLICT, INTENT_UNREADABLE, UNREADABLE, Reason, outcome_of
-from beacon.resolver import NameNotResolvedError, Resolver
+from beacon.login_watch import PATIENCE_S, LoginWatch
+from beacon.model import Endpoint, Intent, Observation, Outcome, ProbeReport
+from beacon.outcome import (
+    CONFLICT,
+    INTENT_UNREADABLE,
+    UNREADABLE,
+    Reason,
+    outcome_of,
+)
+from beacon.resolver import NameNotResolvedError
 from beacon.session import Row, Session, SessionError
-from beacon.settings import Settings
-from beacon.token import Credentials, sign_token
-from beacon.trust import system_ca_file
 
 __all__ = ["PROBES", "REUSED_SHARE", "AskingProbe", "DsqlProbe", "Probe", "ProbeContext"]
 
-#: DSQL ends a connection at 60 minutes; ours live 40 to 55.
-_AGE_S = (2400.0, 3300.0)
-#: The share of the deadline that a reused connection has to itself before a fresh one is opened.
-REUSED_SHARE = 1 / 3
+#: The share of the deadline that a reused connection has to itself before a fresh one is opened, and the one
+#: that is left of it while logins are silent: the login then has nearly the whole deadline.
+REUSED_SHARE: Final = 1 / 3
+_HURRIED_SHARE: Final = 0.05
 #: What is kept of the deadline for a last look at a silent connection, and how long a look in between takes.
 _LAST_LOOK_S, _GLANCE_S = 0.01, 0.001
 #: No wait here ends so late after its deadline, however busy the machine is: the sandbox was stopped, or its
 #: clock jumped. Less would take a slow scheduler for that, and look twice at an endpoint that is silent.
-_OVERSLEPT_S = 0.25
+_OVERSLEPT_S: Final = 0.25
+#: A login that ended so is not tried a second time in the same probe: there is no time, or it would add load.
+_NO_SECOND_LOGIN: Final = frozenset({Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS})
 
 
 class Probe(Protocol):
@@ -79,18 +88,6 @@ class AskingProbe(Probe, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeContext:
-    """What probes take from outside, so that tests can put their own in place."""
-
-    settings: Settings
-    resolver: Resolver
-    credentials: Callable[[], Credentials] = find_credentials
-    clock: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    jitter: Callable[[float, float], float] = random.uniform
-
-
-@dataclass(frozen=True, slots=True)
 class _Late:
     """A session whose answer is overdue, and when it was asked."""
 
@@ -98,24 +95,34 @@ class _Late:
     started: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a fresh connection gave no answer."""
+
+    reason: Reason
+    sqlstate: str | None = None
+
+
 class DsqlProbe:
     """Probes an Aurora DSQL endpoint with a SELECT that reads the operators' intents.
 
-    ``only_region`` reads that Region's intent alone, which is a point read.
+    ``only_region`` reads that Region's intent alone, which is a point read, and is for the health function:
+    its probes are one request apart, so it is patient with a login that is silent.
     """
 
     def __init__(self, endpoint: Endpoint, context: ProbeContext, only_region: str | None = None) -> None:
         settings = context.settings
-        self._endpoint = endpoint
         self._context = context
+        self._connector = Connector(endpoint, context)
         self._statement = ALL_REGIONS if only_region is None else ONE_REGION
         self._parameters = [settings.service, settings.target]
         if only_region is not None:
             self._parameters.append(only_region)
-        self._ca_file = settings.ca_file or system_ca_file()
+        self._logins = LoginWatch(
+            context.jitter, patience_s=0.0 if only_region is None else PATIENCE_S, speed=settings.speed
+        )
         self._session: Session | None = None
-        self._retire_at = 0.0
-        #: When the open connection was asked, while its answer has not been taken.
+        #: When the open connection was asked, while its answer has not been taken. Never outlives a round.
         self._asked_at: float | None = None
         #: Whether a connection broke while it was being asked, so that the next one is a reconnect.
         self._broke = False
@@ -142,7 +149,7 @@ class DsqlProbe:
     def ask(self) -> int | None:
         """See :class:`AskingProbe`."""
         session = self._usable_session()
-        if session is None:
+        if session is None or self._logins.is_due(self._context.lasting()):
             return None
         try:
             session.send(self._statement, self._parameters)
@@ -158,26 +165,13 @@ class DsqlProbe:
         if session is None or asked_at is None:
             return None
         try:
-            rows = session.answer(self._context.clock() + _GLANCE_S)
-            report = self._passed(asked_at, rows, reconnected=False)
+            report = self._judged(partial(session.answer, self._context.clock() + _GLANCE_S), asked_at)
         except SessionError as error:
-            if error.sqlstate is None and error.reason is Reason.TIMEOUT:
-                return None
-            if error.sqlstate in UNREADABLE:
-                report = self._passed(asked_at, None, reconnected=False)
-            elif error.sqlstate in CONFLICT:
-                self._asked_at = None
-                return None
-            else:
+            if error.sqlstate is not None or error.reason is not Reason.TIMEOUT:
                 self._drop()
-                return None
+            return None
         self._asked_at = None
         return report
-
-    def _drop(self) -> None:
-        """Let go of a connection that failed while it was open, which is no verdict."""
-        self.close()
-        self._broke = True
 
     def close(self) -> None:
         """See :class:`Probe`."""
@@ -186,142 +180,162 @@ class DsqlProbe:
         if session is not None:
             session.close()
 
+    def _drop(self) -> None:
+        """Let go of a connection that failed while it was open, which is no verdict."""
+        self.close()
+        self._broke = True
+
+    # ---- one look at the endpoint
+
     def _look(self, deadline: float) -> ProbeReport:
         broke, self._broke = self._broke, False
         session = self._session if self.asked else self._usable_session()
         if session is None:
             return self._ask_fresh(deadline, reconnected=broke)
-        return self._ask_reused(session, deadline)
-
-    def _ask_reused(self, session: Session, deadline: float) -> ProbeReport:
         started = self._context.clock() if self._asked_at is None else self._asked_at
+        share = _HURRIED_SHARE if self._logins.silent else REUSED_SHARE
         try:
-            return self._ask(session, started + (deadline - started) * REUSED_SHARE)
+            report = self._ask(session, started + (deadline - started) * share)
         except SessionError as error:
             if error.reason is not Reason.TIMEOUT:
                 self.close()
                 return self._ask_fresh(deadline, reconnected=True)
-        self._session = None
-        late = _Late(session, started)
+            return self._ask_besides(_Late(session, started), deadline)
+        if not self._logins.is_due(self._context.lasting()):
+            return report
+        found = self._connect_and_ask(deadline, reconnected=False)
+        # The latency of a session that was open already is what rankings compare.
+        return self._weigh(report, found) if isinstance(found, _Failure) else report
+
+    def _ask_fresh(self, deadline: float, *, reconnected: bool) -> ProbeReport:
+        """Ask over a new connection while no other one is open."""
+        found = self._connect_and_ask(deadline, reconnected=reconnected)
+        if isinstance(found, _Failure):
+            return _report(found.reason, sqlstate=found.sqlstate, reconnected=reconnected)
+        return found
+
+    def _ask_besides(self, late: _Late, deadline: float) -> ProbeReport:
+        """Ask over a new connection while the open one is silent; whichever answers in time counts."""
+        # Its answer is still to come; nothing else may be sent over it until then.
+        self._session, self._asked_at = None, None
         try:
-            report = self._ask_fresh(deadline - _LAST_LOOK_S, reconnected=True, late=late)
-            if report.observation.outcome is Outcome.PASS:
-                return report
-            return self._answer_of(late, deadline) or report
+            found = self._connect_and_ask(deadline - _LAST_LOOK_S, reconnected=True, late=late)
+            if not isinstance(found, _Failure):
+                return found
+            report = self._answer_of(late, deadline)
+            if report is None:
+                return _report(found.reason, sqlstate=found.sqlstate, reconnected=True)
+            self._session = late.session
+            return self._weigh(report, found)
         finally:
-            if self._session is not session:
-                session.close()
+            if self._session is not late.session:
+                late.session.close()
 
-    def _ask_fresh(self, deadline: float, *, reconnected: bool, late: _Late | None = None) -> ProbeReport:
+    def _connect_and_ask(
+        self, deadline: float, *, reconnected: bool, late: _Late | None = None
+    ) -> ProbeReport | _Failure:
+        """Log in, twice if need be, and ask; what answered takes the place of the open connection."""
         try:
-            session = self._connect(deadline)
-            # Before more time goes into the fresh one: the silent one may have answered meanwhile.
-            if late is not None and (report := self._answer_of(late, self._context.clock() + _GLANCE_S)):
-                session.close()
-                return report
-            return self._ask(session, deadline, reconnected=reconnected)
+            session = self._log_in(deadline)
         except SessionError as error:
-            self.close()
-            return _report(error.reason, sqlstate=error.sqlstate, reconnected=reconnected)
+            return _Failure(error.reason, error.sqlstate)
         except NameNotResolvedError as error:
-            return _report(Reason.TIMEOUT if error.stalled else Reason.NAME, reconnected=reconnected)
+            return _Failure(Reason.TIMEOUT if error.stalled else Reason.NAME)
         except NoCredentialsError:
-            return _report(Reason.NO_CREDENTIALS, reconnected=reconnected)
-
-    def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
-        """What a silent session says after all before ``deadline``; it is the probe's session again then."""
+            return _Failure(Reason.NO_CREDENTIALS)
         try:
-            report = self._passed(late.started, late.session.answer(deadline), reconnected=False)
+            # Before more time goes into the fresh one: the silent one may have answered meanwhile.
+            report = None if late is None else self._answer_of(late, self._context.clock() + _GLANCE_S)
+            report = report or self._ask(session, deadline, reconnected=reconnected)
         except SessionError as error:
-            if error.sqlstate in CONFLICT:
-                report = _report(Reason.CONFLICT, warning=INTENT_UNREADABLE)
-            elif error.sqlstate in UNREADABLE:
-                report = self._passed(late.started, None, reconnected=False)
-            else:
-                return None
-        self._session = late.session
+            session.close()
+            return _Failure(error.reason, error.sqlstate)
+        except BaseException:
+            session.close()
+            raise
+        self._replace_by(session)
         return report
 
+    def _log_in(self, deadline: float) -> Session:
+        try:
+            return self._connector.open(deadline)
+        except SessionError as error:
+            if error.reason in _NO_SECOND_LOGIN or outcome_of(error.reason) is Outcome.UNKNOWN:
+                raise
+        return self._connector.open(deadline)
+
+    def _replace_by(self, session: Session) -> None:
+        """Keep ``session`` from now on, and close the one that was open."""
+        self.close()
+        self._session = session
+        self._logins.succeeded(self._context.lasting())
+
     def _usable_session(self) -> Session | None:
-        if self._session is not None and self._context.clock() >= self._retire_at:
+        if self._session is not None and self._logins.is_too_old(self._context.lasting()):
             self.close()
         return self._session
 
-    def _connect(self, deadline: float) -> Session:
-        context, endpoint, settings = self._context, self._endpoint, self._context.settings
-        # Signed before the name is looked up: without credentials nothing is contacted.
-        token = sign_token(endpoint.host, endpoint.region, context.credentials(), context.now())
-        addresses, port = self._addresses(deadline)
-        for last, address in _with_last(addresses):
-            now = context.clock()
-            try:
-                session = Session.open(
-                    host=endpoint.host,
-                    port=port,
-                    address=address,
-                    user=settings.db_user,
-                    password=token,
-                    database=settings.database,
-                    ca_file=self._ca_file,
-                    # One dead address of several must not use up the time of the others.
-                    deadline=deadline if last else now + (deadline - now) / 2,
-                    clock=context.clock,
-                )
-            except SessionError as error:
-                if last or error.reason not in {Reason.REFUSED, Reason.TIMEOUT, Reason.RESET}:
-                    raise
-                continue
-            self._session = session
-            self._retire_at = session.opened_at + context.jitter(*_AGE_S)
-            return session
-        raise NameNotResolvedError(stalled=False)
+    def _weigh(self, report: ProbeReport, failure: _Failure) -> ProbeReport:
+        return self._logins.weigh(report, failure.reason, failure.sqlstate, self._context.lasting())
 
-    def _addresses(self, deadline: float) -> tuple[Sequence[str], int]:
-        endpoint = self._endpoint
-        if endpoint.dial is not None:
-            return [endpoint.dial[0]], endpoint.dial[1]
-        found = self._context.resolver.resolve(endpoint.host, max(0.0, deadline - self._context.clock()))
-        return found[:2], endpoint.port
+    # ---- one statement
 
     def _ask(self, session: Session, deadline: float, *, reconnected: bool = False) -> ProbeReport:
-        for last_try in (False, True):
+        """The answer to the statement, which is run once more after a conflict; raises ``SessionError``."""
+        for _ in range(2):
             asked_at, self._asked_at = self._asked_at, None
+            if asked_at is None:
+                take = partial(session.query, self._statement, self._parameters, deadline)
+            else:
+                take = partial(session.answer, deadline)
             started = self._context.clock() if asked_at is None else asked_at
-            try:
-                if asked_at is None:
-                    rows = session.query(self._statement, self._parameters, deadline)
-                else:
-                    rows = session.answer(deadline)
-            except SessionError as error:
-                if error.sqlstate in CONFLICT:
-                    if not last_try:
-                        continue
-                    return _report(Reason.CONFLICT, warning=INTENT_UNREADABLE, reconnected=reconnected)
-                if error.sqlstate in UNREADABLE:
-                    return self._passed(started, None, reconnected=reconnected)
-                raise
-            return self._passed(started, rows, reconnected=reconnected)
-        raise AssertionError("the loop returns or raises")
+            report = self._judged(take, started, reconnected=reconnected)
+            if report is not None:
+                return report
+        return _report(Reason.CONFLICT, warning=INTENT_UNREADABLE, reconnected=reconnected)
 
-    def _passed(self, started: float, rows: Sequence[Row] | None, *, reconnected: bool) -> ProbeReport:
-        latency_ms = (self._context.clock() - started) * 1000
-        intents = None
-        if rows is not None:
-            if not rows:
-                raise SessionError(Reason.BAD_ANSWER)
-            try:
-                intents = parse_intents(rows)
-            except MalformedIntentError:
-                intents = None
-        warning = INTENT_UNREADABLE if intents is None else None
+    def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
+        """What a silent session says after all before ``deadline``; ``None`` when that proves nothing."""
+        try:
+            report = self._judged(partial(late.session.answer, deadline), late.started)
+        except SessionError:
+            return None
+        return report or _report(Reason.CONFLICT, warning=INTENT_UNREADABLE)
+
+    def _judged(
+        self, take: Callable[[], Sequence[Row]], started: float, *, reconnected: bool = False
+    ) -> ProbeReport | None:
+        """The report on the rows that ``take`` returns; ``None`` for a conflict, which is worth one retry.
+
+        Raises :class:`SessionError` for every answer that is a failure.
+        """
+        rows: Sequence[Row] | None = None
+        try:
+            rows = take()
+        except SessionError as error:
+            if error.sqlstate in CONFLICT:
+                return None
+            if error.sqlstate not in UNREADABLE:
+                raise
+        intents = None if rows is None else _intents_of(rows)
         observation = Observation(
-            Outcome.PASS, Reason.OK.value, latency_ms, warning=warning, reconnected=reconnected
+            Outcome.PASS,
+            Reason.OK.value,
+            (self._context.clock() - started) * 1000,
+            warning=INTENT_UNREADABLE if intents is None else None,
+            reconnected=reconnected,
         )
         return ProbeReport(observation, intents)
 
 
-def _with_last(addresses: Sequence[str]) -> list[tuple[bool, str]]:
-    return [(index == len(addresses) - 1, address) for index, address in enumerate(addresses)]
+def _intents_of(rows: Sequence[Row]) -> Mapping[str, Intent] | None:
+    """What the rows say, or ``None`` where they make no sense; raises ``SessionError`` without any row."""
+    if not rows:
+        raise SessionError(Reason.BAD_ANSWER)
+    try:
+        return parse_intents(rows)
+    except MalformedIntentError:
+        return None
 
 
 def _report(

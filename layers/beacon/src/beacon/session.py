@@ -42,15 +42,77 @@ class SessionError(Exception):
 
 
 class Session:
-    """An open connection; :meth:`open` makes one. Not to be shared between threads."""
+    """An open connection; :meth:`open` makes one. Not to be shared between threads.
 
-    __slots__ = ("_clock", "_connection", "_result", "opened_at")
+    A caller that logs in at several addresses at once takes :meth:`start` and :meth:`proceed` instead.
+    """
+
+    __slots__ = ("_clock", "_connection", "_result", "awaits")
 
     def __init__(self, connection: libpq.Connection, clock: Clock) -> None:
         self._connection = connection
         self._clock = clock
         self._result: Result | None = None
-        self.opened_at = clock()
+        #: The poll events to wait for before the next :meth:`proceed`.
+        self.awaits: int = _WRITE
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        host: str,
+        port: int,
+        address: str,
+        user: str,
+        password: str,
+        database: str,
+        ca_file: str,
+        clock: Clock,
+    ) -> Session:
+        """Begin to connect to ``address`` as ``host``, verified in full; never blocks.
+
+        Continue with :meth:`proceed` each time that :attr:`descriptor` is ready for :attr:`awaits`. ``clock``
+        is monotonic, in seconds. Raises :class:`SessionError`; no socket is left behind then.
+        """
+        options = login_options(
+            host=host,
+            address=address,
+            port=port,
+            user=user,
+            password=password,
+            database=database,
+            ca_file=ca_file,
+            libpq_version=libpq.VERSION,
+        )
+        session = cls(libpq.Connection(conninfo(options)), clock)
+        if session._connection.bad:
+            refusal = session._refusal()
+            session.close()
+            raise refusal
+        return session
+
+    def proceed(self) -> bool:
+        """Continue to log in; return whether that is complete. Never blocks.
+
+        Raises :class:`SessionError`; no socket is left behind then.
+        """
+        connection = self._connection
+        state = connection.poll()
+        try:
+            if state == Polling.FAILED:
+                raise self._refusal()
+            self.awaits = _READ if state == Polling.READING else _WRITE
+            if state == Polling.OK:
+                connection.never_block()
+                return True
+        except LibpqError:
+            refusal = self._refusal()
+            self.close()
+            raise refusal from None
+        except SessionError:
+            self.close()
+            raise
+        return False
 
     @classmethod
     def open(
@@ -70,27 +132,28 @@ class Session:
 
         Raises :class:`SessionError`; no socket is left behind then.
         """
-        options = login_options(
+        session = cls.start(
             host=host,
-            address=address,
             port=port,
+            address=address,
             user=user,
             password=password,
             database=database,
             ca_file=ca_file,
-            libpq_version=libpq.VERSION,
+            clock=clock,
         )
-        session = cls(libpq.Connection(conninfo(options)), clock)
-        try:
-            session._finish_connect(deadline)
-        except LibpqError:
-            refusal = session._refusal()
-            session.close()
-            raise refusal from None
-        except BaseException:
-            session.close()
-            raise
+        session.log_in(deadline)
         return session
+
+    def log_in(self, deadline: float) -> None:
+        """Complete what :meth:`start` began before ``deadline``, or close; raises :class:`SessionError`."""
+        try:
+            self._wait(self.awaits, deadline)
+            while not self.proceed():
+                self._wait(self.awaits, deadline)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def descriptor(self) -> int:
@@ -141,18 +204,6 @@ class Session:
     def close(self) -> None:
         """Tear the connection down at once, awaiting no answer; calling it again does nothing."""
         self._connection.close()
-
-    def _finish_connect(self, deadline: float) -> None:
-        connection = self._connection
-        if connection.bad:
-            raise self._refusal()
-        state: int = Polling.WRITING
-        while state != Polling.OK:
-            if state == Polling.FAILED:
-                raise self._refusal()
-            self._wait(_READ if state == Polling.READING else _WRITE, deadline)
-            state = connection.poll()
-        connection.never_block()
 
     def _refusal(self) -> SessionError:
         """Why there is no connection."""

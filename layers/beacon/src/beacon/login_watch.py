@@ -1,0 +1,99 @@
+"""When a login is tried although a session is open, and what its failure is worth. Pure: no I/O, no clock.
+
+A session that is open says nothing about logins, and every connection of an application begins with one. So a
+login is tried 30 to 45 s after the last one, whatever the open session says. When the new connection gives no
+answer while the open session does:
+
+=============================================  ==========================================================
+the new connection                             what the probe makes of it
+=============================================  ==========================================================
+is refused, rejected, reset or fails in        fail, with its reason
+another way
+meets too many connections (53300, 53400)      pass with the warning ``too_many_connections``: the herd that
+                                               reconnects after a failover must not take the survivor down
+is silent, and the last login is young         pass: it was opened because the open session was slow
+is silent, for less than the patience          pass with the warning ``slow_login``: the next probe tries
+                                               again with nearly the whole deadline, and an idle cluster
+                                               has the time to wake
+is silent, for longer                          fail ``timeout``
+fails by a fault of ours                       pass with the reason as the warning
+=============================================  ==========================================================
+
+A failure leaves the login due, so that each probe tries until one succeeds; too many connections put it off
+to the usual distance, because a herd needs no further login. The patience is 15 s for the health function. It
+is none for the publisher, which rechecks a failure before it believes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from beacon.model import Observation, Outcome, ProbeReport
+from beacon.outcome import SLOW_LOGIN, Reason, outcome_of
+
+__all__ = ["PATIENCE_S", "LoginWatch"]
+
+#: For how long logins may be silent while the open session answers.
+PATIENCE_S: Final = 15.0
+#: How long after a login the next one is tried: a checker's request follows within the promised 60 s.
+_EVERY_S: Final = (30.0, 45.0)
+#: DSQL ends a connection at 60 minutes. Ours is replaced long before, unless no login succeeds.
+_AGE_S: Final = (2400.0, 3300.0)
+
+
+class LoginWatch:
+    """Watches one endpoint's logins; instants are of a clock that counts frozen time, in seconds."""
+
+    def __init__(self, jitter: Callable[[float, float], float], *, patience_s: float, speed: float) -> None:
+        self._jitter = jitter
+        self._patience_s = patience_s / speed
+        self._speed = speed
+        self._due_at = self._retire_at = 0.0
+        self._silent_since: float | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether the last login that was due got no answer."""
+        return self._silent_since is not None
+
+    def succeeded(self, now: float) -> None:
+        """A new connection logged in and answered."""
+        self._retire_at = now + self._jitter(*_AGE_S)
+        self._put_off(now)
+        self._silent_since = None
+
+    def is_due(self, now: float) -> bool:
+        """Whether the next probe tries a login, whatever the open session says."""
+        return now >= self._due_at
+
+    def is_too_old(self, now: float) -> bool:
+        """Whether the open session must not be used any more, because DSQL is about to end it."""
+        return now >= self._retire_at
+
+    def weigh(self, report: ProbeReport, reason: Reason, sqlstate: str | None, now: float) -> ProbeReport:
+        """What the open session's ``report`` is worth when a new connection ended with ``reason``."""
+        warning = reason.value
+        if reason is Reason.TOO_MANY_CONNECTIONS:
+            self._put_off(now)
+        elif reason is Reason.TIMEOUT:
+            if not self.is_due(now):
+                return report
+            self._silent_since = now if self._silent_since is None else self._silent_since
+            if now - self._silent_since >= self._patience_s:
+                return _failed(reason, None)
+            warning = SLOW_LOGIN
+        elif outcome_of(reason) is Outcome.FAIL:
+            self._due_at = now
+            return _failed(reason, sqlstate)
+        if report.observation.warning is not None:
+            return report
+        return replace(report, observation=replace(report.observation, warning=warning))
+
+    def _put_off(self, now: float) -> None:
+        self._due_at = now + self._jitter(*_EVERY_S) / self._speed
+
+
+def _failed(reason: Reason, sqlstate: str | None) -> ProbeReport:
+    return ProbeReport(Observation(Outcome.FAIL, reason.value, sqlstate=sqlstate))

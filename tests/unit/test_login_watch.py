@@ -1,0 +1,122 @@
+"""When a login is tried and what its failure is worth: each row of the module's table."""
+
+import re
+
+import pytest
+
+import beacon.login_watch
+from beacon.login_watch import PATIENCE_S, LoginWatch
+from beacon.model import Observation, Outcome, ProbeReport
+from beacon.outcome import Reason, outcome_of
+
+ANSWERED = ProbeReport(Observation(Outcome.PASS, "ok", 4.0), {})
+NOW = 10_000.0
+
+
+def watch(*, patience_s: float = PATIENCE_S, speed: float = 1.0) -> LoginWatch:
+    """A watch whose last login was 50 s ago, so that the next one is due."""
+    made = LoginWatch(lambda low, high: (low + high) / 2, patience_s=patience_s, speed=speed)
+    made.succeeded(NOW - 50)
+    assert made.is_due(NOW)
+    return made
+
+
+def said(report: ProbeReport) -> tuple[Outcome, str, str | None]:
+    return report.observation.outcome, report.observation.reason, report.observation.warning
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        reason
+        for reason in Reason
+        if outcome_of(reason) is Outcome.FAIL and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
+    ],
+)
+def test_a_login_that_fails_is_a_failure_with_its_reason_and_stays_due(reason: Reason) -> None:
+    """Also where it was opened before its time, because the open session was slow."""
+    logins = watch()
+    logins.succeeded(NOW - 1)
+    report = logins.weigh(ANSWERED, reason, "28000", NOW)
+    assert said(report) == (Outcome.FAIL, reason.value, None)
+    assert report.observation.sqlstate == "28000"
+    assert logins.is_due(NOW)
+
+
+def test_too_many_connections_are_a_warning_and_put_the_next_login_off() -> None:
+    """A herd needs no further login, and the intents that were read stay in the report."""
+    logins = watch()
+    report = logins.weigh(ANSWERED, Reason.TOO_MANY_CONNECTIONS, "53400", NOW)
+    assert said(report) == (Outcome.PASS, "ok", "too_many_connections")
+    assert report.intents == {}
+    assert not logins.is_due(NOW + 29)
+    assert logins.is_due(NOW + 45)
+
+
+def test_a_silent_login_that_was_not_due_proves_nothing() -> None:
+    """It was opened because the open session was slow, and had less than its time."""
+    logins = watch()
+    logins.succeeded(NOW - 1)
+    assert logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW) == ANSWERED
+    assert not logins.silent
+
+
+@pytest.mark.parametrize(
+    ("after_s", "outcome"), [(0.0, Outcome.PASS), (14.9, Outcome.PASS), (15.0, Outcome.FAIL)]
+)
+def test_silence_is_a_warning_for_as_long_as_the_patience_lasts(after_s: float, outcome: Outcome) -> None:
+    """Counted from the first login that was due and silent."""
+    logins = watch()
+    assert said(logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW)) == (Outcome.PASS, "ok", "slow_login")
+    assert logins.silent
+    report = logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + after_s)
+    assert report.observation.outcome is outcome
+    assert logins.is_due(NOW + after_s)
+
+
+def test_a_login_that_succeeds_ends_the_silence() -> None:
+    """The next silence has its own patience."""
+    logins = watch()
+    logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW)
+    logins.succeeded(NOW + 10)
+    assert not logins.silent
+    assert not logins.is_due(NOW + 39)
+    report = logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + 60)
+    assert report.observation.outcome is Outcome.PASS
+
+
+def test_without_patience_the_first_silence_fails() -> None:
+    """The publisher rechecks what fails."""
+    report = watch(patience_s=0.0).weigh(ANSWERED, Reason.TIMEOUT, None, NOW)
+    assert said(report) == (Outcome.FAIL, "timeout", None)
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_CREDENTIALS, Reason.CONFIGURATION, Reason.INTERNAL])
+def test_a_fault_of_ours_is_a_warning(reason: Reason) -> None:
+    """The open session answered."""
+    assert said(watch().weigh(ANSWERED, reason, None, NOW)) == (Outcome.PASS, "ok", reason.value)
+
+
+def test_a_warning_that_is_there_already_stays() -> None:
+    """Unreadable intents are the greater worry."""
+    unreadable = ProbeReport(Observation(Outcome.PASS, "ok", 4.0, warning="intent_unreadable"))
+    report = watch().weigh(unreadable, Reason.TOO_MANY_CONNECTIONS, "53400", NOW)
+    assert said(report) == (Outcome.PASS, "ok", "intent_unreadable")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_login_is_due_within_the_promised_minute_whatever_the_jitter(share: float) -> None:
+    """30 to 45 s after the last one leave a checker 15 s to come by; a lab at speed 10 has a tenth of it."""
+    for speed in (1.0, 10.0):
+        logins = LoginWatch(lambda low, high: low + share * (high - low), patience_s=PATIENCE_S, speed=speed)
+        logins.succeeded(NOW)
+        assert not logins.is_due(NOW + 29.9 / speed)
+        assert logins.is_due(NOW + 45.0 / speed)
+        assert not logins.is_too_old(NOW + 2399)
+        assert logins.is_too_old(NOW + 3300)
+
+
+def test_the_documented_table_has_the_rows_that_are_tested() -> None:
+    """A new row needs a test here."""
+    rows = re.findall(r"  (pass|fail)\b", beacon.login_watch.__doc__ or "")
+    assert rows == ["fail", "pass", "pass", "pass", "fail", "pass"]
