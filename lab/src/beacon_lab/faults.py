@@ -15,6 +15,7 @@ class FaultKind(StrEnum):
     DSQL_RESET = "dsql-reset"
     DSQL_DENY = "dsql-deny"
     DSQL_HALFOPEN = "dsql-halfopen"
+    DSQL_SILENT = "dsql-silent"
     GATEWAY_DOWN = "gateway-down"
     LAMBDA_ERROR = "lambda-error"
     SSM_DOWN = "ssm-down"
@@ -38,6 +39,7 @@ _DESCRIPTIONS = {
     FaultKind.DSQL_RESET: "Connections, open and new, are answered with RST",
     FaultKind.DSQL_DENY: "Logins are denied; open connections are terminated",
     FaultKind.DSQL_HALFOPEN: "Open connections swallow every byte for ever; new ones work",
+    FaultKind.DSQL_SILENT: "Logins succeed, and no statement is answered, on open connections too",
     FaultKind.GATEWAY_DOWN: "The Region's API Gateway refuses connections",
     FaultKind.LAMBDA_ERROR: "Every invocation in the Region ends in a function error",
     FaultKind.SSM_DOWN: "Parameter Store of the Region answers with server errors",

@@ -8,6 +8,7 @@
 | dsql-reset | RST | accepted, RST at the first byte | new ones work |
 | dsql-deny | terminated | login refused with 28000 | new ones work |
 | dsql-halfopen | swallow every byte, for ever | work | nothing changes |
+| dsql-silent | silent | log in, then silent | stalled ones get RST, new ones work |
 """
 
 import asyncio
@@ -149,6 +150,9 @@ class DsqlFront:
             case FaultKind.DSQL_RESET:
                 self._gate.weather = Weather.RESETTING
                 self._each(Session.reset)
+            case FaultKind.DSQL_SILENT:
+                self._gate.weather = Weather.SILENT
+                self._each(Session.silence)
             case FaultKind.DSQL_DENY:
                 self._gate.weather = Weather.DENYING
                 self._each(Session.terminate)
@@ -163,7 +167,7 @@ class DsqlFront:
         self.disturbance.clear()
         self.present(self._certificate)
         for session in list(self._sessions):
-            if session.frozen:
+            if session.stalled:
                 session.reset()
             else:
                 session.quicken()

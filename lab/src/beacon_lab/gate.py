@@ -29,6 +29,7 @@ class Weather(Enum):
     FROZEN = "frozen"
     RESETTING = "resetting"
     DENYING = "denying"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,11 @@ class Relay:
         self._prepared: dict[bytes, tuple[Statement, ...]] = {}
         self._portals: dict[bytes, tuple[Statement, ...]] = {}
 
+    @property
+    def logged_in(self) -> bool:
+        """Whether PostgreSQL has ended the login, the first exchange."""
+        return self._ended > 0
+
     def from_client(self, packet: bytes) -> bytes:
         """What goes to PostgreSQL instead of `packet`. Raises pgwire.WireError."""
         kind = packet[:1]

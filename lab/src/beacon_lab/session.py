@@ -62,6 +62,7 @@ class Session(asyncio.Protocol):
         self._backend: Backend | None = None
         self._frozen = False
         self._deaf = False
+        self._silenced = False
         self._limit: asyncio.TimerHandle | None = None
 
     # The socket's events.
@@ -128,14 +129,23 @@ class Session(asyncio.Protocol):
             self._backend.pause_reading()
 
     @property
-    def frozen(self) -> bool:
-        """Whether `freeze` was called."""
-        return self._frozen
+    def stalled(self) -> bool:
+        """Whether the connection was frozen or silenced: a fault that ends with an RST at `heal`."""
+        return self._frozen or self._silenced
 
     def swallow(self) -> None:
         """What the client sends is taken and forgotten, for ever; the server's side is gone."""
         self._deaf = True
         self._drop_backend()
+
+    def silence(self) -> None:
+        """A connection that has logged in gets no answer any more; one that logs in at present finishes that.
+
+        PostgreSQL's side is closed, so that an abandoned transaction holds no locks.
+        """
+        if self._relay is not None and self._relay.logged_in:
+            self._silenced = True
+            self.swallow()
 
     def reset(self) -> None:
         """The client gets RST."""
@@ -218,8 +228,8 @@ class Session(asyncio.Protocol):
         for packet in self._cutter.feed(plain) if plain else ():
             if self._stage is Stage.PASSWORD:
                 self._log_in(packet)
-            elif self._stage is Stage.RELAYING and self._relay is not None and self._backend is not None:
-                self._backend.send(self._relay.from_client(packet))
+            elif self._stage is Stage.RELAYING:
+                self._pass_on(packet)
 
     def _start(self, opening: pgwire.Opening) -> None:
         if isinstance(opening, pgwire.CancelRequest):
@@ -255,6 +265,12 @@ class Session(asyncio.Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._limit = self._loop.call_later(gate.connection_limit_s, self._expire, _TOO_OLD)
+
+    def _pass_on(self, packet: bytes) -> None:
+        if self._gate.weather is Weather.SILENT:
+            self.silence()
+        if self._relay is not None and self._backend is not None and not self._deaf:
+            self._backend.send(self._relay.from_client(packet))
 
     # From PostgreSQL.
 
