@@ -20,10 +20,12 @@ from enum import Enum, auto, unique
 
 from beacon_lab import pgwire
 from beacon_lab.backend import Backend, send_cancel
+from beacon_lab.chance import RESET
+from beacon_lab.connect_limit import ConnectLimit
 from beacon_lab.dsql_rules import Refusal
 from beacon_lab.gate import NO_TLS, Gate, Weather
 from beacon_lab.outlet import Outlet
-from beacon_lab.relay import Relay
+from beacon_lab.relay import HungError, Relay
 from beacon_lab.tls_channel import TlsChannel
 
 __all__ = ["Session"]
@@ -63,6 +65,8 @@ class Session(asyncio.Protocol):
         self._frozen = False
         self._deaf = False
         self._silenced = False
+        # The count that this connection stands in: the front may be given another one meanwhile.
+        self._counted: ConnectLimit | None = None
         self._limit: asyncio.TimerHandle | None = None
 
     # The socket's events.
@@ -106,6 +110,8 @@ class Session(asyncio.Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._drop_backend()
+        if self._counted is not None:
+            self._counted.leave()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -252,11 +258,15 @@ class Session(asyncio.Protocol):
     def _log_in(self, packet: bytes) -> None:
         startup = self._startup
         assert startup is not None  # noqa: S101 - the stage says so
-        refusal = self._gate.admit(startup.user, pgwire.read_password(packet))
+        gate = self._gate
+        refusal = gate.admit(startup.user, pgwire.read_password(packet))
+        if refusal is RESET:
+            self.reset()
+            return
         if refusal is not None:
             self._refuse(refusal)
             return
-        gate = self._gate
+        self._counted = gate.limit
         self._stage = Stage.RELAYING
         self._cutter.limit = pgwire.MAX_MESSAGE
         self._relay = Relay(startup.user, gate.disturbance, gate.grants.apply)
@@ -269,8 +279,12 @@ class Session(asyncio.Protocol):
     def _pass_on(self, packet: bytes) -> None:
         if self._gate.weather is Weather.SILENT:
             self.silence()
-        if self._relay is not None and self._backend is not None and not self._deaf:
+        if self._relay is None or self._backend is None or self._deaf:
+            return
+        try:
             self._backend.send(self._relay.from_client(packet))
+        except HungError:
+            self.silence()
 
     # From PostgreSQL.
 
