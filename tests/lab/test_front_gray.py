@@ -106,11 +106,19 @@ def test_a_share_of_the_logins_fails(dsql: DsqlCluster) -> None:
 @pytest.fixture
 def small_limit(dsql: DsqlCluster) -> Iterator[ConnectLimit]:
     """Two logins, one more each second, three connections; the front has its own limit back afterwards."""
-    usual = dsql.front.connect_limit
-    limit = ConnectLimit(rate_per_s=1.0, burst=2, connections=3)
-    dsql.loop.call(lambda: setattr(dsql.front, "connect_limit", limit))
+    limit = dsql.front.connect_limit
+    await_open(limit, 0)
+    dsql.loop.call(lambda: limit.refit(rate_per_s=1.0, burst=2, connections=3))
     yield limit
-    dsql.loop.call(lambda: setattr(dsql.front, "connect_limit", usual))
+    dsql.loop.call(limit.refit)
+
+
+def await_open(limit: ConnectLimit, most: int) -> None:
+    """Wait until no more connections are counted: a front learns of a client's close a moment later."""
+    give_up = time.monotonic() + 5.0
+    while limit.open > most:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
 
 
 def connected(dsql: DsqlCluster, within_s: float) -> psycopg.Connection:
@@ -139,10 +147,7 @@ def test_a_front_limits_the_rate_and_the_number_of_connections(
     assert one(second)
     assert one(third)
     first.close()
-    give_up = time.monotonic() + 5.0
-    while small_limit.open > 2:
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
+    await_open(small_limit, 2)
     assert one(connected(dsql, 5.0))
 
 

@@ -115,6 +115,7 @@ def test_an_extent_reaches_the_lab(lab: FakeLab, tmp_path: Path, capsys: pytest.
         ([*flaky, "--share", "0"], "a share is 1-100 %, not 0"),
         ([*flaky, "--way", "melt"], "dsql-flaky has no way 'melt': choose error, hang"),
         (["fault", "us-east-1", "ssm-down", "--share", "5", *where], "ssm-down takes no share"),
+        (["fault", "us-east-1", "dsql-far", "--seed", "5", *where], "dsql-far takes no share and no seed"),
         (["fault", "us-east-1", "dsql-freeze", "--way", "hang", *where], "dsql-freeze has no way 'hang'"),
     ):
         assert cli.main(wrong) == 2

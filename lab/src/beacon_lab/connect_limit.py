@@ -11,6 +11,7 @@ token was verified, so that strangers cannot empty the bucket; a refused login t
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from beacon_lab.dsql_rules import Refusal
@@ -36,23 +37,34 @@ class ConnectLimit:
         connections: int = CONNECTIONS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._bucket = TokenBucket(rate_per_s=rate_per_s, burst=burst)
-        self._connections = connections
         self._clock = clock
+        self._last_s: deque[float] = deque()
         self.open = 0
         """How many connections were admitted and not yet left."""
-        self.refused = 0
-        """How many logins were refused."""
+        self.admitted = self.refused = self.most_per_s = 0
+        """Logins admitted, logins refused, and the most that came within one second, since `refit`."""
+        self.refit(rate_per_s=rate_per_s, burst=burst, connections=connections)
+
+    def refit(
+        self, *, rate_per_s: float = RATE_PER_S, burst: int = BURST, connections: int = CONNECTIONS
+    ) -> None:
+        """Gives the endpoint other numbers, DSQL's by default, and a full bucket; open connections stay."""
+        self._bucket = TokenBucket(rate_per_s=rate_per_s, burst=burst)
+        self._connections = connections
+        self.admitted = self.refused = self.most_per_s = 0
 
     def enter(self) -> Refusal | None:
         """Admits a login, or says why not."""
+        now_s = self._clock()
+        self._note(now_s)
         refusal = None
         if self.open >= self._connections:
             refusal = TOO_MANY
-        elif not self._bucket.take(self._clock()):
+        elif not self._bucket.take(now_s):
             refusal = RATE_EXCEEDED
         if refusal is None:
             self.open += 1
+            self.admitted += 1
         else:
             self.refused += 1
         return refusal
@@ -60,3 +72,9 @@ class ConnectLimit:
     def leave(self) -> None:
         """A connection that was admitted has ended."""
         self.open -= 1
+
+    def _note(self, now_s: float) -> None:
+        self._last_s.append(now_s)
+        while self._last_s[0] <= now_s - 1.0:
+            self._last_s.popleft()
+        self.most_per_s = max(self.most_per_s, len(self._last_s))

@@ -68,8 +68,8 @@ class Extent:
         """The extent with the way filled in. Raises ValueError for what ``kind`` does not have."""
         if not 1 <= self.share_pct <= 100:
             raise ValueError(f"a share is 1-100 %, not {self.share_pct}")
-        if self.share_pct != 100 and not kind.takes_share:
-            raise ValueError(f"{kind} takes no share: {', '.join(sorted(_SHARED))} do")
+        if not kind.takes_share and (self.share_pct != 100 or self.seed is not None):
+            raise ValueError(f"{kind} takes no share and no seed: {', '.join(sorted(_SHARED))} do")
         if self.way and self.way not in kind.ways:
             raise ValueError(f"{kind} has no way {self.way!r}: choose {', '.join(kind.ways) or 'none'}")
         return replace(self, way=self.way or next(iter(kind.ways), ""))

@@ -87,7 +87,6 @@ class DsqlFront:
         address: str = "127.0.0.1",
         port: int = 0,
         connection_limit_s: float = CONNECTION_LIMIT_S,
-        connect_limit: ConnectLimit | None = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         self.region = region
@@ -106,8 +105,6 @@ class DsqlFront:
         )
         if clock is not None:
             self._gate.clock = clock
-        if connect_limit is not None:
-            self._gate.limit = connect_limit
         self._sessions: set[Session] = set()
         self._reserved: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -132,12 +129,8 @@ class DsqlFront:
 
     @property
     def connect_limit(self) -> ConnectLimit:
-        """The limit on new logins, DSQL's own by default; set another one for the logins from then on."""
+        """The limit on new logins, DSQL's own by default; `refit` changes it."""
         return self._gate.limit
-
-    @connect_limit.setter
-    def connect_limit(self, limit: ConnectLimit) -> None:
-        self._gate.limit = limit
 
     async def start(self) -> None:
         """Listens. Raises OSError if the port is in use."""

@@ -10,6 +10,7 @@ from beacon_lab.chance import Chance
 from beacon_lab.connect_limit import ConnectLimit
 from beacon_lab.dsql_rules import Refusal, check_setting
 from beacon_lab.iam_grants import IamGrants
+from beacon_lab.login_queue import LoginQueue
 from beacon_lab.pgwire import Startup
 from beacon_lab.principals import DbAction, Principals, Refused, TokenRefused, verify_token
 from beacon_lab.relay import Disturbance
@@ -69,6 +70,7 @@ class Gate:
     login_chance: Chance | None = None
     """What a share of the logins is answered with, if anything."""
     limit: ConnectLimit = field(default_factory=ConnectLimit)
+    logins: LoginQueue = field(default_factory=LoginQueue)
     disturbance: Disturbance = field(default_factory=Disturbance)
     refused_logins: dict[Refused, int] = field(default_factory=dict)
     """How many tokens were refused, by reason."""

@@ -21,7 +21,6 @@ from enum import Enum, auto, unique
 from beacon_lab import pgwire
 from beacon_lab.backend import Backend, send_cancel
 from beacon_lab.chance import RESET
-from beacon_lab.connect_limit import ConnectLimit
 from beacon_lab.dsql_rules import Refusal
 from beacon_lab.gate import NO_TLS, Gate, Weather
 from beacon_lab.outlet import Outlet
@@ -65,8 +64,9 @@ class Session(asyncio.Protocol):
         self._frozen = False
         self._deaf = False
         self._silenced = False
-        # The count that this connection stands in: the front may be given another one meanwhile.
-        self._counted: ConnectLimit | None = None
+        # Pieces of the login that have come in and wait for their turn.
+        self._queued = 0
+        self._counted = False
         self._limit: asyncio.TimerHandle | None = None
 
     # The socket's events.
@@ -81,7 +81,18 @@ class Session(asyncio.Protocol):
             self.freeze()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Bytes from the client; those of a login wait for their turn."""
+        if self._stage is Stage.RELAYING and not self._queued:
+            self._receive(data)
+        else:
+            self._queued += 1
+            self._gate.logins.run(lambda: self._receive_in_turn(data))
+
+    def _receive_in_turn(self, data: bytes) -> None:
+        self._queued -= 1
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         if self._deaf or self._frozen or self._stage is Stage.OVER:
             return
         if self._gate.weather is Weather.RESETTING:
@@ -110,8 +121,8 @@ class Session(asyncio.Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._drop_backend()
-        if self._counted is not None:
-            self._counted.leave()
+        if self._counted:
+            self._gate.limit.leave()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -266,7 +277,7 @@ class Session(asyncio.Protocol):
         if refusal is not None:
             self._refuse(refusal)
             return
-        self._counted = gate.limit
+        self._counted = True
         self._stage = Stage.RELAYING
         self._cutter.limit = pgwire.MAX_MESSAGE
         self._relay = Relay(startup.user, gate.disturbance, gate.grants.apply)
