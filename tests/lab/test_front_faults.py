@@ -217,6 +217,29 @@ def test_halfopen_swallows_on_open_connections_for_ever_while_new_ones_work(dsql
     assert serves(dsql)
 
 
+def test_silent_logs_in_and_answers_no_statement(dsql: DsqlCluster) -> None:
+    """dsql-silent: an open connection and a new one, which logs in, get no answer; heal resets both."""
+    before = dsql.connect()
+    inject(dsql, FaultKind.DSQL_SILENT)
+    after = dsql.connect()
+    for connection in (before, after):
+        ask(connection)
+        assert not answers(connection, SILENCE_S)
+    heal(dsql)
+    for connection in (before, after):
+        assert is_reset(connection)
+    assert serves(dsql)
+
+
+def test_silence_gives_up_the_locks_of_the_connections_it_strikes(dsql: DsqlCluster) -> None:
+    """A transaction that stalls in one Region does not block the writers of the other."""
+    stalled = dsql.connect(autocommit=False)
+    stalled.execute("UPDATE beacon.guard SET undrained = undrained")
+    inject(dsql, FaultKind.DSQL_SILENT)
+    other = dsql.connect(front=dsql.fronts["us-east-2"])
+    assert other.execute("UPDATE beacon.guard SET undrained = undrained").rowcount == 1
+
+
 def test_halfopen_gives_up_the_locks_of_the_lost_connection(dsql: DsqlCluster) -> None:
     """The server's side of a half-open connection is gone: its transaction does not block the others."""
     lost = dsql.connect(autocommit=False)

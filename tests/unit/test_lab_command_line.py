@@ -15,7 +15,7 @@ import pytest
 from beacon_lab import cli, control, state
 from beacon_lab.consumer_process import Tally
 from beacon_lab.errors import LabError
-from beacon_lab.faults import FaultKind
+from beacon_lab.faults import Extent, FaultKind
 from beacon_lab.settings import LabSettings
 from beacon_lab.up import what_to_try
 
@@ -55,10 +55,10 @@ class FakeLab:
         faults = [kind for _, kind in (order for order in self.orders if len(order) == 2)]
         return {"regions": {"us-east-1": {"health_check": "healthy", "faults": faults}}}
 
-    async def inject(self, region: str, kind: FaultKind) -> None:
+    async def inject(self, region: str, kind: FaultKind, extent: Extent) -> None:
         if region != "us-east-1":
             raise LabError(f"there is no Region {region!r}")
-        self.orders.append((region, kind.value))
+        self.orders.append((region, extent.words(kind)))
 
     async def heal(self, region: str) -> None:
         self.orders.append((region,))
@@ -102,6 +102,25 @@ def test_an_order_reaches_the_lab_and_its_status_is_shown(
     capsys.readouterr()
     assert cli.main(["status", "--json", *where]) == 0
     assert json.loads(capsys.readouterr().out) == lab.status()
+
+
+def test_an_extent_reaches_the_lab(lab: FakeLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A share, a way and a seed; what a kind does not have is refused with what it has."""
+    where = ["--state-dir", str(tmp_path)]
+    flaky = ["fault", "us-east-1", "dsql-flaky", *where]
+    assert cli.main([*flaky, "--share", "30", "--way", "hang", "--seed", "7"]) == 0
+    assert lab.orders == [("us-east-1", "dsql-flaky 30 % hang")]
+    capsys.readouterr()
+    for wrong, sentence in (
+        ([*flaky, "--share", "0"], "a share is 1-100 %, not 0"),
+        ([*flaky, "--way", "melt"], "dsql-flaky has no way 'melt': choose error, hang"),
+        (["fault", "us-east-1", "ssm-down", "--share", "5", *where], "ssm-down takes no share"),
+        (["fault", "us-east-1", "dsql-far", "--seed", "5", *where], "dsql-far takes no share and no seed"),
+        (["fault", "us-east-1", "dsql-freeze", "--way", "hang", *where], "dsql-freeze has no way 'hang'"),
+    ):
+        assert cli.main(wrong) == 2
+        assert sentence in capsys.readouterr().err
+    assert len(lab.orders) == 1
 
 
 def test_a_token_is_for_the_host_and_the_role_that_was_asked_for(
@@ -211,6 +230,8 @@ def test_the_help_of_fault_explains_every_kind(capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     for kind in FaultKind:
         assert f"{kind.value:<15}{kind.description}" in text
+        for way, what in kind.ways.items():
+            assert f"--way {way}: {what}" in text
 
 
 def test_what_to_try_can_be_pasted_into_a_shell() -> None:

@@ -76,10 +76,18 @@ def _parser() -> argparse.ArgumentParser:
         help="break something in a Region of the lab that is up",
         description="Break something in a Region of the lab that is up.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="kinds:\n" + "\n".join(f"  {kind.value:<15}{kind.description}" for kind in FaultKind),
+        epilog=_kinds(),
     )
     fault.add_argument("region", metavar="REGION")
     fault.add_argument("kind", metavar="KIND", type=_kind, help=", ".join(FaultKind))
+    shared = ", ".join(kind for kind in FaultKind if kind.takes_share)
+    fault.add_argument(
+        "--share", type=int, metavar="PERCENT", help=f"strike only this share, 1-100 (for {shared})"
+    )
+    fault.add_argument(
+        "--way", metavar="WAY", help="how the fault strikes, where there are several ways (below)"
+    )
+    fault.add_argument("--seed", type=int, metavar="N", help="make the choice of a share repeatable")
     _add_state_option(fault)
     fault.set_defaults(run=_fault)
 
@@ -108,6 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", type=Path, metavar="PATH", help="write what was measured here as JSON")
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _kinds() -> str:
+    """The list of faults at the end of the help; a fault's first way is the usual one."""
+    lines = ["kinds:"]
+    for kind in FaultKind:
+        lines.append(f"  {kind.value:<15}{kind.description}")
+        lines += [f"{'':<17}--way {way}: {what}" for way, what in kind.ways.items()]
+    return "\n".join([*lines, "", "Without --way a fault strikes in the way that is listed first."])
 
 
 def _add_lab_options(parser: argparse.ArgumentParser, *, speed: float) -> None:
@@ -210,7 +227,10 @@ def _run(work: Run) -> int:
 
 
 def _fault(options: argparse.Namespace) -> int:
-    _show(_order(options, "/fault", {"region": options.region, "kind": options.kind.value}))
+    order = {"region": options.region, "kind": options.kind.value}
+    given = {"share": options.share, "way": options.way, "seed": options.seed}
+    order |= {name: str(value) for name, value in given.items() if value is not None}
+    _show(_order(options, "/fault", order))
     return 0
 
 

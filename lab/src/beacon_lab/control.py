@@ -5,7 +5,8 @@ method   path       body                                    answer
 =======  =========  ======================================  =============================================
 GET      /ready                                             what the ready file holds
 GET      /status                                            each Region's faults and health check
-POST     /fault     ``{"region": …, "kind": …}``            the status afterwards
+POST     /fault     ``{"region": …, "kind": …}`` and, for   the status afterwards
+                    some, ``share``, ``way``, ``seed``
 POST     /heal      ``{"region": …}``                       the status afterwards
 =======  =========  ======================================  =============================================
 
@@ -18,13 +19,13 @@ import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from aiohttp import web
 
 from beacon_lab.errors import LabError
-from beacon_lab.faults import FaultKind
+from beacon_lab.faults import Extent, FaultKind
 
 __all__ = ["Control", "Controlled", "call"]
 
@@ -38,7 +39,7 @@ class Controlled(Protocol):
     def status(self) -> dict[str, object]:
         """Each Region's faults and health check."""
 
-    async def inject(self, region: str, kind: FaultKind) -> None:
+    async def inject(self, region: str, kind: FaultKind, extent: Extent) -> None:
         """Break a Region; raise :class:`LabError` for one that is not there."""
 
     async def heal(self, region: str) -> None:
@@ -98,7 +99,7 @@ class Control:
         except ValueError:
             kinds = ", ".join(FaultKind)
             raise LabError(f"there is no fault {order.get('kind')!r}: choose one of {kinds}") from None
-        await self._lab.inject(order.get("region", ""), kind)
+        await self._lab.inject(order.get("region", ""), kind, _extent(order, kind))
         return self._lab.status()
 
     async def _heal(self, request: web.Request) -> dict[str, object]:
@@ -116,6 +117,14 @@ async def _order(request: web.Request) -> dict[str, str]:
     if not isinstance(order, dict):
         raise LabError("an order is a JSON object")
     return {str(name): str(value) for name, value in order.items()}
+
+
+def _extent(order: Mapping[str, str], kind: FaultKind) -> Extent:
+    try:
+        seed = int(order["seed"]) if "seed" in order else None
+        return Extent(int(order.get("share", "100")), order.get("way", ""), seed).of(kind)
+    except ValueError as error:
+        raise LabError(str(error)) from None
 
 
 def call(url: str, path: str, order: dict[str, str] | None = None) -> dict[str, object]:

@@ -17,8 +17,10 @@ __all__ = ["DistantListener"]
 class DistantListener:
     """Listens on a port of its own and passes connections on to `target`, late."""
 
-    def __init__(self, address: str, target: tuple[str, int], round_trip_ms: float) -> None:
+    def __init__(self, address: str, target: tuple[str, int], round_trip_ms: float, *, port: int = 0) -> None:
         self._address = address
+        self._wanted_port = port
+        self._cut = False
         self._target = target
         self._round_trip_s = round_trip_ms / 1000
         self._server: asyncio.Server | None = None
@@ -35,7 +37,7 @@ class DistantListener:
     async def start(self) -> None:
         """Starts to listen; again after `close`, on the same port."""
         if self._reserved is None:
-            self._reserved = tcp.reserve(self._address, 0)
+            self._reserved = tcp.reserve(self._address, self._wanted_port)
         self._server = await tcp.listen(self._accept, self._address, self.port)
 
     def close(self) -> None:
@@ -46,6 +48,21 @@ class DistantListener:
         for end in list(self._ends):
             end.reset()
 
+    def cut(self) -> None:
+        """No byte arrives on either side any more, while connections are still accepted, until `mend`."""
+        self._cut = True
+        for end in self._ends:
+            end.lost = True
+
+    async def mend(self) -> None:
+        """Ends what `cut` or `close` did; connections that have lost bytes are reset."""
+        self._cut = False
+        for end in list(self._ends):
+            if end.lost:
+                end.reset()
+        if self._server is None:
+            await self.start()
+
     async def stop(self) -> None:
         """Ends for good."""
         self.close()
@@ -55,13 +72,16 @@ class DistantListener:
 
     def _accept(self) -> "_End":
         near = _End(self._ends, self._round_trip_s / 2)
-        near.on_connect = lambda: self._reach(near)
+        near.lost = self._cut
+        if not self._cut:
+            near.on_connect = lambda: self._reach(near)
         return near
 
     def _reach(self, near: "_End") -> None:
         near.pause()
         far = _End(self._ends, self._round_trip_s / 2)
         near.peer, far.peer = far, near
+        far.lost = near.lost
         far.on_connect = near.resume
         loop = asyncio.get_running_loop()
 
@@ -84,6 +104,8 @@ class _End(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self.peer: _End | None = None
+        self.lost = False
+        """Whether what is sent here is lost on the way."""
         self.task: asyncio.Task[None] | None = None
         self.on_connect: Callable[[], None] | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -99,7 +121,7 @@ class _End(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes that set out for the other end."""
-        if self.peer is not None:
+        if self.peer is not None and not self.lost:
             self._loop.call_later(self._delay_s, self.peer.write, data)
 
     def connection_lost(self, exc: Exception | None) -> None:

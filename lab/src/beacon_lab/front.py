@@ -8,6 +8,16 @@
 | dsql-reset | RST | accepted, RST at the first byte | new ones work |
 | dsql-deny | terminated | login refused with 28000 | new ones work |
 | dsql-halfopen | swallow every byte, for ever | work | nothing changes |
+| dsql-silent | silent | log in, then silent | stalled ones get RST, new ones work |
+| dsql-login | work | a share fails at login: XX000, RST or 28000 | new ones work |
+| dsql-overload | work | a share fails at login: 53400 or 53300 | new ones work |
+| dsql-flaky | a share of the statements fails or is never answered | the same | stalled ones get RST |
+| dsql-commit | a share of the commits of a write fails or is never answered | the same | the same |
+| dsql-far | from other Regions: swallow every byte, or RST | the same, or refused | RST, new ones work |
+
+AWS does not document the errors of its experiment aws:dsql:cluster-connection-failure, only "elevated
+cluster connection error rates" for 1-100 % (AWS FIS User Guide): dsql-login offers the ways in which a login
+can fail.
 """
 
 import asyncio
@@ -16,15 +26,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from beacon_lab import tcp
+from beacon_lab.chance import HANG, RESET, Chance
+from beacon_lab.connect_limit import RATE_EXCEEDED, TOO_MANY, ConnectLimit
 from beacon_lab.distance import DistantListener
 from beacon_lab.dsql_rules import Refusal
-from beacon_lab.faults import FaultKind
-from beacon_lab.gate import Gate, Pace, Weather
+from beacon_lab.faults import WHOLE, Extent, FaultKind
+from beacon_lab.gate import DENIED, Gate, Pace, Weather
 from beacon_lab.iam_grants import IamGrants
 from beacon_lab.pki import Certificate
 from beacon_lab.postgres import Postgres
 from beacon_lab.principals import Principals
-from beacon_lab.relay import Disturbance
+from beacon_lab.relay import COMMIT_FAILED, STATEMENT_FAILED, Disturbance
 from beacon_lab.session import Session
 from beacon_lab.tls_channel import TlsIdentity
 
@@ -33,6 +45,27 @@ __all__ = ["DsqlFront"]
 SLOW_MS = 300.0
 # Aurora DSQL ends a connection after an hour.
 CONNECTION_LIMIT_S = 3600.0
+_LOGIN_FAILED = Refusal("XX000", "unable to accept connection, internal error")
+
+# What new connections meet, and what is done to the open ones.
+_WEATHERS = {
+    FaultKind.DSQL_FREEZE: (Weather.FROZEN, Session.freeze),
+    FaultKind.DSQL_RESET: (Weather.RESETTING, Session.reset),
+    FaultKind.DSQL_SILENT: (Weather.SILENT, Session.silence),
+    FaultKind.DSQL_DENY: (Weather.DENYING, Session.terminate),
+}
+# What a share of the logins, statements or commits meets, by the fault and its way.
+_OUTCOMES = {
+    (FaultKind.DSQL_LOGIN, "error"): _LOGIN_FAILED,
+    (FaultKind.DSQL_LOGIN, "reset"): RESET,
+    (FaultKind.DSQL_LOGIN, "denied"): DENIED,
+    (FaultKind.DSQL_OVERLOAD, "rate"): RATE_EXCEEDED,
+    (FaultKind.DSQL_OVERLOAD, "connections"): TOO_MANY,
+    (FaultKind.DSQL_FLAKY, "error"): STATEMENT_FAILED,
+    (FaultKind.DSQL_FLAKY, "hang"): HANG,
+    (FaultKind.DSQL_COMMIT, "error"): COMMIT_FAILED,
+    (FaultKind.DSQL_COMMIT, "hang"): HANG,
+}
 
 
 class DsqlFront:
@@ -94,6 +127,11 @@ class DsqlFront:
         """Conflicts and errors that the next statements meet; set its fields."""
         return self._gate.disturbance
 
+    @property
+    def connect_limit(self) -> ConnectLimit:
+        """The limit on new logins, DSQL's own by default; `refit` changes it."""
+        return self._gate.limit
+
     async def start(self) -> None:
         """Listens. Raises OSError if the port is in use."""
         self._reserved = tcp.reserve(self.address, self._wanted_port)
@@ -125,50 +163,56 @@ class DsqlFront:
         return distant.port
 
     async def inject(
-        self, kind: FaultKind, *, delay_ms: float = SLOW_MS, drip_bytes: int | None = None
+        self,
+        kind: FaultKind,
+        extent: Extent = WHOLE,
+        *,
+        delay_ms: float = SLOW_MS,
+        drip_bytes: int | None = None,
     ) -> None:
         """Breaks the endpoint; a further fault replaces the one before (`dsql-halfopen` comes on top).
 
         `delay_ms` and `drip_bytes` are for `dsql-slow`: a delay before each message, or before each piece of
-        that many bytes. Raises ValueError for a fault that is not the front's.
+        that many bytes. Raises ValueError for a fault or an extent that is not the front's.
         """
         if not kind.is_dsql:
             raise ValueError(f"a DSQL front cannot carry out {kind}")
+        extent = extent.of(kind)
         if kind is FaultKind.DSQL_HALFOPEN:
             for session in list(self._sessions):
                 session.swallow()
             return
         await self.heal()
-        match kind:
-            case FaultKind.DSQL_REFUSE:
-                self._close()
-                self._each(Session.reset)
-            case FaultKind.DSQL_FREEZE:
-                self._gate.weather = Weather.FROZEN
-                self._each(Session.freeze)
-            case FaultKind.DSQL_RESET:
-                self._gate.weather = Weather.RESETTING
-                self._each(Session.reset)
-            case FaultKind.DSQL_DENY:
-                self._gate.weather = Weather.DENYING
-                self._each(Session.terminate)
-            case _:
-                self._gate.pace = Pace(delay_ms, drip_bytes)
+        if kind in _WEATHERS:
+            self._gate.weather, strike = _WEATHERS[kind]
+            self._each(strike)
+        elif (outcome := _OUTCOMES.get((kind, extent.way))) is not None:
+            self._strike_a_share(kind, Chance(outcome, share_pct=extent.share_pct, seed=extent.seed))
+        elif kind is FaultKind.DSQL_REFUSE:
+            self._close()
+            self._each(Session.reset)
+        elif kind is FaultKind.DSQL_FAR:
+            for distant in self._distant:
+                distant.close() if extent.way == "refuse" else distant.cut()
+        else:
+            self._gate.pace = Pace(delay_ms, drip_bytes)
 
     async def heal(self) -> None:
         """Ends the fault, and what the tests' own switches below have set; no error if there is none."""
         self._gate.weather = Weather.FAIR
         self._gate.pace = None
-        self._gate.login_refusal = None
+        self._gate.login_refusal = self._gate.login_chance = None
         self.disturbance.clear()
         self.present(self._certificate)
         for session in list(self._sessions):
-            if session.frozen:
+            if session.stalled:
                 session.reset()
             else:
                 session.quicken()
         if self._server is None and self._reserved is not None:
             await self._open()
+        for distant in self._distant:
+            await distant.mend()
 
     def answer_logins_with(self, sqlstate: str, message: str) -> None:
         """Refuses every login so (53300, 53400, 57P03 ...) until `heal`."""
@@ -177,6 +221,15 @@ class DsqlFront:
     def present(self, certificate: Certificate) -> None:
         """Shows another certificate to new connections, until `heal`."""
         self._gate.identity = TlsIdentity(certificate)
+
+    def _strike_a_share(self, kind: FaultKind, chance: Chance) -> None:
+        match kind:
+            case FaultKind.DSQL_FLAKY:
+                self.disturbance.statements = chance
+            case FaultKind.DSQL_COMMIT:
+                self.disturbance.commits = chance
+            case _:
+                self._gate.login_chance = chance
 
     def _each(self, act: Callable[[Session], None]) -> None:
         for session in list(self._sessions):

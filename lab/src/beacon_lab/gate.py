@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from enum import Enum, unique
 from pathlib import Path
 
+from beacon_lab.chance import Chance
+from beacon_lab.connect_limit import ConnectLimit
 from beacon_lab.dsql_rules import Refusal, check_setting
 from beacon_lab.iam_grants import IamGrants
+from beacon_lab.login_queue import LoginQueue
 from beacon_lab.pgwire import Startup
 from beacon_lab.principals import DbAction, Principals, Refused, TokenRefused, verify_token
 from beacon_lab.relay import Disturbance
@@ -29,6 +32,7 @@ class Weather(Enum):
     FROZEN = "frozen"
     RESETTING = "resetting"
     DENYING = "denying"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ class Gate:
     pace: Pace | None = None
     login_refusal: Refusal | None = None
     """What every login is answered with, if anything."""
+    login_chance: Chance | None = None
+    """What a share of the logins is answered with, if anything."""
+    limit: ConnectLimit = field(default_factory=ConnectLimit)
+    logins: LoginQueue = field(default_factory=LoginQueue)
     disturbance: Disturbance = field(default_factory=Disturbance)
     refused_logins: dict[Refused, int] = field(default_factory=dict)
     """How many tokens were refused, by reason."""
@@ -76,11 +84,18 @@ class Gate:
         return next(filter(None, map(check_setting, _settings(startup))), None)
 
     def admit(self, user: str, token: str) -> Refusal | None:
-        """Why `user` may not log in with `token`; None if it may."""
+        """Why `user` may not log in with `token`; None if it may, and then `limit.leave` ends it.
+
+        The refusal may be `chance.RESET`: no word, but an RST.
+        """
         if self.login_refusal is not None:
             return self.login_refusal
         if self.weather is Weather.DENYING:
             return DENIED
+        struck = self.login_chance.strike() if self.login_chance is not None else None
+        return struck or self._verify(user, token) or self.limit.enter()
+
+    def _verify(self, user: str, token: str) -> Refusal | None:
         action = DbAction.CONNECT_ADMIN if user == ADMIN else DbAction.CONNECT
         try:
             principal = verify_token(

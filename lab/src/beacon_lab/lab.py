@@ -29,7 +29,7 @@ from beacon_lab.consumer import Orders
 from beacon_lab.control import Control
 from beacon_lab.deployment import DB_USER, Values, project_root, specs
 from beacon_lab.errors import LabError
-from beacon_lab.faults import FaultKind
+from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.function_spec import Runtime
 from beacon_lab.functions import Function
 from beacon_lab.gateway import Gateway
@@ -126,15 +126,15 @@ class Lab:
         self._require_up()
         return {
             "regions": {
-                name: {"health_check": self.health_of(name), "faults": sorted(region.faults)}
+                name: {"health_check": self.health_of(name), "faults": region.broken}
                 for name, region in self.regions.items()
             }
         }
 
-    async def inject(self, region: str, kind: FaultKind) -> None:
+    async def inject(self, region: str, kind: FaultKind, extent: Extent = WHOLE) -> None:
         """See :class:`beacon_lab.control.Controlled`."""
         self._require_up()
-        await self._region(region).inject(kind)
+        await self._region(region).inject(kind, extent)
 
     async def heal(self, region: str) -> None:
         """See :class:`beacon_lab.control.Controlled`."""
@@ -381,7 +381,7 @@ class Lab:
             gateway=gateway,
             schedules=make_schedules(stack, functions, settings.speed),
             aws=cloud.front,
-            faults=set(),
+            faults={},
         )
         self._exit.push_async_callback(region.stop)
         await region.start()

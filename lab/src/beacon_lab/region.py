@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beacon_lab.aws import AwsFront, Down
-from beacon_lab.faults import FaultKind
+from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.front import DsqlFront
 from beacon_lab.functions import Function
 from beacon_lab.gateway import Gateway
@@ -33,7 +33,7 @@ class Region:
     gateway: Gateway
     schedules: Sequence[Schedule]
     aws: AwsFront
-    faults: set[FaultKind]
+    faults: MutableMapping[FaultKind, Extent]
 
     async def start(self) -> None:
         """Start the functions and the gateway; schedules start with :meth:`start_schedules`."""
@@ -56,20 +56,30 @@ class Region:
         """The function of that name, if the Region has it."""
         return next((function for function in self.functions.values() if function.spec.name == name), None)
 
-    async def inject(self, kind: FaultKind) -> None:
-        """Break the Region in one more way; a further fault of the DSQL endpoint replaces the one before."""
+    async def inject(self, kind: FaultKind, extent: Extent = WHOLE) -> None:
+        """Break the Region in one more way; a further fault of the DSQL endpoint replaces the one before.
+
+        Raise ``ValueError`` for an extent that the fault does not have.
+        """
+        extent = extent.of(kind)
         if kind is FaultKind.REGION_DOWN:
             for part in _REGION_DOWN:
-                await self._inject(part)
+                await self._inject(part, WHOLE)
             for schedule in self.schedules:
                 schedule.pause()
         else:
-            await self._inject(kind)
+            await self._inject(kind, extent)
         if kind.is_dsql:
-            self.faults -= {fault for fault in self.faults if fault.is_dsql}
-        self.faults.add(kind)
+            for replaced in [fault for fault in self.faults if fault.is_dsql]:
+                del self.faults[replaced]
+        self.faults[kind] = extent
 
-    async def _inject(self, kind: FaultKind) -> None:
+    @property
+    def broken(self) -> list[str]:
+        """The faults in force, as a status shows them."""
+        return sorted(extent.words(kind) for kind, extent in self.faults.items())
+
+    async def _inject(self, kind: FaultKind, extent: Extent) -> None:
         match kind:
             case FaultKind.GATEWAY_DOWN:
                 await self.gateway.inject(kind)
@@ -79,7 +89,7 @@ class Region:
             case FaultKind.SSM_DOWN:
                 self.aws.set_down("ssm", self.name, Down.FAIL)
             case _:
-                await self.front.inject(kind)
+                await self.front.inject(kind, extent)
 
     async def heal(self) -> None:
         """Mend everything."""

@@ -7,6 +7,8 @@ Messages go through unchanged but for these:
   the transaction and skips to the next Sync, in the simple and in the extended protocol.
 - COMMIT after a write, when a conflict was asked for: the transaction is rolled back and the client gets
   40001. A write outside of a transaction block is refused with the same error.
+- A statement, or the COMMIT of a write, that a gray fault strikes fails in the same two ways, or `HungError`
+  is raised: it is never answered.
 - `AWS IAM GRANT` and `REVOKE`: PostgreSQL is asked whether the role exists; then the registry changes.
 - PostgreSQL's own serialization failures get DSQL's text (PostgreSQL reports them at the statement).
 
@@ -18,16 +20,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from beacon_lab import pgwire
+from beacon_lab.chance import HANG, Chance
 from beacon_lab.dsql_rules import IamChange, Kind, Refusal, Statement, Transaction, read_sql
 
-__all__ = ["CONFLICT", "Disturbance", "Relay"]
+__all__ = ["COMMIT_FAILED", "CONFLICT", "STATEMENT_FAILED", "Disturbance", "HungError", "Relay"]
 
 CONFLICT = Refusal("40001", "change conflicts with another transaction (OC000)")
+STATEMENT_FAILED = Refusal("XX000", "internal error: the statement could not be processed")
+COMMIT_FAILED = Refusal("XX000", "internal error: the transaction could not be committed")
 _NOT_ADMIN = Refusal("42501", "permission denied: only admin may use AWS IAM GRANT and AWS IAM REVOKE")
+# These end the transaction block, as only a failed COMMIT does.
+_AT_COMMIT = (CONFLICT, COMMIT_FAILED)
 _BLOCK = (Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK)
 _MARKER = "beacon_refused_"
 _MARKED = re.compile(rb"beacon_refused_\d+")
 _SERIALIZATION_FAILURE = b"\0C40001\0"
+
+
+class HungError(Exception):
+    """The statement at hand is never answered."""
 
 
 @dataclass(slots=True)
@@ -39,24 +50,29 @@ class Disturbance:
     failing_statements: int = 0
     """How many of the coming statements fail with `failure`: reads too, BEGIN and COMMIT not."""
     failure: Refusal = CONFLICT
+    statements: Chance | None = None
+    """What a share of all statements meets; BEGIN and COMMIT are spared here too."""
+    commits: Chance | None = None
+    """What a share of the commits of a write meets."""
 
     def clear(self) -> None:
         """Nothing fails any more."""
         self.conflict_next_commits = self.failing_statements = 0
+        self.statements = self.commits = None
 
-    def take_conflict(self) -> bool:
-        """Whether the commit at hand is one that fails."""
-        if self.conflict_next_commits <= 0:
-            return False
-        self.conflict_next_commits -= 1
-        return True
+    def take_commit(self) -> Refusal | None:
+        """The error for the commit at hand, if it is one that fails."""
+        if self.conflict_next_commits > 0:
+            self.conflict_next_commits -= 1
+            return CONFLICT
+        return self.commits.strike() if self.commits is not None else None
 
     def take_failure(self) -> Refusal | None:
         """The error for the statement at hand, if it is one that fails."""
-        if self.failing_statements <= 0:
-            return None
-        self.failing_statements -= 1
-        return self.failure
+        if self.failing_statements > 0:
+            self.failing_statements -= 1
+            return self.failure
+        return self.statements.strike() if self.statements is not None else None
 
 
 @dataclass(slots=True)
@@ -88,8 +104,13 @@ class Relay:
         self._prepared: dict[bytes, tuple[Statement, ...]] = {}
         self._portals: dict[bytes, tuple[Statement, ...]] = {}
 
+    @property
+    def logged_in(self) -> bool:
+        """Whether PostgreSQL has ended the login, the first exchange."""
+        return self._ended > 0
+
     def from_client(self, packet: bytes) -> bytes:
-        """What goes to PostgreSQL instead of `packet`. Raises pgwire.WireError."""
+        """What goes to PostgreSQL instead of `packet`. Raises pgwire.WireError and HungError."""
         kind = packet[:1]
         if self._skip_to_sync:
             self._skip_to_sync = kind != b"S"
@@ -132,7 +153,7 @@ class Relay:
             return packet  # PostgreSQL answers 25P02, or ends the block
         in_block = self._in_block()
         refusal = self._judge(statements)
-        if refusal is CONFLICT and in_block:
+        if refusal in _AT_COMMIT and in_block:
             self._plan(self._begun).drop_tag = b"ROLLBACK"
             return pgwire.query(f"ROLLBACK; SELECT NULL::{self._marker(refusal)}")
         if refusal is not None:
@@ -162,7 +183,7 @@ class Relay:
             return packet
         in_block = self._in_block()
         refusal = self._judge(statements)
-        if refusal is CONFLICT and in_block:
+        if refusal in _AT_COMMIT and in_block:
             # The exchange is closed here, unseen; the next one rolls back and fails.
             self._plan(self._begun + 1).drop_ready = True
             self._plan(self._begun + 2).drop_tag = b"ROLLBACK"
@@ -190,6 +211,8 @@ class Relay:
                 refusal = _NOT_ADMIN
             if refusal is None:
                 refusal = self._judge_transaction(statement)
+            if refusal is HANG:
+                raise HungError
             if refusal is not None:
                 return refusal
         return None
@@ -200,9 +223,10 @@ class Relay:
         refusal = self._transaction.admit(statement)
         if refusal is None and not self._in_block() and statement.kind is Kind.DML:
             commits = True  # outside of a block every write commits by itself
-        if refusal is None and commits and self._disturbance.take_conflict():
-            self._transaction.reset()
-            return CONFLICT
+        if refusal is None and commits:
+            refusal = self._disturbance.take_commit()
+            if refusal is not None:
+                self._transaction.reset()
         return refusal
 
     def _marker(self, refusal: Refusal, *, lasting: bool = False) -> str:

@@ -20,10 +20,11 @@ from enum import Enum, auto, unique
 
 from beacon_lab import pgwire
 from beacon_lab.backend import Backend, send_cancel
+from beacon_lab.chance import RESET
 from beacon_lab.dsql_rules import Refusal
 from beacon_lab.gate import NO_TLS, Gate, Weather
 from beacon_lab.outlet import Outlet
-from beacon_lab.relay import Relay
+from beacon_lab.relay import HungError, Relay
 from beacon_lab.tls_channel import TlsChannel
 
 __all__ = ["Session"]
@@ -62,6 +63,10 @@ class Session(asyncio.Protocol):
         self._backend: Backend | None = None
         self._frozen = False
         self._deaf = False
+        self._silenced = False
+        # Pieces of the login that have come in and wait for their turn.
+        self._queued = 0
+        self._counted = False
         self._limit: asyncio.TimerHandle | None = None
 
     # The socket's events.
@@ -76,7 +81,18 @@ class Session(asyncio.Protocol):
             self.freeze()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Bytes from the client; those of a login wait for their turn."""
+        if self._stage is Stage.RELAYING and not self._queued:
+            self._receive(data)
+        else:
+            self._queued += 1
+            self._gate.logins.run(lambda: self._receive_in_turn(data))
+
+    def _receive_in_turn(self, data: bytes) -> None:
+        self._queued -= 1
+        self._receive(data)
+
+    def _receive(self, data: bytes) -> None:
         if self._deaf or self._frozen or self._stage is Stage.OVER:
             return
         if self._gate.weather is Weather.RESETTING:
@@ -105,6 +121,8 @@ class Session(asyncio.Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._drop_backend()
+        if self._counted:
+            self._gate.limit.leave()
         if not self.closed.done():
             self.closed.set_result(None)
 
@@ -128,14 +146,23 @@ class Session(asyncio.Protocol):
             self._backend.pause_reading()
 
     @property
-    def frozen(self) -> bool:
-        """Whether `freeze` was called."""
-        return self._frozen
+    def stalled(self) -> bool:
+        """Whether the connection was frozen or silenced: a fault that ends with an RST at `heal`."""
+        return self._frozen or self._silenced
 
     def swallow(self) -> None:
         """What the client sends is taken and forgotten, for ever; the server's side is gone."""
         self._deaf = True
         self._drop_backend()
+
+    def silence(self) -> None:
+        """A connection that has logged in gets no answer any more; one that logs in at present finishes that.
+
+        PostgreSQL's side is closed, so that an abandoned transaction holds no locks.
+        """
+        if self._relay is not None and self._relay.logged_in:
+            self._silenced = True
+            self.swallow()
 
     def reset(self) -> None:
         """The client gets RST."""
@@ -218,8 +245,8 @@ class Session(asyncio.Protocol):
         for packet in self._cutter.feed(plain) if plain else ():
             if self._stage is Stage.PASSWORD:
                 self._log_in(packet)
-            elif self._stage is Stage.RELAYING and self._relay is not None and self._backend is not None:
-                self._backend.send(self._relay.from_client(packet))
+            elif self._stage is Stage.RELAYING:
+                self._pass_on(packet)
 
     def _start(self, opening: pgwire.Opening) -> None:
         if isinstance(opening, pgwire.CancelRequest):
@@ -242,11 +269,15 @@ class Session(asyncio.Protocol):
     def _log_in(self, packet: bytes) -> None:
         startup = self._startup
         assert startup is not None  # noqa: S101 - the stage says so
-        refusal = self._gate.admit(startup.user, pgwire.read_password(packet))
+        gate = self._gate
+        refusal = gate.admit(startup.user, pgwire.read_password(packet))
+        if refusal is RESET:
+            self.reset()
+            return
         if refusal is not None:
             self._refuse(refusal)
             return
-        gate = self._gate
+        self._counted = True
         self._stage = Stage.RELAYING
         self._cutter.limit = pgwire.MAX_MESSAGE
         self._relay = Relay(startup.user, gate.disturbance, gate.grants.apply)
@@ -255,6 +286,16 @@ class Session(asyncio.Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._limit = self._loop.call_later(gate.connection_limit_s, self._expire, _TOO_OLD)
+
+    def _pass_on(self, packet: bytes) -> None:
+        if self._gate.weather is Weather.SILENT:
+            self.silence()
+        if self._relay is None or self._backend is None or self._deaf:
+            return
+        try:
+            self._backend.send(self._relay.from_client(packet))
+        except HungError:
+            self.silence()
 
     # From PostgreSQL.
 

@@ -1,4 +1,4 @@
-"""Throttling as API Gateway does it: a bucket of `burst` tokens that fills at `rate_per_s`."""
+"""Throttling as API Gateway and DSQL do it: a bucket of `burst` tokens that fills at `rate_per_s`."""
 
 __all__ = ["TokenBucket"]
 

@@ -64,6 +64,7 @@ class Row:
 
 BREAKS: dict[str, Callable[[Station], object]] = {
     "frozen": lambda station: station.inject(FaultKind.DSQL_FREEZE),
+    "silent after login": lambda station: station.inject(FaultKind.DSQL_SILENT),
     "refusing": lambda station: station.inject(FaultKind.DSQL_REFUSE),
     "resetting": lambda station: station.inject(FaultKind.DSQL_RESET),
     "denying": lambda station: station.inject(FaultKind.DSQL_DENY),
@@ -73,6 +74,7 @@ BREAKS: dict[str, Callable[[Station], object]] = {
 }
 VERDICTS = {
     "frozen": fail("timeout"),
+    "silent after login": fail("timeout"),
     "refusing": fail("refused"),
     "resetting": fail("reset"),
     "denying": fail("login_rejected"),

@@ -36,6 +36,7 @@ def healed(lab: LabProcess, region: str) -> Answer | None:
     [
         ("dsql-refuse", "refused"),
         ("dsql-freeze", "timeout"),
+        ("dsql-silent", "timeout"),
         ("dsql-slow", "timeout"),
         ("dsql-reset", "reset"),
         ("dsql-deny", "login_rejected"),
