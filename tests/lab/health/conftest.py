@@ -21,7 +21,7 @@ from beacon.settings import Settings, search_string
 from beacon.suspend_clock import suspend_aware
 from beacon.trigger import EdgeTrigger
 from beacon_lab.dsql_rules import Refusal
-from beacon_lab.faults import FaultKind
+from beacon_lab.faults import WHOLE, Extent, FaultKind
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster
@@ -139,8 +139,11 @@ class Station:
         assert sandbox.ask().verdict == (200, "pass", "ok")
         return sandbox
 
-    def inject(self, kind: FaultKind, **options: float) -> None:
-        self.dsql.loop.run(self.dsql.front.inject(kind, **options))  # type: ignore[arg-type]
+    def inject(self, kind: FaultKind, extent: Extent = WHOLE, **options: float) -> None:
+        self.dsql.loop.run(self.dsql.front.inject(kind, extent, **options))  # type: ignore[arg-type]
+
+    def heal(self) -> None:
+        self.dsql.loop.run(self.dsql.front.heal())
 
     def call(self, act: Callable[[], object]) -> None:
         """Do something in the front's thread."""

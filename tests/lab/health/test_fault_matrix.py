@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from beacon_lab.faults import FaultKind
+from beacon_lab.faults import Extent, FaultKind
 from beacon_lab.pki import Authority
 from beacon_lab.relay import Relay
 from beacon_lab.session import Session
@@ -590,6 +590,68 @@ def test_a_login_replaces_the_open_connection(station: Station, capsys: pytest.C
         time.sleep(0.02)
     assert found != {first}
     assert station.dsql.front.connections == before
+
+
+@pytest.mark.parametrize(
+    ("way", "reason"), [("error", "server_error"), ("reset", "reset"), ("denied", "login_rejected")]
+)
+def test_logins_that_fail_beside_an_open_session_are_a_verdict(
+    station: Station, way: str, reason: str
+) -> None:
+    """The open session answers in the same probe and is kept. The first login that succeeds replaces it."""
+    ahead_s = 0.0
+    sandbox = station.warm(lasting=lambda: time.monotonic() + ahead_s)
+    kept = backends(station)
+    station.inject(FaultKind.DSQL_LOGIN, Extent(way=way))
+    assert sandbox.ask().verdict == PASS
+    ahead_s = 46.0
+    for _ in range(3):
+        assert sandbox.ask().verdict == fail(reason)
+    assert backends(station) == kept
+    station.heal()
+    assert sandbox.ask().verdict == PASS
+
+
+@pytest.mark.parametrize("way", ["rate", "connections"])
+def test_overload_at_login_beside_an_open_session_is_a_warning(station: Station, way: str) -> None:
+    """A herd that reconnects to the survivor must not take the survivor out; without a session it is a fail."""
+    ahead_s = 0.0
+    sandbox = station.warm(lasting=lambda: time.monotonic() + ahead_s)
+    station.inject(FaultKind.DSQL_OVERLOAD, Extent(way=way))
+    ahead_s = 46.0
+    assert sandbox.ask().verdict == (200, "warn", "too_many_connections")
+    assert sandbox.ask().verdict == PASS
+    assert station.sandbox().ask().verdict == fail("too_many_connections")
+
+
+def test_logins_that_are_silent_beside_an_open_session_get_fifteen_seconds(station: Station) -> None:
+    """An idle cluster may wake in that time; after it, silence is a failure. The deadline holds throughout."""
+    front, ahead_s = station.dsql.front, 0.0
+    addresses = [front.address]
+    sandbox = station.warm(lookup=lambda _host: list(addresses), lasting=lambda: time.monotonic() + ahead_s)
+    # A listener that never accepts: the connection opens, and nothing answers.
+    with socket.create_server(("127.0.0.200", front.port)):
+        addresses[:] = ["127.0.0.200"]
+        ahead_s = 46.0
+        slow = sandbox.ask()
+        assert slow.verdict == (200, "warn", "slow_login")
+        ahead_s = 62.0
+        failed = sandbox.ask()
+        assert failed.verdict == fail("timeout")
+    assert max(slow.took_s, failed.took_s) < sandbox.deadline_s + SLACK_S
+    addresses[:] = [front.address]
+    assert sandbox.ask().verdict == PASS
+
+
+@pytest.mark.parametrize("alive", [0, 1, 2])
+def test_two_dead_addresses_of_three_do_not_fail_the_probe(station: Station, alive: int) -> None:
+    """One refuses and one swallows every packet: the third one is tried inside the deadline."""
+    front = station.dsql.front
+    with socket.create_server(("127.0.0.200", front.port)):
+        addresses = ["127.0.0.200", "127.0.0.201"]
+        addresses.insert(alive, front.address)
+        sandbox = station.sandbox(lookup=lambda _host: list(addresses))
+        assert sandbox.ask().verdict == PASS
 
 
 def backends(station: Station) -> set[int]:
