@@ -206,6 +206,22 @@ def test_a_new_login_that_fails_once_is_tried_again(world: World, probe: DsqlPro
     assert len(world.opened) == 4
 
 
+def test_a_statement_that_fails_on_the_new_connection_is_tried_on_another(
+    world: World, probe: DsqlProbe
+) -> None:
+    """The open connection answered a moment ago; the second failure counts."""
+    world.queries = [[(0.0, NOBODY)] * 4, [(0.0, code("XX000"))], [(0.0, NOBODY)]]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    assert seen(look(probe, world)) == PASSED
+    assert [session.closed for session in world.sessions] == [True, True, False]
+    world.now += LOGIN_AFTER_S + 1
+    world.sessions[-1]._steps = [(0.0, NOBODY)] * 4
+    world.queries = [[(0.0, code("XX000"))], [(0.0, code("XX000"))]]
+    assert seen(look(probe, world)) == (Outcome.FAIL, "server_error", None)
+    assert world.open_sessions == 1
+
+
 def test_too_many_connections_are_no_failure_while_the_open_one_answers(
     world: World, probe: DsqlProbe
 ) -> None:

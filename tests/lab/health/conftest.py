@@ -139,7 +139,7 @@ class Station:
         assert sandbox.ask().verdict == (200, "pass", "ok")
         return sandbox
 
-    def inject(self, kind: FaultKind, extent: Extent = WHOLE, **options: float) -> None:
+    def inject(self, kind: FaultKind, extent: Extent = WHOLE, /, **options: float) -> None:
         self.dsql.loop.run(self.dsql.front.inject(kind, extent, **options))  # type: ignore[arg-type]
 
     def heal(self) -> None:

@@ -614,7 +614,7 @@ def test_logins_that_fail_beside_an_open_session_are_a_verdict(
 
 @pytest.mark.parametrize("way", ["rate", "connections"])
 def test_overload_at_login_beside_an_open_session_is_a_warning(station: Station, way: str) -> None:
-    """A herd that reconnects to the survivor must not take the survivor out; without a session it is a fail."""
+    """A herd must not take the survivor out. Without an open session overload is a failure."""
     ahead_s = 0.0
     sandbox = station.warm(lasting=lambda: time.monotonic() + ahead_s)
     station.inject(FaultKind.DSQL_OVERLOAD, Extent(way=way))
@@ -625,7 +625,7 @@ def test_overload_at_login_beside_an_open_session_is_a_warning(station: Station,
 
 
 def test_logins_that_are_silent_beside_an_open_session_get_fifteen_seconds(station: Station) -> None:
-    """An idle cluster may wake in that time; after it, silence is a failure. The deadline holds throughout."""
+    """An idle cluster may wake in that time; after it, silence is a failure. The deadline holds."""
     front, ahead_s = station.dsql.front, 0.0
     addresses = [front.address]
     sandbox = station.warm(lookup=lambda _host: list(addresses), lasting=lambda: time.monotonic() + ahead_s)

@@ -8,8 +8,8 @@ the open connection is silent                  after a third of the deadline a f
                                                the silent one still counts if it answers before the end,
                                                because a slow database is not a dead one
 the last login is 30 to 45 s ago               the open connection answers first, then a login replaces it
-a login fails                                  one more login inside the same deadline, unless the server
-                                               has too many connections or the time is used up
+a login fails, or the first statement after    one more login inside the same deadline, unless the server
+it while the open connection answers           has too many connections or the time is used up
 optimistic-concurrency conflict                the statement is run once more
 ``beacon.intent`` missing or not readable      pass with a warning: the database answered
 no credentials for a fresh connection          unknown: our own fault
@@ -97,10 +97,11 @@ class _Late:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why a fresh connection gave no answer."""
+    """Why a fresh connection gave no answer, and whether it was logged in."""
 
     reason: Reason
     sqlstate: str | None = None
+    logged_in: bool = False
 
 
 class DsqlProbe:
@@ -204,6 +205,9 @@ class DsqlProbe:
         if not self._logins.is_due(self._context.lasting()):
             return report
         found = self._connect_and_ask(deadline, reconnected=False)
+        if isinstance(found, _Failure) and found.logged_in and found.reason is not Reason.TIMEOUT:
+            # One statement that failed beside one that was answered: as anywhere, the second failure counts.
+            found = self._connect_and_ask(deadline, reconnected=False)
         # The latency of a session that was open already is what rankings compare.
         return self._weigh(report, found) if isinstance(found, _Failure) else report
 
@@ -249,7 +253,7 @@ class DsqlProbe:
             report = report or self._ask(session, deadline, reconnected=reconnected)
         except SessionError as error:
             session.close()
-            return _Failure(error.reason, error.sqlstate)
+            return _Failure(error.reason, error.sqlstate, logged_in=True)
         except BaseException:
             session.close()
             raise
