@@ -149,6 +149,13 @@ def test_every_metric_of_ours_has_the_same_dimensions(
     assert all({"service", "Region"} <= found for found in names)
 
 
+def test_the_alarm_on_both_functions_rings_while_one_of_the_metrics_was_never_sent() -> None:
+    """A metric that never existed has no series to fill: `FILL(a, 0) + FILL(b, 0)` would then be empty."""
+    queries = alarms()["IntentUnreadable"]["Metrics"]
+    assert [query["Expression"] for query in queries if "Expression" in query] == ["SUM(METRICS())"]
+    assert [query["Id"] for query in queries if "MetricStat" in query] == ["health", "publisher"]
+
+
 def test_the_other_alarms_watch_lambda_under_the_functions_names() -> None:
     """Errors of both; throttles of the one that must never be turned away."""
     lambdas = {metric for alarm in alarms().values() for metric in watched(alarm) if metric[0] != "Beacon"}
