@@ -1,5 +1,6 @@
 """scripts/deploy-region refuses wrong use before it asks anybody."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ CONFIG = Path(__file__).parents[2] / "samconfig.toml"
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("us-west-2",), "has no section for us-west-2: it has us-east-1, us-east-2"),
+        (("us-west-2",), "has no section for us-west-2: it has us-east-1, us-east-2, global"),
         ((REGION, "--config-file", "/nonexistent/samconfig.toml"), "cannot be read"),
         ((REGION, "--sam", "/nonexistent/sam"), "there is no program /nonexistent/sam"),
     ],
@@ -42,6 +43,34 @@ def test_arguments_that_make_no_sense_are_refused(
     with pytest.raises(SystemExit, match="2"):
         main(["--config-file", str(CONFIG), *arguments])
     assert sentence in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_filled_in_is_not_ready(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each placeholder is named, before anything is asked."""
+    assert main(["--config-file", str(CONFIG), REGION, "--sam", sys.executable]) == 2
+    said = capsys.readouterr().err
+    assert "us-east-1 still has REPLACE_ME in PathToken, DsqlClusterArns, DsqlEndpoint, PeerEndpoints" in said
+
+
+def test_without_a_build_there_is_nothing_to_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`sam deploy` would upload the sources without their libraries, and every probe would fail."""
+    monkeypatch.chdir(tmp_path)
+    section = (
+        f'[a.deploy.parameters]\nregion = "{REGION}"\nstack_name = "s"\nparameter_overrides = "Fall=5"\n'
+    )
+    (tmp_path / "samconfig.toml").write_text(section, encoding="utf-8")
+    assert main([REGION, "--sam", sys.executable]) == 2
+    assert "run `sam build` first" in capsys.readouterr().err
+    built = tmp_path / ".aws-sam/build/template.yaml"
+    built.parent.mkdir(parents=True)
+    built.write_text("Resources: {}\n", encoding="utf-8")
+    assert main([REGION, "--sam", sys.executable]) == 2
+    assert "is no template with parameters" in capsys.readouterr().err
+    built.write_text("Parameters: { Rise: { Type: Number } }\n", encoding="utf-8")
+    assert main([REGION, "--sam", sys.executable]) == 2
+    assert "Fall of a is no parameter of" in capsys.readouterr().err
 
 
 def test_a_log_never_holds_the_path_token() -> None:
