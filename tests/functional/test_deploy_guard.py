@@ -1,7 +1,10 @@
 """scripts/deploy-region against an AWS simulator: what the account holds decides, before `sam` is started."""
 
 import json
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 from scripts.deploy_region import main
 
+ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT, OTHER_ACCOUNT = "us-east-1", "123456789012", "999999999999"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIALAB", "AWS_SECRET_ACCESS_KEY": "secret"}
 TEMPLATE = {
@@ -197,6 +201,38 @@ def test_a_no_at_the_prompt_is_no_failed_deployment(
     said = capsys.readouterr()
     assert "nothing was deployed: the change set samcli-deploy1 was not executed" in said.err
     assert "not serving" not in said.err
+
+
+def test_the_real_sam_after_a_no_is_seen_as_well(desk: Desk) -> None:
+    """What the others assume of `sam deploy`: it reads the file's forms, asks, and ends with 0 after a no."""
+    desk.file("App='orders'", "PathToken=t", "FailoverRole=''", "Fall=4")
+    path = desk.directory / "samconfig.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"version = 0.1\n{text}confirm_changeset = true\n", encoding="utf-8")
+    # As if it had just looked for a newer version of itself: the test asks no server but the simulator.
+    home = desk.directory / "sam-home"
+    home.mkdir()
+    state = {"telemetryEnabled": False, "lastVersionCheck": time.time()}
+    (home / "metadata.json").write_text(json.dumps(state), encoding="utf-8")
+    environment = {"SAM_CLI_TELEMETRY": "0", "__SAM_CLI_APP_DIR": str(home), "NO_PROXY": "127.0.0.1"}
+    done = subprocess.run(
+        [ROOT / "scripts/deploy-region", REGION, "--go", "--first"],
+        cwd=desk.directory,
+        env={**os.environ, **environment},
+        input="n\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "Deploy this changeset?" in done.stdout
+    assert "was not executed" in done.stderr
+    (made,) = desk.client("cloudformation").list_change_sets(StackName="beacon-prod")["Summaries"]
+    assert made["ExecutionStatus"] == "AVAILABLE"
+    shown = desk.client("cloudformation").describe_change_set(ChangeSetName=made["ChangeSetId"])
+    given = {one["ParameterKey"]: one["ParameterValue"] for one in shown["Parameters"]}
+    assert (given["App"], given["FailoverRole"], given["Fall"]) == ("orders", "", "4")
 
 
 def test_a_change_set_without_changes_is_not_a_no(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
