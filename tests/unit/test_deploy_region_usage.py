@@ -1,11 +1,14 @@
 """scripts/deploy-region refuses wrong use before it asks anybody."""
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
 from scripts import deploy_region
 from scripts.deploy_region import main
+from tests.pages import page
 
 REGION = "us-east-1"
 CONFIG = Path(__file__).parents[2] / "samconfig.toml"
@@ -78,3 +81,27 @@ def test_a_log_never_holds_the_path_token() -> None:
     shown = deploy_region._shown(["sam", "deploy", "--parameter-overrides", "PathToken=abc123 App=orders"])
     assert "abc123" not in shown
     assert "App=orders" in shown
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/rollout.md"])
+def test_every_command_on_the_pages_is_one_that_the_script_takes(name: str) -> None:
+    """Copied at night, a command must not end with a usage message."""
+    text = page(name)
+    found = re.findall(
+        r"scripts/deploy-region ((?:[a-z$]\S*|REGION)(?: --[a-z-]+(?: '[^']*'| [0-9]+)?)*)", text
+    )
+    assert len(found) >= 3
+    for command in found:
+        region, *options = shlex.split(command)
+        parsed = deploy_region._parser().parse_args(
+            [REGION if region in {"REGION", "$region"} else region.rstrip("`.,:;"), *options]
+        )
+        assert parsed.region
+
+
+def test_the_pages_never_set_a_parameter_back_by_taking_its_line_out() -> None:
+    """What the page once said: CloudFormation would keep the value."""
+    text = page("docs/rollout.md")
+    assert "take its line out" not in text
+    for name in ("FailoverRole", "PeerEndpoints", "OperatorCidrs", "SecondRegion", "SecondHealthCheckId"):
+        assert f"\"{name}=''\"" in text
