@@ -4,10 +4,13 @@ A deployment takes effect at once in its Region (docs/adr/0005-no-alias.md). So 
 traffic, should it go wrong: this asks Route 53 how their health checks stand, and starts `sam deploy` only
 when each of them is serving. Afterwards it waits until the checkers have seen the Region as it is now.
 
+Before that it compares the stack with the file: a value that the file no longer names would stay as it is.
+`global` in place of a Region deploys global.yaml, which no traffic depends on.
+
 Without --go it changes nothing and prints what it would do.
 
-Exit codes: 0 done, or would do; 1 `sam deploy` failed, or the Region does not serve afterwards; 2 wrong use;
-3 refused.
+Exit codes: 0 done, or would do; 1 `sam deploy` failed, or the Region does not serve afterwards; 2 wrong use,
+or the file is not ready; 3 refused; 4 nothing was deployed, because the change set was not executed.
 """
 
 from __future__ import annotations
@@ -24,23 +27,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.samconfig import ConfigurationError, Deployment, read_deployments
-from scripts.standing import Check, Observation, Standing, judge, region_of
+from scripts.aws_account import AccountError, Aws, sentence
+from scripts.checkers import EVER, find_checks, standing_of
+from scripts.deployed import Outcome, outcome_of
+from scripts.readiness import require_ready
+from scripts.sam_arguments import with_arguments
+from scripts.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
+from scripts.stack import Declared, Stored, changed, kept
+from scripts.standing import Standing
 
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
 
 __all__ = ["main"]
 
-_EVER = datetime.min.replace(tzinfo=UTC)
 _POLL_S = 5.0
 _TOKEN = re.compile(r"(PathToken=)[^\s'\"]+")
-# Route 53's API takes five calls a second for the whole account.
-_CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,23 +56,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         deployment, others = _choose(options.config_file, options.region)
         command = _command(options, deployment, given[end + 1 :])
+        deployment = with_arguments(deployment, given[end + 1 :])
+        declared = require_ready(deployment)
+        aws = Aws(deployment)
     except ConfigurationError as error:
         _complain(str(error))
         return 2
-    client: Route53Client = boto3.client("route53", region_name="us-east-1", config=_CONFIG)
-    if not may_deploy(client, deployment, others, options.force):
+    try:
+        before = aws.stack()
+    except AccountError as error:
+        _complain(f"refused to deploy {options.region}: {error}")
+        return 3
+    if not _may_change(deployment, before, declared) or not (
+        deployment.is_global or may_deploy(aws.route53, deployment, others, before, options)
+    ):
         return 3
     if not options.go:
         _say(f"would run: {_shown(command)}")
         _say("nothing was changed; add --go to do it")
         return 0
     _say(f"running: {_shown(command)}")
-    if subprocess.run(command, check=False).returncode != 0:
-        _complain("`sam deploy` failed: leave the other Regions as they are until this one is mended")
-        return 1
+    code = subprocess.run(command, check=False).returncode
     # What a checker saw while the deployment was under way was the old code.
-    deployed = datetime.now(UTC)
-    return 0 if settle(client, deployment, deployed, options.wait) else 1
+    finished = datetime.now(UTC)
+    outcome = outcome_of(code, before, aws)
+    if outcome.exit_code is not None:
+        _complain(outcome.sentence)
+        return outcome.exit_code
+    return _after(aws.route53, deployment, outcome, finished, options.wait)
 
 
 def _choose(path: Path, region: str) -> tuple[Deployment, Collection[str]]:
@@ -77,7 +92,7 @@ def _choose(path: Path, region: str) -> tuple[Deployment, Collection[str]]:
     if region not in deployments:
         known = ", ".join(deployments) or "none"
         raise ConfigurationError(f"{path} has no section for {region}: it has {known}")
-    return deployments[region], deployments.keys() - {region}
+    return deployments[region], deployments.keys() - {region, GLOBAL}
 
 
 def _command(options: argparse.Namespace, deployment: Deployment, more: Sequence[str]) -> list[str]:
@@ -93,53 +108,77 @@ def _shown(command: Sequence[str]) -> str:
     return _TOKEN.sub(r"\1***", shlex.join(command))
 
 
+def _may_change(deployment: Deployment, stored: Stored | None, declared: dict[str, Declared]) -> bool:
+    """Say what the deployment changes; return whether the file names every value that the stack has."""
+    if stored is None or not stored.exists:
+        return True
+    for name, (now, then) in changed(stored, deployment.parameters, declared).items():
+        _say(f"{name}: {now or 'empty'} becomes {then or 'empty'}")
+    left = kept(stored, deployment.parameters, declared)
+    for name, value in left.items():
+        default = declared[name].default
+        shown = "''" if default == "" else default
+        back = "" if default is None else f', or "{name}={shown}" for the default'
+        _complain(
+            f"{name} is {value!r} in the stack {deployment.stack_name} and not in the file: `sam deploy`"
+            f' would keep it. Write "{name}={value}" into parameter_overrides to keep it{back}'
+        )
+    return not left
+
+
 def may_deploy(
-    client: Route53Client, deployment: Deployment, configured: Collection[str], force: str | None
+    client: Route53Client,
+    deployment: Deployment,
+    configured: Collection[str],
+    stored: Stored | None,
+    options: argparse.Namespace,
 ) -> bool:
-    """Say how the other Regions stand; return whether to go on."""
+    """Say how the other Regions stand; return whether to continue."""
     refused = True
+    missing: list[str] = []
     try:
         checks = find_checks(client, deployment.service)
         others = {region: check for region, check in checks.items() if region != deployment.region}
         standings = {region: standing_of(client, check) for region, check in others.items()}
     except (BotoCoreError, ClientError) as error:
-        _complain(f"Route 53 cannot be asked how the other Regions stand: {_brief(error)}")
+        _complain(f"Route 53 cannot be asked how the other Regions stand: {sentence(error)}")
     else:
         for region, standing in standings.items():
             _say(f"{region}: {'serving' if standing.serving else 'NOT SERVING'}, {standing.why}")
-        for region in sorted({*configured} - {*checks}):
+        missing = sorted({*configured, deployment.region} - {*checks})
+        for region in missing:
             _say(f"{region}: not deployed yet, it has no health check")
         refused = not all(standing.serving for standing in standings.values())
-    if refused and force is None:
+    if not options.first and (missing or stored is None or not stored.exists):
+        what = f"{', '.join(missing)} without a health check" if missing else "no such stack"
         _complain(
-            f"refused to deploy {deployment.region}: if that goes wrong, nobody serves."
-            " Mend the other Region first, or give --force REASON"
+            f"refused to deploy {deployment.region}: this account has {what}"
+            f" ({deployment.stack_name}, {deployment.service})."
+            " At a first deployment add --first; otherwise look at profile, App and Env"
+        )
+        return False
+    if refused and options.force is None:
+        _complain(
+            f"refused to deploy {deployment.region}: if that goes wrong, no Region serves."
+            " Repair the other Region first, or give --force REASON"
         )
         return False
     if refused:
-        _complain(f"deploying {deployment.region} all the same: {force}")
+        _complain(f"deploying {deployment.region} all the same: {options.force}")
     return True
 
 
-def find_checks(client: Route53Client, service: str) -> dict[str, Check]:
-    """The service's health check of each Region, told by the string that it searches for."""
-    found = {}
-    for page in client.get_paginator("list_health_checks").paginate():
-        for row in page["HealthChecks"]:
-            config = row["HealthCheckConfig"]
-            region = region_of(config.get("SearchString", ""), service)
-            if region is not None:
-                disabled, inverted = config.get("Disabled", False), config.get("Inverted", False)
-                found[region] = Check(row["Id"], region, disabled=disabled, inverted=inverted)
-    return found
-
-
-def standing_of(client: Route53Client, check: Check, since: datetime = _EVER) -> Standing:
-    """How a Region stands now, going by what checkers have seen after ``since``."""
-    answer = client.get_health_check_status(HealthCheckId=check.id)
-    reports = [row["StatusReport"] for row in answer["HealthCheckObservations"]]
-    seen = [Observation(report["Status"], report["CheckedTime"]) for report in reports]
-    return judge(check, seen, now=datetime.now(UTC), since=since)
+def _after(
+    client: Route53Client, deployment: Deployment, outcome: Outcome, finished: datetime, wait_s: float
+) -> int:
+    """Say what became of the deployment; return the exit code."""
+    if outcome.sentence:
+        _say(outcome.sentence)
+    if deployment.is_global:
+        _say(f"{deployment.stack_name}: {'deployed' if outcome.changed else 'as it was'}")
+        return 0
+    since = finished if outcome.changed else EVER
+    return 0 if settle(client, deployment, since, wait_s) else 1
 
 
 def settle(client: Route53Client, deployment: Deployment, since: datetime, wait_s: float) -> bool:
@@ -150,24 +189,17 @@ def settle(client: Route53Client, deployment: Deployment, since: datetime, wait_
             check = find_checks(client, deployment.service).get(deployment.region)
             standing = standing_of(client, check, since) if check else Standing(False, "no health check yet")
         except (BotoCoreError, ClientError) as error:
-            standing = Standing(serving=False, why=f"Route 53 cannot be asked: {_brief(error)}")
+            standing = Standing(serving=False, why=f"Route 53 cannot be asked: {sentence(error)}")
         if standing.serving:
             _say(f"{deployment.region}: deployed and serving, {standing.why}")
             return True
         if time.monotonic() >= deadline:
             _complain(
                 f"{deployment.region} is deployed and not serving after {wait_s:g} s: {standing.why}."
-                " At a first deployment the grants are missing still: see docs/rollout.md"
+                " At a first deployment the grants are missing and exit code 1 is expected (docs/rollout.md)"
             )
             return False
         time.sleep(_POLL_S)
-
-
-def _brief(error: Exception) -> str:
-    """The service's error code or the client's error type: neither repeats a request."""
-    if isinstance(error, ClientError):
-        return str(error.response.get("Error", {}).get("Code", "unknown"))
-    return type(error).__name__
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -176,8 +208,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Deploy one Region, and only while every other Region is serving."
         " Changes nothing without --go. What follows -- is passed on to `sam deploy`.",
     )
-    parser.add_argument("region", metavar="REGION", type=_region, help="the Region to deploy")
+    parser.add_argument(
+        "region", metavar="REGION", type=_region, help="the Region to deploy, or global for global.yaml"
+    )
     parser.add_argument("--go", action="store_true", help="do it; without this only say what would be done")
+    parser.add_argument(
+        "--first",
+        action="store_true",
+        help="a first deployment: this Region, or another in the file, has no stack or health check yet",
+    )
     parser.add_argument(
         "--force", metavar="REASON", type=_reason, help="deploy though another Region is not serving"
     )
@@ -186,7 +225,8 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=300.0,
         metavar="SECONDS",
-        help="how long the Region may take to be serving afterwards (default: %(default)g)",
+        help="how long the Region may take to be serving afterwards (default: %(default)g). With 0 it looks"
+        " once and ends with exit code 1 unless the Region serves already",
     )
     parser.add_argument(
         "--config-file",
@@ -200,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _region(text: str) -> str:
-    if re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", text):
+    if text == GLOBAL or re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}", text):
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is not a Region")
 

@@ -191,7 +191,7 @@ def test_every_metric_of_the_code_is_counted() -> None:
 
 def test_a_request_logs_and_answers_no_more_than_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     """The line with the latency, and the answer's body beside a bound for what surrounds it."""
-    Telemetry({"Service": "beacon-prod", "Region": "us-east-1"}).count(
+    Telemetry({"service": "beacon-prod", "Region": "us-east-1"}).count(
         {"ProbeLatency": 12.34}, unit="Milliseconds"
     )
     line = capsys.readouterr().out

@@ -281,7 +281,7 @@ def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
     for line in lines(capsys.readouterr().out):
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
             assert directive["Namespace"] == "Beacon"
-            assert [{"Service", "Region"} <= set(names) for names in directive["Dimensions"]] == [True]
+            assert [{"service", "Region"} <= set(names) for names in directive["Dimensions"]] == [True]
             assert all(isinstance(line[name], str) for names in directive["Dimensions"] for name in names)
             found += [(metric["Name"], line[metric["Name"]]) for metric in directive["Metrics"]]
     assert found == [

@@ -130,7 +130,7 @@ def test_a_missing_required_value_is_named(name: str) -> None:
     [
         *[
             ("BEACON_APP", value)
-            for value in ("Orders", "1orders", "orders-", "a--b", "a" * 21, "or ders", "é")
+            for value in ("Orders", "1orders", "orders-", "a--b", "a" * 21, "or ders", "é", "awsome", "ssm")
         ],
         *[("BEACON_ENV", value) for value in ("Prod", "-prod", "a" * 13, "prod\n")],
         *[("AWS_REGION", value) for value in ("us-east", "US-EAST-1", "us-east-1a", "us-east-123", "x")],

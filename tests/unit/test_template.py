@@ -81,9 +81,9 @@ def of_type(resolver: Resolver, kind: str) -> dict[str, dict[str, Any]]:
 
 
 def test_the_health_role_holds_exactly_these_statements() -> None:
-    """Log in, wake the publisher, write its own log: nothing else, and nothing on everything."""
+    """Log in to its own Region's cluster, wake the publisher, write its own log: nothing on everything."""
     assert statements(resolve(), "HealthRole") == [
-        {"Sid": "Probe", "Effect": "Allow", "Action": "dsql:DbConnect", "Resource": CLUSTERS},
+        {"Sid": "Probe", "Effect": "Allow", "Action": "dsql:DbConnect", "Resource": CLUSTERS[0]},
         {
             "Sid": "WakePublisher",
             "Effect": "Allow",
@@ -100,7 +100,7 @@ def test_the_health_role_holds_exactly_these_statements() -> None:
 
 
 def test_the_publisher_role_holds_exactly_these_statements() -> None:
-    """Log in, read and write its two parameters, announce changes, write its own log: nothing else."""
+    """Log in to every cluster, read and write its two parameters, announce changes, write its own log."""
     assert statements(resolve(), "PublisherRole") == [
         {"Sid": "Probe", "Effect": "Allow", "Action": "dsql:DbConnect", "Resource": CLUSTERS},
         {
@@ -242,6 +242,22 @@ def test_zero_reserves_no_concurrency_for_the_health_function() -> None:
     assert default >= 16
 
 
+def test_zero_reserves_no_concurrency_for_the_publisher() -> None:
+    """An account whose quota refuses any reservation can deploy; by default one run is one writer."""
+    publisher = "PublisherFunction"
+    found = resolve(PublisherReservedConcurrency="0").properties(publisher)
+    assert "ReservedConcurrentExecutions" not in found
+    assert read_functions(resolve(), Path)[publisher].reserved_concurrency == 1
+
+
+def test_without_reservations_no_function_takes_from_the_accounts_quota() -> None:
+    """Lambda refuses any reservation while the account's quota is 10."""
+    resolver = resolve(PublisherReservedConcurrency="0", HealthReservedConcurrency="0")
+    functions = of_type(resolver, "AWS::Lambda::Function")
+    assert len(functions) == 2
+    assert not [name for name, found in functions.items() if "ReservedConcurrentExecutions" in found]
+
+
 def test_both_functions_log_into_groups_with_a_retention() -> None:
     """The groups are the stack's own, so that no log is kept for ever."""
     resolver = resolve(LogRetentionDays="30")
@@ -287,6 +303,12 @@ def test_without_operators_only_checkers_are_admitted() -> None:
     """An empty list does not become an empty range."""
     found: Any = read_api(resolve()).resource_policy["Statement"]
     assert [statement["Sid"] for statement in found] == ["Checkers"]
+
+
+def test_a_warning_of_the_gateway_does_not_fail_the_deployment() -> None:
+    """API Gateway may warn of a definition that works; with FailOnWarnings it would roll the stack back."""
+    (api,) = of_type(resolve(), "AWS::ApiGateway::RestApi").values()
+    assert "FailOnWarnings" not in api
 
 
 def test_throttling_lets_every_checker_through_at_once() -> None:

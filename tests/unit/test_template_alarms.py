@@ -139,6 +139,23 @@ def test_the_alarms_watch_metrics_that_the_functions_write(
     assert beacon <= real
 
 
+def test_every_metric_of_ours_has_the_same_dimensions(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One spelling from both functions, so that one query finds all metrics of a Region."""
+    real = from_the_health_function(capsys) | from_the_publisher(monkeypatch, capsys)
+    names = {frozenset(key for key, _ in dimensions) for _, _, dimensions in real}
+    assert names
+    assert all({"service", "Region"} <= found for found in names)
+
+
+def test_the_alarm_on_both_functions_rings_while_one_of_the_metrics_was_never_sent() -> None:
+    """A metric that never existed has no series to fill: `FILL(a, 0) + FILL(b, 0)` would then be empty."""
+    queries = alarms()["IntentUnreadable"]["Metrics"]
+    assert [query["Expression"] for query in queries if "Expression" in query] == ["SUM(METRICS())"]
+    assert [query["Id"] for query in queries if "MetricStat" in query] == ["health", "publisher"]
+
+
 def test_the_other_alarms_watch_lambda_under_the_functions_names() -> None:
     """Errors of both; throttles of the one that must never be turned away."""
     lambdas = {metric for alarm in alarms().values() for metric in watched(alarm) if metric[0] != "Beacon"}

@@ -139,11 +139,38 @@ def test_its_outputs_are_what_the_region_stacks_take() -> None:
     """Pasted into template.yaml's parameters they pass its patterns."""
     resolver = resolve(DSQL, WitnessRegion="us-west-2")
     arn = f"arn:aws:dsql:us-east-1:123456789012:cluster/{'a' * 26}"
-    resolver.created["Cluster"] = Identity("a" * 26, {"Identifier": "a" * 26, "ResourceArn": arn})
+    host = f"{'a' * 26}.dsql-fnh4.us-east-1.on.aws"  # as DSQL says it: it need not be ID.dsql.REGION
+    resolver.created["Cluster"] = Identity("a" * 26, {"Endpoint": host, "ResourceArn": arn})
     outputs = resolver.outputs()
+    assert outputs["Endpoint"] == host
     parameters: Any = read_template(ROOT / "template.yaml")["Parameters"]
     for output, parameter in (("ClusterArn", "DsqlClusterArns"), ("Endpoint", "DsqlEndpoint")):
         assert re.fullmatch(parameters[parameter]["AllowedPattern"], outputs[output])
+
+
+def test_a_cluster_takes_a_resource_policy_or_none() -> None:
+    """As the JSON that was given; without one the property is not there at all."""
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny"}]}, indent=2)
+    with_policy = resolve(DSQL, WitnessRegion="us-west-2", PolicyDocument=policy).properties("Cluster")
+    assert with_policy["PolicyDocument"] == policy
+    assert "PolicyDocument" not in resolve(DSQL, WitnessRegion="us-west-2").properties("Cluster")
+    (reason,) = reasons(DSQL, WitnessRegion="us-west-2", PolicyDocument="deny everyone")
+    assert reason.startswith("PolicyDocument must be")
+
+
+def test_rules_use_the_long_form_of_contains() -> None:
+    """CloudFormation documents Fn::Contains for rules, and no short form of it."""
+    assert "!Contains" not in (ROOT / "dsql.yaml").read_text(encoding="utf-8")
+    rules: Any = DSQL["Rules"]
+    assert "Fn::Contains" in rules["America"]["RuleCondition"]
+
+
+@pytest.mark.parametrize("name", ["template.yaml", "global.yaml", "dsql.yaml"])
+@pytest.mark.parametrize("app", ["aws", "awsome-shop", "ssm", "ssm-orders"])
+def test_an_app_that_ssm_would_refuse_is_refused_first(name: str, app: str) -> None:
+    """SSM keeps names that begin with aws or ssm to itself; the publisher would meet that at night."""
+    found = reasons(read_template(ROOT / name), App=app)
+    assert [reason for reason in found if reason.startswith("App must be")]
 
 
 @pytest.mark.parametrize(

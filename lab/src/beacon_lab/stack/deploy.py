@@ -1,5 +1,8 @@
 """Creates, updates and deletes one Region's stack against the lab's AWS APIs, as CloudFormation would.
 
+An update keeps previous values exactly as UsePreviousValue does: a parameter that is no longer given is not
+set back.
+
 Roles, log groups and the REST API's id come from moto's CloudFormation. Health check and record go through
 Route 53's own API, because moto's CloudFormation drops fields of the one (EnableSNI, Regions) and, when it
 changes the other, deletes every Region's record of that name. The rest the lab runs itself; it is read from
@@ -17,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import boto3
 
 from beacon_lab.stack.document import Json, TemplateError, mapping, sequence, text
 from beacon_lab.stack.identity import Identity
 from beacon_lab.stack.model import HealthCheckResource, RecordResource, Stack
+from beacon_lab.stack.parameters import described, settled
 from beacon_lab.stack.read import (
     of_type,
     read_api,
@@ -32,10 +37,12 @@ from beacon_lab.stack.read import (
     read_schedules,
 )
 from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.roles import only_policies_differ, put_policies
 from beacon_lab.stack.route53 import put_health_check, put_record, remove_health_check, remove_record
-from beacon_lab.stack.translate import Translation, translate
+from beacon_lab.stack.translate import Translation, read_template, translate
 
 if TYPE_CHECKING:
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_route53 import Route53Client
 
 __all__ = ["Code", "Deployer"]
@@ -105,27 +112,29 @@ class Deployer:
 
         Raises ParametersError, with every wrong parameter, before anything is contacted.
         """
-        translation, resolver = self._resolved(region, name, parameters)
-        body = json.dumps({"Resources": _simulated(resolver)})
+        values = self._settled(parameters, previous={})
+        translation, resolver = self._resolved(region, name, values)
         with self._cloudformation(region) as client:
-            client.create_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
-        return self._settle(translation, resolver, name, parameters, before=None)
+            client.create_stack(**_request(translation, name, values, {"Resources": _simulated(resolver)}))
+        return self._settle(translation, resolver, name, values, before=None)
 
-    def update(self, stack: Stack, changes: Mapping[str, str]) -> Stack:
-        """The same stack with some parameters changed; the others keep their values.
+    def update(self, stack: Stack, given: Mapping[str, str]) -> Stack:
+        """The same stack with the parameters `given`; every other one keeps the value that the stack has.
 
-        Raises ParametersError before anything is contacted, and TemplateError for a change of a role, a log
-        group or the API's name, which moto cannot make.
+        Raises ParametersError before anything is contacted, and TemplateError for a change of a log group, of
+        the API's name or of more than a role's policies, which moto cannot make.
         """
-        parameters = {**stack.parameters, **changes}
-        translation, resolver = self._resolved(stack.region, stack.name, parameters)
-        _, earlier = self._resolved(stack.region, stack.name, stack.parameters)
+        values = self._settled(given, previous=stack.parameters)
+        translation, resolver = self._resolved(stack.region, stack.name, values)
+        _, earlier = self._resolved(stack.region, stack.name, self._settled({}, previous=stack.parameters))
         was, wanted = _simulated(earlier), _simulated(resolver)
-        if changed := sorted(key for key in was.keys() | wanted.keys() if was.get(key) != wanted.get(key)):
+        changed = sorted(key for key in was.keys() | wanted.keys() if was.get(key) != wanted.get(key))
+        refused = [key for key in changed if not only_policies_differ(was.get(key), wanted.get(key))]
+        if refused:
             raise TemplateError(
-                f"the lab cannot change {', '.join(changed)}: delete the stack and create it anew"
+                f"the lab cannot change {', '.join(refused)}: delete the stack and create it again"
             )
-        return self._settle(translation, resolver, stack.name, parameters, before=stack)
+        return self._settle(translation, resolver, stack.name, values, before=stack)
 
     def delete(self, stack: Stack) -> None:
         """Delete what `create` and `update` made; the record goes first."""
@@ -138,6 +147,12 @@ class Deployer:
             client.delete_stack(StackName=stack.name)
 
     # -- parts
+
+    def _settled(self, given: Mapping[str, str], previous: Mapping[str, str]) -> dict[str, str]:
+        return settled(read_template(self._template), given, previous)
+
+    def _iam(self) -> closing[IAMClient]:
+        return closing(self._session.client("iam", region_name="us-east-1", endpoint_url=self._endpoint_url))
 
     def _cloudformation(self, region: str) -> Any:  # noqa: ANN401 - its stubs are not installed
         return closing(
@@ -180,9 +195,11 @@ class Deployer:
             for logical_id, kind in resolver.resource_types().items():
                 if kind in _LEFT_ALONE:
                     resolver.properties(logical_id)  # nobody else would see that it cannot be resolved
-            described: dict[str, Json] = {key: {"Value": value} for key, value in outputs.items()}
-            body = json.dumps({"Resources": _simulated(resolver), "Outputs": described})
-            client.update_stack(StackName=name, TemplateBody=body, Capabilities=["CAPABILITY_NAMED_IAM"])
+            shown: dict[str, Json] = {key: {"Value": value} for key, value in outputs.items()}
+            body = {"Resources": _simulated(resolver), "Outputs": shown}
+            client.update_stack(**_request(translation, name, parameters, body))
+        with self._iam() as iam:
+            put_policies(iam, resolver)
         functions = read_functions(resolver, self._code.directory(translation.sources))
         return Stack(
             region=resolver.region,
@@ -218,6 +235,22 @@ class Deployer:
             if old_check is not None and (health_check is None or health_check.id != old_check.id):
                 remove_health_check(client, old_check)
         return health_check, record
+
+
+def _request(
+    translation: Translation, name: str, values: Mapping[str, str], body: Mapping[str, Json]
+) -> dict[str, Any]:
+    """A request to create or update the stack, whose description then shows its parameters as in AWS."""
+    shown = described(translation.template, values)
+    declared: dict[str, Json] = {key: {"Type": "String"} for key in shown}
+    # As AlwaysDeploy has it, no two deployments are the same; moto refuses an update that changes nothing.
+    always: dict[str, Json] = {"Deployment": uuid4().hex}
+    return {
+        "StackName": name,
+        "TemplateBody": json.dumps({"Metadata": always, "Parameters": declared, **body}),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in shown.items()],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+    }
 
 
 def _simulated(resolver: Resolver) -> dict[str, Json]:

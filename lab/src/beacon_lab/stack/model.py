@@ -129,7 +129,7 @@ class RecordResource:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One Region's stack. `functions` is by logical id; `parameters` are those that were given."""
+    """One Region's stack. `functions` is by logical id; `parameters` hold every parameter's value."""
 
     region: str
     name: str

@@ -8,13 +8,42 @@ from typing import TypeAlias
 
 from beacon_lab.stack.document import Json, TemplateError, mapping, sequence, text
 
-__all__ = ["Value", "Values", "bind"]
+__all__ = ["Value", "Values", "bind", "described", "settled"]
 
 Value: TypeAlias = "str | list[str]"
 Values: TypeAlias = Mapping[str, Value]
 
 _TYPES = frozenset({"String", "Number", "CommaDelimitedList"})
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
+def settled(
+    template: Mapping[str, Json], given: Mapping[str, str], previous: Mapping[str, str]
+) -> dict[str, str]:
+    """Every parameter's value as an update settles it: the given, else the previous one, else the default.
+
+    That is UsePreviousValue, which `sam deploy` and `aws cloudformation deploy` ask for each parameter that
+    they are not given. So a parameter keeps its value when its line is taken out of a file, and also when the
+    template's default changes. One that the template no longer declares is dropped, unless it is given:
+    `bind` refuses that, and a parameter without any value.
+    """
+    declared = mapping(template.get("Parameters", {}), "Parameters")
+    values = {
+        name: text(declaration["Default"], name)
+        for name, node in declared.items()
+        if "Default" in (declaration := mapping(node, name))
+    }
+    kept = {name: value for name, value in previous.items() if name in declared}
+    return {**values, **kept, **given}
+
+
+def described(template: Mapping[str, Json], values: Mapping[str, str]) -> dict[str, str]:
+    """The values as CloudFormation shows them: asterisks for a NoEcho parameter."""
+    declared = mapping(template.get("Parameters", {}), "Parameters")
+    return {
+        name: "****" if mapping(declared[name], name).get("NoEcho") else value
+        for name, value in values.items()
+    }
 
 
 def bind(template: Mapping[str, Json], given: Mapping[str, str]) -> tuple[Values, tuple[str, ...]]:

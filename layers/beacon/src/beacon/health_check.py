@@ -53,7 +53,7 @@ class HealthCheck:
         app, env = environment.get("BEACON_APP", ""), environment.get("BEACON_ENV", "")
         self._service = _plain_name(service_name(app, env))
         self._region = _plain_name(environment.get("AWS_REGION", ""))
-        self._telemetry = Telemetry({"Service": self._service, "Region": self._region})
+        self._telemetry = Telemetry({"service": self._service, "Region": self._region})
         self._probe: Probe | None = None
         self._trigger = trigger
         self._fault = Reason.CONFIGURATION

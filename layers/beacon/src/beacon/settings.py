@@ -51,7 +51,8 @@ TARGET = "dsql"
 RECHECK_MS = 750
 # Bounded, so that a role name that holds both and a Region fits IAM's 64 characters, and the search string
 # the first 200 bytes of an answer; template.yaml has the same bounds.
-_APP = re.compile(r"(?=.{1,20}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
+# SSM keeps names that begin with aws or ssm to itself, and the parameters begin with the app's.
+_APP = re.compile(r"(?=.{1,20}$)(?!aws|ssm)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _ENV = re.compile(r"(?=.{1,12}$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 # `admin` logs in with another action (DbConnectAdmin), which no role of Beacon's holds.
@@ -149,7 +150,11 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read and validate ``environment``; raise :class:`SettingsError` with every reason at once."""
         reader = _Reader(environment)
-        app = reader.matching("BEACON_APP", _APP, "at most 20 lower-case letters, digits and inner hyphens")
+        app = reader.matching(
+            "BEACON_APP",
+            _APP,
+            "at most 20 lower-case letters, digits and inner hyphens, beginning with neither aws nor ssm",
+        )
         env = reader.matching("BEACON_ENV", _ENV, "at most 12 lower-case letters, digits and inner hyphens")
         region = reader.matching("AWS_REGION", _REGION, "a Region such as us-east-1")
         endpoints = reader.endpoints(region)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -19,7 +22,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
-SCRIPT = Path(__file__).parents[4] / "scripts/deploy-region"
+ROOT = Path(__file__).parents[4]
+SCRIPT = ROOT / "scripts/deploy-region"
+SECTION = """[{name}.global.parameters]
+region = "{region}"
+stack_name = "orders-lab"
+[{name}.deploy.parameters]
+parameter_overrides = {overrides}
+"""
 RECORDER = """#!/bin/sh
 printf '%s\\n' "$@" > "$(dirname "$0")/deployed"
 exit {code}
@@ -51,7 +61,27 @@ class Desk:
         }
         places = ("--config-file", str(self.directory / "samconfig.toml"))
         argv = [str(SCRIPT), region, *places, "--sam", str(self.directory / "sam"), *options]
-        return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=90, check=False)
+        return subprocess.run(
+            argv,
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=False,
+        )
+
+    def client(self, service: str, region: str = FIRST) -> Any:  # noqa: ANN401 - any service's
+        """A client of the lab's AWS."""
+        keys = self.lab.ready["credentials"]
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=region,
+            endpoint_url=self.lab.ready["aws_endpoint_url"],
+            aws_access_key_id=keys["access_key_id"],
+            aws_secret_access_key=keys["secret_access_key"],
+            config=Config(proxies={}),
+        )
 
 
 def write_sam(directory: Path, code: int = 0) -> None:
@@ -65,14 +95,20 @@ def desk(lab: LabProcess, tmp_path: Path) -> Desk:
     """A desk in front of a lab in which all is well."""
     lab.await_settled()
     write_sam(tmp_path)
-    overrides = json.dumps(["App=orders", "Env=lab"])
-    sections = (
-        f'[{name}.global.parameters]\nregion = "{region}"\n'
-        f"[{name}.deploy.parameters]\nparameter_overrides = {overrides}\n"
-        for name, region in (("one", FIRST), ("two", SECOND), ("three", "eu-west-1"))
-    )
-    (tmp_path / "samconfig.toml").write_text("\n".join(sections), encoding="utf-8")
-    return Desk(lab, tmp_path)
+    built = tmp_path / ".aws-sam/build"
+    built.mkdir(parents=True)
+    shutil.copy(ROOT / "template.yaml", built)
+    found = Desk(lab, tmp_path)
+    text = "version = 0.1\n"
+    for name, region in (("one", FIRST), ("two", SECOND)):
+        with closing(found.client("cloudformation", region)) as client:
+            (stack,) = client.describe_stacks(StackName="orders-lab")["Stacks"]
+        # Every value that the stack has, as a file that is complete names it; the token may be left out.
+        values = {one["ParameterKey"]: one["ParameterValue"] for one in stack["Parameters"]}
+        overrides = json.dumps([f"{key}='{value}'" for key, value in values.items() if key != "PathToken"])
+        text += SECTION.format(name=name, region=region, overrides=overrides)
+    (tmp_path / "samconfig.toml").write_text(text, encoding="utf-8")
+    return found
 
 
 @pytest.fixture
@@ -88,9 +124,33 @@ def test_without_go_it_says_what_it_would_do(desk: Desk) -> None:
     done = desk.deploy(SECOND)
     assert done.returncode == 0, done.stderr
     assert f"{FIRST}: serving" in done.stdout
-    assert "eu-west-1: not deployed yet" in done.stdout
     assert "--config-env two" in done.stdout
     assert "nothing was changed" in done.stdout
+    assert desk.deployed == []
+
+
+def test_a_region_that_is_new_in_the_file_asks_for_first(desk: Desk) -> None:
+    """It may be new, or the wrong account; the operator says which. The others are looked at all the same."""
+    with (desk.directory / "samconfig.toml").open("a", encoding="utf-8") as file:
+        file.write(SECTION.format(name="three", region="eu-west-1", overrides="['App=orders', 'Env=lab']"))
+    done = desk.deploy(SECOND, "--go")
+    assert done.returncode == 3
+    assert "eu-west-1: not deployed yet" in done.stdout
+    assert "add --first" in done.stderr
+    done = desk.deploy("eu-west-1", "--first")
+    assert done.returncode == 0, done.stderr
+    assert f"{FIRST}: serving" in done.stdout
+    assert desk.deployed == []
+
+
+def test_a_value_that_only_the_stack_has_stops_it(desk: Desk) -> None:
+    """The lab's stacks describe their parameters as AWS does; a line that is gone would be kept."""
+    path = desk.directory / "samconfig.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r""""OperatorCidrs='[^']*'", """, "", text), encoding="utf-8")
+    done = desk.deploy(SECOND, "--go")
+    assert done.returncode == 3
+    assert "OperatorCidrs is " in done.stderr
     assert desk.deployed == []
 
 
@@ -106,14 +166,7 @@ def test_it_deploys_while_the_others_serve_and_waits_for_the_checkers(desk: Desk
 
 def test_an_inverted_check_counts_as_not_serving(desk: Desk) -> None:
     """An operator took that Region out; its checkers report success all the same."""
-    route53: Route53Client = boto3.client(
-        "route53",
-        region_name=FIRST,
-        endpoint_url=desk.lab.ready["aws_endpoint_url"],
-        aws_access_key_id=desk.lab.ready["credentials"]["access_key_id"],
-        aws_secret_access_key=desk.lab.ready["credentials"]["secret_access_key"],
-        config=Config(proxies={}),
-    )
+    route53: Route53Client = desk.client("route53")
     checks = route53.list_health_checks()["HealthChecks"]
     first = next(row["Id"] for row in checks if FIRST in row["HealthCheckConfig"]["SearchString"])
     route53.update_health_check(HealthCheckId=first, Inverted=True)
@@ -127,20 +180,21 @@ def test_an_inverted_check_counts_as_not_serving(desk: Desk) -> None:
     assert desk.deployed == []
 
 
-def test_it_refuses_when_route_53_cannot_be_asked(desk: Desk) -> None:
-    """What is not known is no reason to go on; nothing is urgent about a deployment."""
+def test_it_refuses_when_aws_cannot_be_asked(desk: Desk) -> None:
+    """What is not known is no reason to continue; nothing is urgent about a deployment."""
     done = desk.deploy(SECOND, "--go", endpoint="http://127.0.0.1:9")
     assert done.returncode == 3
-    assert "Route 53 cannot be asked" in done.stderr
+    assert "AWS cannot be asked about the stack orders-lab" in done.stderr
+    assert "Could not connect to the endpoint URL" in done.stderr
     assert desk.deployed == []
 
 
 def test_a_failed_deployment_fails(desk: Desk) -> None:
-    """And says that the other Regions are to be left alone."""
+    """And says how far it came: the stack is as it was."""
     write_sam(desk.directory, code=7)
     done = desk.deploy(SECOND, "--go")
     assert done.returncode == 1
-    assert "leave the other Regions as they are" in done.stderr
+    assert "before it changed the stack" in done.stderr
 
 
 def test_it_refuses_while_another_region_is_not_serving(broken: Desk) -> None:

@@ -1,0 +1,86 @@
+"""What became of a run of `sam deploy`, by its exit code and by the stack before and after.
+
+=========  ============  ==================  ============================================  =========
+exit code  stack         change set waiting  what happened                                 our code
+=========  ============  ==================  ============================================  =========
+0          changed       either              deployed                                      see below
+0          unchanged     none that is new    there was nothing to change                   see below
+any        unchanged     a new one           not executed: a no at the prompt, most likely  4
+not 0      unchanged     none that is new    `sam deploy` ended before it changed anything  1
+not 0      changed       either              the deployment failed                         1
+=========  ============  ==================  ============================================  =========
+
+`sam deploy` ends with 0 after a no at the prompt. Where the stack cannot be read afterwards, the exit code
+alone decides. A deployment that took place goes by the checkers from here on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from scripts.aws_account import AccountError
+from scripts.stack import Stored
+
+__all__ = ["Outcome", "outcome_of"]
+
+
+class Stacks(Protocol):
+    """Where the stack is read again."""
+
+    def stack(self) -> Stored | None:
+        """The stack; raises :class:`AccountError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened: whether the stack changed, a sentence, and the exit code if this ends the command."""
+
+    changed: bool
+    sentence: str
+    exit_code: int | None = None
+
+
+def outcome_of(code: int, before: Stored | None, stacks: Stacks) -> Outcome:
+    """The module's table, for `sam deploy` that ended with ``code``."""
+    try:
+        after = stacks.stack()
+    except AccountError as error:
+        if code:
+            return _failed(f"`sam deploy` ended with {code}")
+        return Outcome(changed=True, sentence=f"the stack cannot be read again: {error}")
+    if _executed(before, after):
+        status = after.status if after else "gone"
+        return (
+            _failed(f"`sam deploy` failed with {code} and the stack is {status}")
+            if code
+            else Outcome(True, "")
+        )
+    return _unchanged(
+        code, (after.waiting if after else frozenset()) - (before.waiting if before else frozenset())
+    )
+
+
+def _failed(what: str) -> Outcome:
+    said = f"{what}: leave the other Regions as they are until this one is repaired"
+    return Outcome(changed=True, sentence=said, exit_code=1)
+
+
+def _unchanged(code: int, new: frozenset[str]) -> Outcome:
+    if new:
+        names = ", ".join(sorted(new))
+        said = f"nothing was deployed: the change set {names} was not executed. Start again when ready"
+        return Outcome(changed=False, sentence=said, exit_code=4)
+    if code:
+        said = f"`sam deploy` ended with {code} before it changed the stack; what it printed says why"
+        return Outcome(changed=False, sentence=said, exit_code=1)
+    return Outcome(changed=False, sentence="`sam deploy` found nothing to change")
+
+
+def _executed(before: Stored | None, after: Stored | None) -> bool:
+    """Whether a change set was executed between the two."""
+    if after is None:
+        return before is not None
+    if not after.exists:
+        return False
+    return before is None or not before.exists or after.updated_at != before.updated_at

@@ -1,0 +1,33 @@
+"""Whether a section can be deployed at all: no placeholder left in it, and code that `sam build` has made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.samconfig import ConfigurationError, Deployment
+from scripts.stack import Declared, TemplateUnreadableError, read_declared
+
+__all__ = ["require_ready"]
+
+#: What `sam deploy` takes where no template is named. Without it, code goes up without its libraries.
+_BUILT = Path(".aws-sam/build/template.yaml")
+
+
+def require_ready(deployment: Deployment) -> dict[str, Declared]:
+    """The parameters of the template that would be deployed; raise :class:`ConfigurationError`."""
+    if left := deployment.placeholders:
+        raise ConfigurationError(
+            f"{deployment.name} still has REPLACE_ME in {', '.join(left)}: fill in the file first"
+        )
+    template = deployment.template or _BUILT
+    if not template.exists():
+        repair = "run `sam build` first" if deployment.template is None else "start this from the checkout"
+        raise ConfigurationError(f"there is no {template} here: {repair}")
+    try:
+        declared = read_declared(template)
+    except TemplateUnreadableError as error:
+        raise ConfigurationError(str(error)) from error
+    if unknown := sorted(deployment.parameters.keys() - declared.keys()):
+        # CloudFormation would not say so: SAM leaves a name out that the template does not have.
+        raise ConfigurationError(f"{', '.join(unknown)} of {deployment.name} is no parameter of {template}")
+    return declared
