@@ -8,6 +8,7 @@ import pytest
 
 from beacon_lab.sql_script import ScriptRefusedError, StatementError, run
 
+SQL = Path(__file__).parents[2] / "sql"
 VARIABLES = {"a": "it's; -- x", "b": 'ro"le', "c": "back\\slash"}
 REFUSING = r"""\set ON_ERROR_STOP off
 \if :{?attempt}
@@ -34,7 +35,7 @@ SELECT 'done';
 class Database:
     """Remembers the statements; answers with rows in their order, and a text is a SQLSTATE to fail with."""
 
-    def __init__(self, *answers: dict[str, object] | str) -> None:
+    def __init__(self, *answers: dict[str, object] | str | None) -> None:
         self.answers = list(answers)
         self.statements: list[str] = []
 
@@ -135,3 +136,18 @@ def test_a_nul_byte_is_an_error(tmp_path: Path) -> None:
     """PostgreSQL would end the statement there."""
     with pytest.raises(ValueError, match="NUL"):
         ran(tmp_path, "SELECT :'a';", variables={"a": "x\0y"})
+
+
+@pytest.mark.parametrize("name", ["drain.sql", "release.sql"])
+def test_a_catalogue_that_has_changed_is_met_at_the_first_statement(name: str) -> None:
+    """DSQL answers OC001 there to a session that was idle; the script rolls back and begins again."""
+    again: dict[str, object] = {"conflict": True, "again": True, "unset": False, "attempt": 2}
+    may: dict[str, object] = {"refused": False, "refusal": ""}
+    database = Database(None, "40001", None, again, None, may)
+    words = ("service", "target", "region", "reason", "actor", "minutes")
+    run(SQL / name, dict.fromkeys(words, "1"), database)
+    begun = [statement.split()[0] for statement in database.statements]
+    assert begun == [
+        *("BEGIN", "SELECT", "ROLLBACK", "SELECT"),
+        *("BEGIN", "SELECT", "INSERT", *["UPDATE"] * (3 if name == "drain.sql" else 2), "COMMIT", "SELECT"),
+    ]
