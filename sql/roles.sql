@@ -1,5 +1,6 @@
--- The database roles of one deployment. Once per deployment, as admin, after schema.sql; a second run stops at
--- the role that exists.
+-- The database roles of one deployment. As admin, after schema.sql. It may be run again: a role that exists stays,
+-- and the grants are made again. So too after 40001 (OC000, OC001), which means that another session has just changed
+-- the catalogue.
 --
 --   psql -v login_role=demo_prod -v operator_role=demo_prod_operator -f sql/roles.sql
 --
@@ -7,12 +8,21 @@
 -- operator_role may change them. sql/grants.sql says which IAM roles may log in as either.
 \set ON_ERROR_STOP on
 
+-- PostgreSQL has no CREATE ROLE IF NOT EXISTS, and DSQL no DO block: psql decides.
+SELECT NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = :'login_role') AS login_is_missing,
+       NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = :'operator_role') AS operator_is_missing \gset
+
+\if :login_is_missing
 CREATE ROLE :"login_role" WITH LOGIN;
+\endif
 GRANT USAGE ON SCHEMA beacon TO :"login_role";
 GRANT SELECT ON beacon.intent TO :"login_role";
 
+\if :operator_is_missing
 CREATE ROLE :"operator_role" WITH LOGIN;
+\endif
 GRANT USAGE ON SCHEMA beacon TO :"operator_role";
 GRANT SELECT, UPDATE ON beacon.intent TO :"operator_role";
 GRANT SELECT, UPDATE ON beacon.guard TO :"operator_role";
 GRANT SELECT, INSERT ON beacon.change TO :"operator_role";
+GRANT SELECT ON beacon.schema_version TO :"operator_role";

@@ -2,7 +2,9 @@
 --
 --   psql -f sql/schema.sql
 --
--- Each statement is a transaction of its own: DSQL takes one DDL statement in a transaction.
+-- Each statement is a transaction of its own: DSQL takes one DDL statement in a transaction. After an error, run it
+-- again: it continues where it stopped. So too after 40001 (OC000, OC001): another session has just changed the
+-- catalogue, and the next attempt sees it.
 \set ON_ERROR_STOP on
 
 CREATE SCHEMA IF NOT EXISTS beacon;
@@ -27,7 +29,8 @@ CREATE TABLE IF NOT EXISTS beacon.intent (
     CONSTRAINT a_drain_ends_after_it_begins CHECK (until IS NULL OR (forced IS NOT NULL AND until > changed_at))
 );
 
--- Every change of an intent, in the order it was made; rows are only added.
+-- Every change of an intent; rows are only added, and at is their order. A drain that expires is recorded by the
+-- next drain or release of its deployment: forced is NULL, the reason begins with 'expired: ', at is when it ended.
 CREATE TABLE IF NOT EXISTS beacon.change (
     id      uuid NOT NULL PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT now(),
@@ -50,3 +53,13 @@ CREATE TABLE IF NOT EXISTS beacon.guard (
     PRIMARY KEY (service, target),
     CONSTRAINT one_region_at_least_stays_undrained CHECK (undrained >= 1)
 );
+
+-- Which version of this file the tables are of: a row for each version that was applied, the highest one holds. A
+-- cluster without this table is of version 1 and gets its row here. How the next version comes:
+-- docs/adr/0014-schema-version.md.
+CREATE TABLE IF NOT EXISTS beacon.schema_version (
+    version integer NOT NULL PRIMARY KEY,
+    at      timestamptz NOT NULL DEFAULT now()
+);
+
+INSERT INTO beacon.schema_version (version) VALUES (1) ON CONFLICT (version) DO NOTHING;

@@ -87,11 +87,36 @@ def test_every_psql_command_sets_the_variables_that_its_script_needs() -> None:
     for name, options, script in commands:
         text = re.sub(r"^--.*$", "", (ROOT / script).read_text(encoding="utf-8"), flags=re.MULTILINE)
         needed = set(re.findall(r":['\"]?([a-z_]+)\b['\"]?", re.sub(r"::\w+", "", text)))
-        optional = set(re.findall(r"\\set (\w+) ", text)) | {"ON_ERROR_STOP"}
+        made = {
+            name
+            for query in re.findall(r"^SELECT[^;]*?\\gset", text, re.MULTILINE)
+            for name in re.findall(r"AS (\w+)", query)
+        }
+        optional = set(re.findall(r"\\set (\w+) ", text)) | made | {"ON_ERROR_STOP"}
         given = set(re.findall(r"-v (\w+)=", options))
         if given:  # without any, the script is only being named
             assert given >= needed - optional, (name, script)
             assert given <= needed | optional, (name, script)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sql").glob("*.sql")), ids=lambda path: path.name)
+def test_every_script_says_what_to_do_at_a_conflict(path: Path) -> None:
+    """DSQL answers 40001, OC000 or OC001, to any statement that writes; each script may be run again."""
+    head = path.read_text(encoding="utf-8").split("\n\\set", 1)[0]
+    if path.name == "show.sql":
+        assert not re.search(r"^(INSERT|UPDATE|DELETE|CREATE|GRANT)", path.read_text("utf-8"), re.MULTILINE)
+        return
+    assert "40001" in head
+    assert "OC001" in head
+    assert re.search(r"run it\s+(?:-- )?again|run again|attempts", head)
+
+
+def test_the_pages_name_one_version_of_psql() -> None:
+    """Debian 12 has 15, and what is printed works with it."""
+    texts = [path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md")]
+    versions = [version for text in texts for version in re.findall(r"`psql`\s+(?:is\s+)?(\d+)", text)]
+    assert len(versions) >= 4
+    assert set(versions) == {"15"}
 
 
 def test_every_alarm_is_in_the_runbook() -> None:

@@ -35,7 +35,17 @@ READY = {
                 "user": "operator",
                 "database": "postgres",
             },
-        }
+        },
+        "us-east-2": {
+            "health_url": "https://localhost:7/live/x/health",
+            "dsql": {
+                "host": "bcdefghijklmnopqrstuvwxyza.dsql.us-east-2.on.aws",
+                "address": "127.0.0.1",
+                "port": 8,
+                "user": "operator",
+                "database": "postgres",
+            },
+        },
     },
     "ssm": {"endpoint": "/orders/lab/dsql/endpoint", "document": "/orders/lab/dsql/document"},
     "control_url": "http://127.0.0.1:6",
@@ -240,6 +250,23 @@ def test_what_to_try_can_be_pasted_into_a_shell() -> None:
     for line in lines:
         shlex.split(line, comments=True)  # raises ValueError for what a shell could not read
     assert "  beacon-lab heal us-east-1 --state-dir '/lab/two words'" in lines
+
+
+def test_what_to_try_names_the_peer_of_the_region_that_it_freezes() -> None:
+    """psql does not hang at a frozen endpoint: another Region's is named, and each wait has a limit."""
+    lines = what_to_try(READY, None)
+    assert "  beacon-lab fault us-east-1 dsql-freeze" in lines
+    commands = [line for line in lines if "psql" in line and not line.lstrip().startswith("#")]
+    assert len(commands) == 3
+    for command in commands:
+        assert "host=bcdefghijklmnopqrstuvwxyza.dsql.us-east-2.on.aws " in command
+        assert " connect_timeout=5" in command
+    drain, release = commands[1:]
+    for command, script in ((drain, "drain"), (release, "release")):
+        assert command.lstrip().startswith("timeout 30 psql ")
+        assert "-v service=orders-lab -v target=dsql -v region=us-east-1" in command
+        assert command.endswith(f"-f sql/{script}.sql")
+    assert any("beacon-lab token us-east-2" in line for line in lines)
 
 
 def test_a_service_is_named_by_app_and_environment() -> None:

@@ -13,7 +13,7 @@ from beacon_lab.front import DsqlFront
 from beacon_lab.gate import ADMIN
 from beacon_lab.postgres import DATABASE
 from beacon_lab.principals import Principal
-from beacon_lab.sql_script import statements
+from beacon_lab.sql_script import StatementError, run
 
 __all__ = ["Deployment", "connect", "prepare", "run_script"]
 
@@ -77,11 +77,27 @@ def connect(front: DsqlFront, *, ca_file: Path, principal: Principal, user: str)
 
 
 def run_script(connection: psycopg.Connection, script: Path, variables: Mapping[str, str]) -> None:
-    """Runs one of the project's SQL files; a failure leaves no transaction open. Raises psycopg.Error."""
+    """Runs one of the project's SQL files; a failure leaves no transaction open.
+
+    Raises psycopg.Error, and ScriptRefusedError where the script says why it does not do what was asked.
+    """
+
+    failures: list[psycopg.Error] = []
+
+    def execute(statement: str) -> dict[str, object] | None:
+        try:
+            cursor = connection.execute(statement.encode())
+        except psycopg.Error as error:
+            failures.append(error)
+            raise StatementError(error.sqlstate or "") from error
+        row = cursor.fetchone() if cursor.description else None
+        if row is None:
+            return None
+        return dict(zip((column.name for column in cursor.description or ()), row, strict=True))
+
     try:
-        for statement in statements(script.read_text(encoding="utf-8"), variables):
-            connection.execute(statement.encode())
-    except psycopg.Error:
+        run(script, variables, execute)
+    except StatementError:
         if not connection.closed:
             connection.rollback()
-        raise
+        raise failures[-1] from None

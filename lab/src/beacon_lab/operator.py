@@ -12,6 +12,7 @@ from beacon_lab.bootstrap import connect, run_script
 from beacon_lab.cluster import OPERATOR_ROLE, Cluster
 from beacon_lab.errors import LabError
 from beacon_lab.gate import ADMIN
+from beacon_lab.sql_script import ScriptRefusedError
 
 __all__ = ["Operator"]
 
@@ -79,7 +80,7 @@ class Operator:
 
         try:
             await asyncio.to_thread(work)
-        except psycopg.Error as error:
+        except (psycopg.Error, ScriptRefusedError) as error:
             raise LabError(f"{script} for {region} was refused: {error}") from error
 
     def _run_as(self, user: str, region: str, statements: tuple[str, ...]) -> None:

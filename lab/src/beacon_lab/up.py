@@ -28,13 +28,20 @@ async def stay_up(settings: LabSettings, say: Callable[[str], None], stop: async
 
 def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
     """Lines that can be pasted into a shell, for a lab that ``ready`` describes."""
-    first = next(iter(ready["regions"]))
+    first, last = next(iter(ready["regions"])), next(reversed(ready["regions"]))
     region, keys, dns = ready["regions"][first], ready["credentials"], ready["dns"]
-    dsql = region["dsql"]
+    # Through the peer's endpoint: the first Region's is the one that these lines freeze and drain.
+    dsql = ready["regions"][last]["dsql"]
+    app, env = ready["ssm"]["endpoint"].split("/")[1:3]
     where = f"--state-dir {shlex.quote(str(state_dir))} " if state_dir is not None else ""
     conninfo = (
         f"host={dsql['host']} hostaddr={dsql['address']} port={dsql['port']} user={dsql['user']}"
         f" dbname={dsql['database']} sslmode=verify-full sslrootcert={ready['ca_file']}"
+        " connect_timeout=5"
+    )
+    drain = (
+        f'timeout 30 psql "{conninfo}" -v service={app}-{env} -v target=dsql -v region={first}'
+        " -v reason='a try' -v actor=$USER"
     )
     return [
         "",
@@ -60,11 +67,15 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
         "  # what Route 53's checkers ask",
         f"  curl -i --cacert {ready['ca_file']} {region['health_url']}",
         "",
-        "  # the database, through this Region's DSQL endpoint, with a token that is good for 15 minutes",
-        f"  export PGPASSWORD=$(beacon-lab token {first} {where}".rstrip() + ")",
+        f"  # the database, through {last}'s DSQL endpoint, with a token that is good for 15 minutes",
+        f"  export PGPASSWORD=$(beacon-lab token {last} {where}".rstrip() + ")",
         f'  psql "{conninfo}"',
         "",
-        "  # break it, look, mend it",
+        f"  # drain {first} and release it, in the project's directory, through {last}",
+        f"  {drain} -f sql/drain.sql",
+        f"  {drain} -f sql/release.sql",
+        "",
+        "  # break it, look, repair it",
         f"  beacon-lab fault {first} dsql-freeze {where}".rstrip(),
         f"  beacon-lab status {where}".rstrip(),
         f"  beacon-lab heal {first} {where}".rstrip(),

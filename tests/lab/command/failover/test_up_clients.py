@@ -80,12 +80,12 @@ class Port:
 
 def test_up_says_what_to_try(lab: LabProcess) -> None:
     """The lines that `up` prints hold the values of this lab."""
-    first = lab.ready["regions"][FIRST]
+    first, second = lab.ready["regions"][FIRST], lab.ready["regions"][SECOND]["dsql"]
     for line in (
         f"export AWS_ENDPOINT_URL={lab.ready['aws_endpoint_url']} AWS_DEFAULT_REGION={FIRST}",
         f"dig @127.0.0.1 -p {lab.ready['dns']['port']} db.orders.example",
         f"curl -i --cacert {lab.ready['ca_file']} {first['health_url']}",
-        f"host={first['dsql']['host']} hostaddr=127.0.0.1 port={first['dsql']['port']} user=operator",
+        f"host={second['host']} hostaddr=127.0.0.1 port={second['port']} user=operator",
         f"beacon-lab fault {FIRST} dsql-freeze --state-dir {lab.state_dir}",
     ):
         assert line in lab.log
