@@ -42,8 +42,8 @@ WEB_ACL_LOG_BYTES = 1_200
 #: What CloudWatch Logs stores of a byte, by the example on its price page.
 COMPRESSION = 0.15
 
-#: The metrics that the template's six alarms look at (one looks at two), and global.yaml's for each Region.
-ALARM_METRICS = 7
+#: The metrics that the template's seven alarms look at (one looks at two), and global.yaml's for each Region.
+ALARM_METRICS = 8
 GLOBAL_ALARM_METRICS = 3
 WEB_ACL_RULES = 2
 #: Metrics that a Region sends in every hour, and with how many sets of dimensions. What is not sent for
