@@ -95,7 +95,7 @@ def test_who_follows_the_readme_deploys_every_template() -> None:
 
 
 def test_the_readme_puts_no_other_aws_cli_on_the_path_and_names_one_psql() -> None:
-    """The project's environment holds version 1 of the AWS CLI. Debian 12 has psql 15, to which `system` is a file."""
+    """The project's environment holds AWS CLI 1. Debian 12 has psql 15, to which `system` is a file."""
     assert not re.search(r"PATH=\S*\.venv", README)
     assert set(re.findall(r"`psql`,? (\d+) or newer", README)) == {"15"}
     assert "PGSSLROOTCERT=system" not in README
