@@ -211,9 +211,7 @@ def test_the_shell_connects_and_goes_on_with_the_last_host(shell: Shell) -> None
     assert token.startswith(f"{HOSTS[1]}/?Action=DbConnect&")
     assert "us-east-2%2Fdsql%2Faws4_request" in token
     assert f"host={HOSTS[1]} user=my_role" in options
-    assert {"sslmode=verify-full", "sslrootcert=/etc/ssl/certs/ca-certificates.crt"} <= set(options.split())
-    # psql 15, Debian 12's, knows neither the word `system` nor this option.
-    assert "sslnegotiation" not in options
+    assert {"sslmode=verify-full", "sslrootcert=system", "sslnegotiation=direct"} <= set(options.split())
     assert (shell.directory / "dsql-host").read_text() == HOSTS[1]
 
     (shell.directory / "dsql-host").write_text(HOSTS[0])
