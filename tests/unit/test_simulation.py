@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beacon.decide import Subject, decide
 from beacon.model import Document, Endpoint, Observation, Outcome, ProbeReport
 from beacon.observe import Observer
-from beacon.settings import Policy
+from beacon.outcome import Reason
+from beacon.probe import DsqlProbe, ProbeContext
+from beacon.resolver import Resolver
+from beacon.session import SessionError
+from beacon.settings import Policy, Settings
+from beacon.token import Credentials
 
 # The benchmarks are no package: they find each other by their folder.
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -272,6 +278,66 @@ def test_a_probe_fails_when_a_fresh_connection_fails_too(hangs: bool) -> None:
     failed, longest_ms = looks(Case(0.3, hangs), 20_000)
     assert failed / 20_000 == pytest.approx(0.09 / 0.79, rel=0.1)
     assert longest_ms == (1000 if hangs else 30)
+
+
+class Coin:
+    """A session whose statements fail by chance, at once or by silence, on a clock of its own."""
+
+    descriptor = 7
+
+    def __init__(self, case: Case, rng: random.Random, clock: list[float]) -> None:
+        self.case, self.rng, self.clock = case, rng, clock
+
+    def query(self, _statement: bytes, _parameters: Sequence[str], deadline: float) -> list[tuple[None, ...]]:
+        if self.rng.random() >= self.case.share:
+            self.clock[0] += 0.01
+            return [(None,) * 5]
+        if self.case.hangs:
+            return self.answer(deadline)
+        raise SessionError(Reason.SERVER_ERROR, "XX000")
+
+    def answer(self, deadline: float) -> list[tuple[None, ...]]:
+        self.clock[0] = max(self.clock[0], deadline)
+        raise SessionError(Reason.TIMEOUT)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.7])
+@pytest.mark.parametrize(("every_s", "region"), [(1.67, A), (60.0, None)], ids=["health", "publisher"])
+def test_the_model_of_a_probe_is_the_probe(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool, share: float, every_s: float, region: str | None
+) -> None:
+    """The real one, over sessions that fail by chance: of 5,000 looks as many fail, within chance."""
+    case, rng, clock = Case(share, hangs), dice(3), [1000.0]
+
+    class Connector:
+        def __init__(self, *_given: object) -> None:
+            """Any endpoint."""
+
+        def open(self, _deadline: float) -> Coin:
+            return Coin(case, rng, clock)
+
+    monkeypatch.setattr("beacon.probe.Connector", Connector)
+    arguments: dict[str, Any] = {
+        "credentials": lambda: Credentials("AKID", "secret"),
+        "clock": lambda: clock[0],
+        "lasting": lambda: clock[0],
+        "jitter": rng.uniform,
+    }
+    settings = Settings(
+        app="orders", env="prod", region=A, endpoints=ENDPOINTS, db_user="probe", ca_file="/ca.pem"
+    )
+    probe = DsqlProbe(ENDPOINTS[0], ProbeContext(settings, Resolver(), **arguments), region)
+    model = Probing(case, dice(5), patience_s=0.0 if region is None else 15.0)
+    failed = [0, 0]
+    for number in range(5000):
+        clock[0] = max(clock[0], 1000.0 + number * every_s)
+        failed[0] += probe.run(clock[0] + 1.0).observation.outcome is Outcome.FAIL
+        failed[1] += not model.look(number * every_s, 1.0)[0]
+    assert failed[1] / 5000 == pytest.approx(failed[0] / 5000, abs=0.03)
 
 
 def test_nothing_and_everything_are_seen_for_what_they_are() -> None:
