@@ -7,6 +7,7 @@ minutes on two cores; seeds are fixed, so the figures change only with the code.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,8 @@ from results import Result
 from simulation.chart import Axis, Limit, Point, Series, draw
 from simulation.closed_form import YEAR_S, false_ejections_per_year
 from simulation.engine import Setup, Tally
-from simulation.studies import DAYS, FALLS, PERIODS_S, RISES, Job, RankJob, run_all, run_ranks
+from simulation.partial import Case, Rate, Seen
+from simulation.studies import DAYS, FALLS, PERIODS_S, RISES, Job, RankJob, run_all, run_partial, run_ranks
 from simulation.weather import Kind
 
 from beacon.settings import Policy
@@ -29,6 +31,10 @@ _DEFAULT = Setup(_POLICY, every_s=60.0)
 _EDGE = replace(_DEFAULT, polls_per_s=1.6)
 _LOSSES = (0.01, 0.05)
 _HOLDS_S = (0.0, 90.0, 300.0, 600.0)
+#: Partial failures: the shares of statements that fail, and how many checkers ask, how often.
+_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+_WATCHES = ((6, 10.0), (16, 10.0), (6, 30.0), (16, 30.0))
+_RUNS = 40
 _COLOURS = {60: "#1b6ca8", 30: "#2a9d55", 20: "#c77f00", 10: "#b3261e"}
 
 Say = Callable[[str], None]
@@ -41,7 +47,7 @@ def run(say: Say) -> list[Result]:
     goals = _goals(say)
     _CHART.write_text(_chart(rates, ejects, [goal.value for goal in goals]), encoding="utf-8")
     say(f"drew {_CHART.name}")
-    return [*goals, *_default_times(ejects), *_bursts(say), *_returns(say), *_ranks(say)]
+    return [*goals, *_default_times(ejects), *_bursts(say), *_returns(say), *_ranks(say), *_partial(say)]
 
 
 def _rates(say: Say) -> dict[tuple[float, int, int], float]:
@@ -200,6 +206,49 @@ def _ranks(say: Say) -> list[Result]:
         f"{one:g}_against_{other:g}ms": _short(v) for (one, other), v in zip(pairs, changes, strict=True)
     }
     return [Result("sim.rank_changes_per_year", _short(changes[0]), "1/y", DAYS * 1440, None, more)]
+
+
+def _partial(say: Say) -> list[Result]:
+    """An hour in which a share of the statements fails or hangs: who notices, and after how long."""
+    for hangs in (False, True):
+        for checkers, every_s in _WATCHES:
+            say(f"statements {'hang' if hangs else 'fail'}; {checkers} checkers, every {every_s:.0f} s")
+            cases = [Case(share, hangs, checkers, every_s) for share in _SHARES]
+            for case, seen in zip(cases, run_partial(cases, _RUNS), strict=True):
+                say(f"  {case.share:.0%}: {_noticed(seen)}")
+    for rate in (Rate(20, 4), Rate(20, 4, at_once=False), Rate(40, 10, at_once=False)):
+        say(f"with a rule that Beacon does not have, {rate}")
+        cases = [Case(share, rate=rate) for share in (0.05, *_SHARES[:5])]
+        for case, seen in zip(cases, run_partial(cases, _RUNS), strict=True):
+            say(f"  {case.share:.0%}: {_noticed(seen)}")
+    (seen,) = run_partial([Case(0.3)], _RUNS)
+    more: dict[str, object] = {
+        "share": 0.3,
+        "probes_failed": _short(sum(one.failed for one in seen) / sum(one.asked for one in seen)),
+        "runs_out_of_dns": sum(one.unhealthy_at_s < math.inf for one in seen),
+        "runs_out_of_the_document": sum(one.out_at_s < math.inf for one in seen),
+    }
+    return [Result.median("sim.partial_alarm_s", [one.alarm_at_s for one in seen], "s", goal=600.0, **more)]
+
+
+def _noticed(seen: Sequence[Seen]) -> str:
+    """The share of the hours in which each rule noticed, the median time, and the share of time out."""
+
+    def when(times_s: Sequence[float]) -> str:
+        noticed = sum(one < math.inf for one in times_s) / len(times_s)
+        median_s = statistics.median(times_s)
+        return f"in {noticed:4.0%} of the hours, {f'{median_s:.0f} s' if median_s < math.inf else '-'}"
+
+    def mean(values: Sequence[float]) -> float:
+        return statistics.mean(values) / 3600
+
+    return (
+        f"probes failed {sum(one.failed for one in seen) / sum(one.asked for one in seen):.1%}"
+        f" | DNS {when([one.unhealthy_at_s for one in seen])},"
+        f" out {mean([one.unhealthy_s for one in seen]):.1%}"
+        f" | document {when([one.out_at_s for one in seen])}, out {mean([one.out_s for one in seen]):.1%}"
+        f" | alarm {when([one.alarm_at_s for one in seen])}"
+    )
 
 
 def _chart(

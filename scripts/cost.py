@@ -31,7 +31,11 @@ CHECKERS_PER_REGION = 2
 HEALTH_S = 0.010
 PUBLISHER_GB, ROUND_S, LOOP_S = 0.5, 0.25, 50.0
 ANSWER_BYTES = 1_100
-SELECT_DPU, COMMIT_DPU = 0.007, 0.1
+SELECT_DPU = 0.007
+#: A transaction that writes is billed 0.05 at the least, and once more in the peer Region. The rest is what a
+#: small transaction computes and reads.
+LEAST_WRITE_DPU = 0.05
+COMMIT_DPU = 2 * LEAST_WRITE_DPU + 0.02
 #: The line with the latency, and Lambda's own START, END and REPORT; each line is billed 26 bytes more.
 LATENCY_LINE_BYTES = 330
 HEALTH_LOG_BYTES = LATENCY_LINE_BYTES + 350
@@ -42,8 +46,8 @@ WEB_ACL_LOG_BYTES = 1_200
 #: What CloudWatch Logs stores of a byte, by the example on its price page.
 COMPRESSION = 0.15
 
-#: The metrics that the template's six alarms look at (one looks at two), and global.yaml's for each Region.
-ALARM_METRICS = 7
+#: The metrics that the template's seven alarms look at (one looks at two), and global.yaml's for each Region.
+ALARM_METRICS = 8
 GLOBAL_ALARM_METRICS = 3
 WEB_ACL_RULES = 2
 #: Metrics that a Region sends in every hour, and with how many sets of dimensions. What is not sent for

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 
 from beacon.settings import Policy
 from simulation.engine import Setup, Simulation, Tally
+from simulation.partial import Case, Seen, simulate
 from simulation.ranking import noisy, rank_changes
 from simulation.weather import Kind, Weather, arrivals
 
-__all__ = ["DAYS", "FALLS", "PERIODS_S", "RISES", "Job", "RankJob", "run_all", "run_ranks"]
+__all__ = ["DAYS", "FALLS", "PERIODS_S", "RISES", "Job", "RankJob", "run_all", "run_partial", "run_ranks"]
 
 FALLS, RISES, PERIODS_S = range(2, 9), range(1, 5), (60, 30, 20, 10)
 #: Of each endpoint; there are two.
@@ -62,6 +63,14 @@ def run_all(jobs: list[Job], processes: int = 2) -> list[Tally]:
     """The jobs' tallies, in their order."""
     with ProcessPoolExecutor(processes) as pool:
         return list(pool.map(_run, jobs, chunksize=1))
+
+
+def run_partial(cases: list[Case], runs: int, processes: int = 2) -> list[list[Seen]]:
+    """What ``runs`` runs of each case saw, each with its own seed."""
+    seeded = [replace(case, seed=seed) for case in cases for seed in range(runs)]
+    with ProcessPoolExecutor(processes) as pool:
+        seen = list(pool.map(simulate, seeded, chunksize=4))
+    return [seen[at : at + runs] for at in range(0, len(seen), runs)]
 
 
 def run_ranks(jobs: list[RankJob], processes: int = 2) -> list[float]:

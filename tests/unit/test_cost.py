@@ -59,6 +59,22 @@ def test_requests_are_those_of_the_documented_rates() -> None:
     assert requests(Setting(interval_s=30)) == pytest.approx(requests(Setting()) / 3)
 
 
+def test_a_commit_is_written_in_both_regions() -> None:
+    """The least that a write is billed, twice, and a statement's reading on top."""
+    assert cost.COMMIT_DPU >= 2 * cost.LEAST_WRITE_DPU + cost.SELECT_DPU
+    (canary,) = [line for line in lines(replace(Setting(), write_canary=True)) if line.part == "Write canary"]
+    assert "0.12 DPU" in canary.formula
+
+
+def test_the_readme_says_what_the_default_costs_and_what_the_longer_interval_saves() -> None:
+    """Both sums are the model's."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    default = total(Setting())
+    assert f"{default:.2f} USD a Region and month" in readme
+    assert f"30 saves {default - total(LEAN):.2f} USD a Region and month" in readme
+    assert f"{total(replace(Setting(), global_stack=True)) - default:.2f} USD more a\nRegion" in readme
+
+
 @pytest.mark.parametrize(
     "change",
     [

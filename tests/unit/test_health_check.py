@@ -281,7 +281,7 @@ def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
     for line in lines(capsys.readouterr().out):
         for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
             assert directive["Namespace"] == "Beacon"
-            assert [{"service", "Region"} <= set(names) for names in directive["Dimensions"]] == [True]
+            assert all({"service", "Region"} <= set(names) for names in directive["Dimensions"])
             assert all(isinstance(line[name], str) for names in directive["Dimensions"] for name in names)
             found += [(metric["Name"], line[metric["Name"]]) for metric in directive["Metrics"]]
     assert found == [
@@ -312,6 +312,21 @@ def test_a_warning_about_logins_has_a_metric_of_its_own(
     out = capsys.readouterr().out
     assert '"LoginWarning":1' in out
     assert "IntentUnreadable" not in out
+
+
+def test_a_failed_probe_is_counted_by_its_reason_and_over_all_reasons(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """CloudWatch adds nothing up over a dimension: an alarm on every failure needs a metric of its own."""
+    check_with(BAD).answer(REST_GET)
+    sets = [
+        directive["Dimensions"]
+        for line in lines(capsys.readouterr().out)
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        if directive["Metrics"][0]["Name"] == "ProbeFail"
+    ]
+    ((overall, by_reason),) = sets
+    assert set(by_reason) - set(overall) == {"Reason"}
 
 
 def test_a_log_that_cannot_be_written_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:

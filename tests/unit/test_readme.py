@@ -80,6 +80,27 @@ def test_the_files_that_the_readme_names_exist() -> None:
     assert not {name for name in named if not (ROOT / name).exists()}
 
 
+def test_who_follows_the_readme_deploys_every_template() -> None:
+    """Each of the three, with the parameters that it needs; global.yaml holds the alarms on DNS."""
+    steps = README.split("## Deploy it to two Regions")[1].split("\n## ")[0]
+    assert "scripts/deploy-region" in steps
+    for name in ("dsql.yaml", "global.yaml"):
+        commands = re.findall(rf"--template-file {name} \\\n((?: +[^\n]*\\\n)* +[^\n]+)", steps)
+        assert commands
+        template = yaml.load((ROOT / name).read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader's child
+        needed = {key for key, node in template["Parameters"].items() if "Default" not in node}
+        for command in commands:
+            given = set(re.findall(r"([A-Z]\w+)=", command))
+            assert needed <= given <= set(template["Parameters"])
+
+
+def test_the_readme_puts_no_other_aws_cli_on_the_path_and_names_one_psql() -> None:
+    """The project's environment holds AWS CLI 1. Debian 12 has psql 15, to which `system` is a file."""
+    assert not re.search(r"PATH=\S*\.venv", README)
+    assert set(re.findall(r"`psql`,? (\d+) or newer", README)) == {"15"}
+    assert "PGSSLROOTCERT=system" not in README
+
+
 def test_every_make_target_that_the_readme_names_exists() -> None:
     """The commands for a stranger's first minutes."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

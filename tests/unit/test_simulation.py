@@ -11,13 +11,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from beacon.decide import Subject, decide
 from beacon.model import Document, Endpoint, Observation, Outcome, ProbeReport
 from beacon.observe import Observer
-from beacon.settings import Policy
+from beacon.outcome import Reason
+from beacon.probe import DsqlProbe, ProbeContext
+from beacon.resolver import Resolver
+from beacon.session import SessionError
+from beacon.settings import Policy, Settings
+from beacon.token import Credentials
 
 # The benchmarks are no package: they find each other by their folder.
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -25,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from simulation.chart import Axis, Limit, Point, Series, draw
 from simulation.closed_form import YEAR_S, false_ejections_per_year
 from simulation.engine import Setup, Simulation, Tally, look
+from simulation.partial import Case, Probing, Rate, simulate
 from simulation.ranking import noisy, rank_changes
 from simulation.weather import Episode, Kind, Weather, arrivals
 
@@ -250,6 +257,113 @@ def test_the_rank_study_follows_the_real_decision() -> None:
         document = after
     assert changes == rank_changes(pairs, policy)
     assert changes > 20
+
+
+# ---- partial failures
+
+
+def looks(case: Case, most: int) -> tuple[int, int]:
+    """How many of ``most`` looks of one probe, a second apart, failed; the longest one in milliseconds."""
+    probe = Probing(case, dice(1), patience_s=15.0)
+    seen = [probe.look(float(at_s), 1.0) for at_s in range(most)]
+    return sum(not passed for passed, _ in seen), round(1000 * max(takes_s for _, takes_s in seen))
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_probe_fails_when_a_fresh_connection_fails_too(hangs: bool) -> None:
+    """One statement in three: p^2 with a connection open, p without one, which makes p^2 / (1 - p + p^2).
+
+    The logins that are due every 30-45 s add a little: the first statement over a new one fails by itself.
+    """
+    failed, longest_ms = looks(Case(0.3, hangs), 20_000)
+    assert failed / 20_000 == pytest.approx(0.09 / 0.79, rel=0.1)
+    assert longest_ms == (1000 if hangs else 30)
+
+
+class Coin:
+    """A session whose statements fail by chance, at once or by silence, on a clock of its own."""
+
+    descriptor = 7
+
+    def __init__(self, case: Case, rng: random.Random, clock: list[float]) -> None:
+        self.case, self.rng, self.clock = case, rng, clock
+
+    def query(self, _statement: bytes, _parameters: Sequence[str], deadline: float) -> list[tuple[None, ...]]:
+        if self.rng.random() >= self.case.share:
+            self.clock[0] += 0.01
+            return [(None,) * 5]
+        if self.case.hangs:
+            return self.answer(deadline)
+        raise SessionError(Reason.SERVER_ERROR, "XX000")
+
+    def answer(self, deadline: float) -> list[tuple[None, ...]]:
+        self.clock[0] = max(self.clock[0], deadline)
+        raise SessionError(Reason.TIMEOUT)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.7])
+@pytest.mark.parametrize(("every_s", "region"), [(1.67, A), (60.0, None)], ids=["health", "publisher"])
+def test_the_model_of_a_probe_is_the_probe(
+    monkeypatch: pytest.MonkeyPatch, hangs: bool, share: float, every_s: float, region: str | None
+) -> None:
+    """The real one, over sessions that fail by chance: of 5,000 looks as many fail, within chance."""
+    case, rng, clock = Case(share, hangs), dice(3), [1000.0]
+
+    class Connector:
+        def __init__(self, *_given: object) -> None:
+            """Any endpoint."""
+
+        def open(self, _deadline: float) -> Coin:
+            return Coin(case, rng, clock)
+
+    monkeypatch.setattr("beacon.probe.Connector", Connector)
+    arguments: dict[str, Any] = {
+        "credentials": lambda: Credentials("AKID", "secret"),
+        "clock": lambda: clock[0],
+        "lasting": lambda: clock[0],
+        "jitter": rng.uniform,
+    }
+    settings = Settings(
+        app="orders", env="prod", region=A, endpoints=ENDPOINTS, db_user="probe", ca_file="/ca.pem"
+    )
+    probe = DsqlProbe(ENDPOINTS[0], ProbeContext(settings, Resolver(), **arguments), region)
+    model = Probing(case, dice(5), patience_s=0.0 if region is None else 15.0)
+    failed = [0, 0]
+    for number in range(5000):
+        clock[0] = max(clock[0], 1000.0 + number * every_s)
+        failed[0] += probe.run(clock[0] + 1.0).observation.outcome is Outcome.FAIL
+        failed[1] += not model.look(number * every_s, 1.0)[0]
+    assert failed[1] / 5000 == pytest.approx(failed[0] / 5000, abs=0.03)
+
+
+def test_nothing_and_everything_are_seen_for_what_they_are() -> None:
+    """With all statements lost: DNS after three polls of five checkers, the document after five probes."""
+    well = simulate(Case(0.0))
+    assert (well.failed, well.alarm_at_s, well.unhealthy_s, well.out_s) == (0, math.inf, 0.0, 0.0)
+    lost = simulate(Case(1.0, hangs=True))
+    assert lost.failed == lost.asked == pytest.approx(6 * 360, abs=6)
+    assert 20 <= lost.unhealthy_at_s <= 32
+    assert 4 <= lost.out_at_s <= 15
+    assert lost.unhealthy_at_s + lost.unhealthy_s == pytest.approx(3600, abs=2)
+
+
+def test_a_partial_failure_moves_nothing_and_rings() -> None:
+    """30 % of the statements: the checkers stay, and the alarm comes in five minutes."""
+    seen = [simulate(Case(0.3, seed=seed)) for seed in range(5)]
+    assert [one.unhealthy_at_s for one in seen] == [math.inf] * 5
+    assert all(300 <= one.alarm_at_s <= 600 for one in seen)
+
+
+def test_a_rule_about_the_rate_sees_what_a_count_in_a_row_does_not() -> None:
+    """At 30 % the checkers leave; at 5 %, which is the loss that Fall is chosen for, they stay."""
+    rule = Rate(40, 10, at_once=False)
+    assert simulate(Case(0.3, rate=rule)).unhealthy_at_s < 600
+    assert simulate(Case(0.05, rate=rule)).unhealthy_at_s == math.inf
+    assert simulate(Case(0.3, rate=Rate(20, 4))).unhealthy_at_s < 600
 
 
 # ---- the chart

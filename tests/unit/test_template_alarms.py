@@ -19,6 +19,11 @@ from beacon.settings import Settings
 from beacon_lab.stack.resolve import Resolver
 from beacon_lab.stack.translate import translate
 
+# The benchmarks are no package: they find each other by their folder.
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from simulation.partial import ALARM_MINUTES, ALARM_OF
+
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 TOPIC = "arn:aws:sns:us-east-1:123456789012:oncall"
 GIVEN = {
@@ -100,7 +105,8 @@ def from_the_health_function(capsys: pytest.CaptureFixture[str]) -> set[Metric]:
         Observation(Outcome.PASS, "ok", 1.0), {"us-east-1": Intent("us-east-1", Forced.DRAIN)}
     )
     unreadable = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning="intent_unreadable"))
-    for report in (drained, unreadable):
+    failed = ProbeReport(Observation(Outcome.FAIL, "timeout"))
+    for report in (drained, unreadable, failed):
         HealthCheck(ENVIRONMENT, make_probe=Says(report)).answer({"httpMethod": "GET"})
     return written(capsys.readouterr().out)
 
@@ -135,7 +141,12 @@ def test_the_alarms_watch_metrics_that_the_functions_write(
     """One letter that differs is a metric that never comes, and an alarm that never rings."""
     real = from_the_health_function(capsys) | from_the_publisher(monkeypatch, capsys)
     beacon = {metric for alarm in alarms().values() for metric in watched(alarm) if metric[0] == "Beacon"}
-    assert {name for _, name, _ in beacon} == {"DocumentWritten", "IntentUnreadable", "Drained"}
+    assert {name for _, name, _ in beacon} == {
+        "DocumentWritten",
+        "IntentUnreadable",
+        "Drained",
+        "ProbeFail",
+    }
     assert beacon <= real
 
 
@@ -180,6 +191,21 @@ def test_a_document_is_too_old_when_the_last_one_ends_to_be_valid(every_s: int) 
     assert alarm["TreatMissingData"] == "breaching"
 
 
+def test_a_partial_failure_rings_when_half_of_ten_minutes_hold_a_failed_probe() -> None:
+    """As the simulation of partial failures takes it, whose figures docs/limits.md shows."""
+    alarm = alarms()["ProbesFail"]
+    assert (alarm["Period"], alarm["DatapointsToAlarm"], alarm["EvaluationPeriods"]) == (
+        60,
+        ALARM_MINUTES,
+        ALARM_OF,
+    )
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == (
+        "Sum",
+        "GreaterThanThreshold",
+        0,
+    )
+
+
 def test_what_is_only_counted_when_it_happens_may_be_missing() -> None:
     """No error is no data, and no data is then no alarm."""
     found = alarms()
@@ -189,9 +215,9 @@ def test_what_is_only_counted_when_it_happens_may_be_missing() -> None:
 
 
 def test_an_alarm_tells_the_topic_when_it_starts_and_ends() -> None:
-    """With a topic both; without one nobody; switched off there is none. Six, none more than a day long."""
+    """With a topic both; without one nobody; switched off there is none. Seven, none more than a day long."""
     with_topic, without = alarms(AlarmTopicArn=TOPIC), alarms()
-    assert len(with_topic) == 6
+    assert len(with_topic) == 7
     assert alarms(Alarms="false") == {}
     for name, alarm in with_topic.items():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [TOPIC]

@@ -28,11 +28,15 @@ class Telemetry:
         self._write({"level": level, "message": message, **self._dimensions, **fields})
 
     def count(self, metrics: Mapping[str, float], unit: str = "Count", **dimensions: str) -> None:
-        """Write ``metrics`` in one EMF line, with ``dimensions`` besides the usual ones."""
+        """Write ``metrics`` in one EMF line, by the usual dimensions and also by those with ``dimensions``.
+
+        CloudWatch adds nothing up over a dimension. Without the first set no alarm could see the sum.
+        """
         names = {**self._dimensions, **dimensions}
+        sets = [list(self._dimensions), list(names)] if dimensions else [list(names)]
         directive = {
             "Namespace": NAMESPACE,
-            "Dimensions": [list(names)],
+            "Dimensions": sets,
             "Metrics": [{"Name": name, "Unit": unit} for name in metrics],
         }
         aws = {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]}
