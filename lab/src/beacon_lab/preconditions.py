@@ -28,7 +28,13 @@ def require(settings: LabSettings) -> None:
     require_port("--aws-port", settings.aws_port, socket.SOCK_STREAM)
     require_port("--dns-port", settings.dns_port, socket.SOCK_STREAM, socket.SOCK_DGRAM)
     require_port("--control-port", settings.control_port, socket.SOCK_STREAM)
-    state.require_disk(state.temporary_dir())
+    temporary = state.temporary_dir()
+    if not str(temporary).isprintable():
+        raise LabError(
+            f"the temporary directory {str(temporary)!r} has a name that is not UTF-8, or holds control"
+            " characters: point TMPDIR at another one"
+        )
+    state.require_disk(temporary)
 
 
 def require_descriptors() -> None:

@@ -124,6 +124,24 @@ def test_too_few_file_descriptors_are_named_before_anything_starts(home: Path, c
     assert list((home / "tmp").iterdir()) == []
 
 
+def test_a_temporary_directory_whose_name_is_not_text_is_named(home: Path) -> None:
+    """libpq, OpenSSL and JSON all want text."""
+    temporary = os.fsencode(home) + b"/tmp\xff"
+    os.mkdir(temporary)  # noqa: PTH102 - a path of bytes
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "beacon-lab"), "up", "--state-dir", str(home / "state")],
+        env={**os.environb, b"TMPDIR": temporary},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert "has a name that is not UTF-8" in sentence
+    assert "point TMPDIR at another one" in sentence
+
+
 def test_a_soft_limit_of_file_descriptors_is_raised_by_the_lab_itself() -> None:
     """Many systems have a soft limit that any process may raise."""
     code = (
