@@ -23,7 +23,6 @@ from beacon_lab.build import Built
 from beacon_lab.build_process import build_apart
 from beacon_lab.cloud import Cloud
 from beacon_lab.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
-from beacon_lab.consumer import Orders
 from beacon_lab.control import Control
 from beacon_lab.defects import Defects
 from beacon_lab.deployment import DB_USER, Values, project_root, specs
@@ -175,21 +174,6 @@ class Lab:
             "ssm": {"endpoint": f"{path}/endpoint", "document": f"{path}/document"},
             "control_url": self._control.url,
         }
-
-    def consumer_orders(self, every_s: float) -> Orders:
-        """What a consumer of this lab has to know."""
-        assert self.cloud.dns is not None  # noqa: S101 - set when the lab has started
-        fronts = self.cluster.fronts
-        return Orders(
-            name=self.settings.record_name,
-            dns_host=self.cloud.dns.address,
-            dns_port=self.cloud.dns.by_region[self.settings.regions[0]],
-            user=OPERATOR_ROLE,
-            ca_file=str(self.cluster.authority.ca_file),
-            ports={front.host: front.port for front in fronts.values()},
-            regions={front.host: region for region, front in fronts.items()},
-            every_s=every_s,
-        )
 
     def consumer_environment(self) -> dict[str, str]:
         """What lets the consumer sign its tokens."""
