@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import socket
 import ssl
 import time
 from collections import Counter
@@ -24,6 +25,7 @@ from beacon_lab.route53.checkers import CHECKERS, CheckerFleet, HealthChange
 from beacon_lab.route53.observations import CalculatedCheckError, UnknownCheckError
 from beacon_lab.route53.poll import Dial, attempt
 from beacon_lab.route53.rules import CHECKER_REGIONS, Attempt, CheckType, HealthCheck, Outcome, Trouble
+from beacon_lab.tcp import hang_up
 
 FQDN = "abc123.execute-api.us-east-1.amazonaws.com"
 WANTED = "beacon:shop-prod:us-east-1:serving"
@@ -97,6 +99,14 @@ def server_tls(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], ssl.SSL
     return context
 
 
+def insecure() -> ssl.SSLContext:
+    """A client's context that accepts any certificate, as the checkers' does."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    return made
+
+
 @asynccontextmanager
 async def serving(tls: ssl.SSLContext | None = None, **settings: Any) -> AsyncIterator[Endpoint]:  # noqa: ANN401
     endpoint = Endpoint(**settings)
@@ -152,12 +162,20 @@ async def a_fleet(
     endpoint: Endpoint, *checks: HealthCheck, speed: float = SPEED
 ) -> AsyncIterator[CheckerFleet]:
     names = {(FQDN, 443): Dial("127.0.0.1", endpoint.port, REGION)}
-    fleet = CheckerFleet(names, speed=speed, seed=1, round_trip_s=lambda *_: 0.0)
+    defects: list[Exception] = []
+    fleet = CheckerFleet(
+        names,
+        on_defect=lambda _, error: defects.append(error),
+        speed=speed,
+        seed=1,
+        round_trip_s=lambda *_: 0.0,
+    )
     fleet.apply({check.id: check for check in checks})
     try:
         yield fleet
     finally:
         await fleet.stop()
+    assert not defects
 
 
 def test_the_request_is_the_documented_one() -> None:
@@ -476,6 +494,75 @@ def test_nobody_coordinates_the_checkers() -> None:
         assert max(gaps) > 2 * min(gaps)
         assert first[-1] - first[0] > 0.1
 
+    asyncio.run(scenario())
+
+
+def test_a_goodbye_of_the_server_before_ours_is_no_defect(server_tls: Callable[[], ssl.SSLContext]) -> None:
+    """API Gateway ends the connection after its answer; the checker then hangs up, on any Python."""
+
+    async def scenario() -> None:
+        async def answer_and_leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(ok(WANTED))
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(answer_and_leave, "127.0.0.1", 0, ssl=server_tls())
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=insecure())
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        await reader.read()
+        await eventually(writer.is_closing)
+        await hang_up(writer, within_s=1.0)
+        # A transport that was closed twice has forgotten its connection: this raises AttributeError then.
+        assert writer.get_extra_info("cipher") is not None
+        endpoint = Endpoint(port=port)
+        outcome, _ = await try_once(a_check(CheckType.HTTPS_STR_MATCH), endpoint, round_trip_s=0.05)
+        assert outcome is Outcome.PASS
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_does_not_end_is_cut_off() -> None:
+    """A peer that takes nothing: what is left to send would keep a closed connection open for ever."""
+
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            _, writer = await asyncio.open_connection(*deaf.getsockname())
+            writer.write(b"x" * 50_000_000)
+            end = writer.get_extra_info("socket")
+            await hang_up(writer, within_s=0.1)
+            await eventually(lambda: end.fileno() < 0, within_s=5.0)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "error", [AttributeError("no attribute '_abort'"), OSError(24, "Too many open files")]
+)
+def test_a_checker_that_breaks_is_a_defect_and_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It is reported with its address and its check; the check's status stays what it was."""
+
+    async def broken(*_: object, **__: object) -> Attempt:
+        raise error
+
+    async def scenario() -> None:
+        defects: list[tuple[str, Exception]] = []
+        check = a_check(failure_threshold=1)
+        fleet = CheckerFleet({}, on_defect=lambda part, found: defects.append((part, found)), speed=SPEED)
+        fleet.apply({check.id: check})
+        await eventually(lambda: len(defects) > 16)
+        assert fleet.healthy(check.id)
+        assert fleet.observations(check.id) == ()
+        await fleet.stop()
+        assert {found for _, found in defects} == {error}
+        assert f"the health checker at {SOURCE} of check {ID}" in {part for part, _ in defects}
+
+    monkeypatch.setattr("beacon_lab.route53.checkers.attempt", broken)
     asyncio.run(scenario())
 
 

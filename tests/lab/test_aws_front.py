@@ -169,7 +169,9 @@ async def _live(directory: Path, ready: list[Cloud]) -> None:
         overlay: dict[str, dict[str, object]] = {}
         control_plane = ControlPlane(session, MOTO_URL, overlay=overlay)
         port = endpoint.sockets[0].getsockname()[1]
-        fleet = CheckerFleet({(FQDN, 80): Dial("127.0.0.1", port, EAST)}, speed=100)
+        fleet = CheckerFleet(
+            {(FQDN, 80): Dial("127.0.0.1", port, EAST)}, on_defect=lambda *_: None, speed=100
+        )
         front = AwsFront(session, MOTO_URL, functions=functions, health=fleet, on_write=control_plane.kick)
         await front.start()
         stack.push_async_callback(front.stop)

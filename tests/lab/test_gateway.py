@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import shutil
 import socket
 import ssl
@@ -408,3 +409,62 @@ def test_curl_works_with_the_labs_authority(tmp_path: Path) -> None:
             assert untrusted == 60
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /live/CANARY/health HTTP/9.9.9",
+        b"G(T /live/CANARY/health HTTP/1.1",
+        b"GET /live/CANARY/health and more HTTP/1.1",
+        b"GET /live/CANARY/health HTTP/1.1\r\nHost: a\r\nContent-Length: CANARY",
+        b"GET /live/CANARY/health HTTP/1.1\r\nBad Header CANARY",
+        b"\x16\x03 /live/CANARY/health",
+        b"GET http://[CANARY/live/CANARY/health HTTP/1.1",
+    ],
+)
+def test_no_word_of_a_malformed_request_is_repeated(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
+    """It is answered with 400 or 403; its path, which holds the token, is in no log and in no answer."""
+
+    async def scenario() -> bytes:
+        async with serving(tmp_path) as front:
+            context = ssl.create_default_context(cafile=str(front.authority.ca_file))
+            reader, writer = await asyncio.open_connection(
+                front.gateway.address, front.gateway.port, ssl=context, server_hostname=HOST
+            )
+            writer.write(head + b"\r\n\r\n")
+            answer = await asyncio.wait_for(reader.read(), 20)
+            writer.close()
+            await writer.wait_closed()
+            return answer
+
+    with caplog.at_level(logging.DEBUG):
+        answer = asyncio.run(scenario())
+    assert answer[:13] in {b"HTTP/1.1 400 ", b"HTTP/1.0 400 ", b"HTTP/1.1 403 "}
+    written = capfd.readouterr()
+    for place in (answer.decode("latin-1"), caplog.text, written.out, written.err):
+        assert "CANARY" not in place
+
+
+def test_an_error_of_the_gateway_is_logged_without_the_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line with the class and the place; the exception's text may hold the path."""
+
+    def broken(*_: object, **named: object) -> None:
+        raise ValueError(f"no route for {named}")
+
+    monkeypatch.setattr("beacon_lab.gateway.find_route", broken)
+
+    async def scenario() -> Response:
+        async with serving(tmp_path) as front:
+            return await front.ask("/live/CANARY/health")
+
+    answer = asyncio.run(scenario())
+    assert answer.status == 500
+    assert b"CANARY" not in answer.body
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "an answer failed: ValueError at " in message
+    assert "CANARY" not in caplog.text

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import subprocess
+import sys
+import textwrap
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +20,9 @@ import pytest
 
 from beacon_lab import postgres_place as module
 from beacon_lab.postgres import Postgres, PostgresError
+from beacon_lab.process_table import descendants, entry, snapshot
 from beacon_lab.processes import Processes
+from beacon_lab.shared_memory import segments
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster
@@ -34,6 +41,22 @@ def shared_memory() -> set[str]:
     """The System V segments of this machine, by identifier."""
     table = Path("/proc/sysvipc/shm").read_text(encoding="ascii").splitlines()[1:]
     return {line.split()[1] for line in table}
+
+
+def segments_of(creator: int) -> set[int]:
+    """The System V segments that a process has made, also when it has ended."""
+    return {segment.identifier for segment in segments() if segment.creator == creator}
+
+
+def posix_files_of(pid: int) -> set[Path]:
+    """The files in /dev/shm that a process has mapped."""
+    lines = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").splitlines()
+    return {Path(line.split()[-1]) for line in lines if " /dev/shm/PostgreSQL." in line}
+
+
+def stopped(pid: int) -> bool:
+    row = entry(pid)
+    return row is None or row.state == "T"
 
 
 def server_pid(server: Postgres) -> int:
@@ -108,6 +131,78 @@ def test_a_killed_server_frees_its_shared_memory(short_directory: Path) -> None:
     before = shared_memory()
     asyncio.run(work())
     until(lambda: shared_memory() <= before, "a System V segment stays")
+
+
+# A lab that only makes its database, in the directory that it is given.
+DATABASE_ONLY = textwrap.dedent(
+    """
+    import asyncio, sys
+    from pathlib import Path
+    from beacon_lab.postgres import Postgres
+    from beacon_lab.processes import Processes
+
+    async def main():
+        async with Processes() as processes:
+            await Postgres().start(processes, Path(sys.argv[1]))
+            await asyncio.sleep(600)
+
+    asyncio.run(main())
+    """
+)
+
+
+def test_a_lab_killed_during_initdb_leaves_no_shared_memory(short_directory: Path) -> None:
+    """initdb runs servers of its own: what SIGKILL makes them leave in the kernel and in /dev/shm is gone."""
+    lab = subprocess.Popen([sys.executable, "-c", DATABASE_ONLY, str(short_directory)])
+    caught: list[tuple[int, set[int], set[Path]]] = []
+
+    def catch_a_server_of_initdb() -> bool:
+        assert lab.poll() is None, "it ended by itself"
+        table = snapshot()
+        for pid in descendants([lab.pid], table):
+            parent = next((row.parent for row in table if row.identity.pid == pid), 0)
+            try:
+                if program_of(pid).endswith("/postgres") and program_of(parent).endswith(("/initdb", "sh")):
+                    os.kill(pid, signal.SIGSTOP)
+                    until(partial(stopped, pid), "it does not stop", 2.0)
+                    found = segments_of(pid), posix_files_of(pid)
+                    if all(found):
+                        caught.append((pid, *found))
+                        return True
+                    os.kill(pid, signal.SIGCONT)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return False
+
+    try:
+        until(catch_a_server_of_initdb, "no server of initdb was seen with shared memory")
+    finally:
+        lab.kill()
+        lab.wait()
+    ((pid, _, files),) = caught
+    until(lambda: not (short_directory / "postgres").exists(), "its directory stays", 15.0)
+    until(lambda: not segments_of(pid), "a System V segment stays")
+    assert not [file for file in files if file.exists()]
+
+
+def test_a_server_that_made_its_memory_again_leaves_none(short_directory: Path) -> None:
+    """After the death of a backend PostgreSQL makes a new segment; SIGKILL afterwards leaves none either."""
+
+    async def work() -> int:
+        async with Processes() as processes:
+            server = Postgres()
+            await server.start(processes, short_directory)
+            pid = server_pid(server)
+            first = segments_of(pid)
+            connection = await asyncio.to_thread(connected, server)
+            os.kill(connection.info.backend_pid, signal.SIGKILL)
+            await asyncio.to_thread(until, lambda: bool(segments_of(pid) - first), "no new segment")
+            connection.close()
+            os.kill(pid, signal.SIGKILL)
+        return pid
+
+    pid = asyncio.run(work())
+    until(lambda: not segments_of(pid), "a System V segment stays")
 
 
 def test_no_free_disk_is_a_clear_sentence(short_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

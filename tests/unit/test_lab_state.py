@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -157,6 +158,28 @@ def test_the_ready_file_replaces_a_dead_labs_and_goes_away(tmp_path: Path) -> No
     ready_file.remove()
     ready_file.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_only_its_owner_can_ever_read_the_ready_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds the secret key: 0600 before the first byte is written, over what was left, with any umask."""
+    path = tmp_path / "ready.json"
+    left = tmp_path / ".ready.json.new"
+    left.touch(mode=0o644)
+    modes: list[int] = []
+    real = json.dumps
+
+    def looking(value: object, *, indent: int) -> str:
+        modes.extend(stat.S_IMODE(found.stat().st_mode) for found in tmp_path.iterdir())
+        return real(value, indent=indent)
+
+    monkeypatch.setattr("beacon_lab.ready_file.json.dumps", looking)
+    before = os.umask(0)
+    try:
+        ReadyFile(path).write({"credentials": {"secret_access_key": "k"}})
+    finally:
+        os.umask(before)
+    assert modes == [0o600]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_ready_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_every_optional_value_is_read() -> None:
             "BEACON_SPEED_PCT": "250",
             "BEACON_PUBLISHER_FUNCTION": "orders-prod-publisher",
             "BEACON_DIAL": f"{EAST}=127.0.0.1:6000,{OHIO}=[::1]:6001",
-            "BEACON_CA_FILE": "/opt/ca.pem",
+            "BEACON_CA_FILE": "/größe/場所/ca.pem",
         }
     )
     assert [(endpoint.port, endpoint.dial) for endpoint in settings.endpoints] == [
@@ -75,7 +75,7 @@ def test_every_optional_value_is_read() -> None:
     assert settings.policy == Policy(fall=3, rise=4, failback_hold_s=0.0, ranking="priority", rank_margin=0.0)
     assert (settings.write_canary, settings.speed) == (True, 2.5)
     assert settings.publisher_function == "orders-prod-publisher"
-    assert settings.ca_file == "/opt/ca.pem"
+    assert settings.ca_file == "/größe/場所/ca.pem"
 
 
 def test_all_reasons_stand_in_one_error() -> None:
@@ -150,7 +150,7 @@ def test_a_missing_required_value_is_named(name: str) -> None:
         *[("BEACON_WRITE_CANARY", value) for value in ("On", "true", "1")],
         *[("BEACON_SPEED_PCT", value) for value in ("99", "10001", "1.5")],
         *[("BEACON_PUBLISHER_FUNCTION", value) for value in ("a b", "a" * 65, "arn:aws:lambda")],
-        *[("BEACON_CA_FILE", value) for value in ("ca.pem", "/a\nb", "/" + "a" * 1024)],
+        *[("BEACON_CA_FILE", value) for value in ("ca.pem", "/a\nb", "/a\udcffb", "/" + "a" * 1024)],
         *[
             ("BEACON_DIAL", value)
             for value in (

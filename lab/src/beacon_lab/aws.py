@@ -21,6 +21,7 @@ from yarl import URL
 
 from beacon_lab.aws_call import Call, Protocol, read_call
 from beacon_lab.aws_errors import ApiError, Encoded, encode_error
+from beacon_lab.http_log import HTTP_LOG
 from beacon_lab.lambda_api import FunctionPort, NoFunctions, invoke, invoked_function
 from beacon_lab.route53_status import HealthReports, answer_status, asked_status
 from beacon_lab.ssm_limits import DEFAULT_PUTS_PER_S, PutRate, check_value
@@ -98,7 +99,7 @@ class AwsFront:
         """Listen. Raises OSError when the address is in use."""
         application = web.Application(client_max_size=_LARGEST_REQUEST)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(application, logger=HTTP_LOG, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         try:
             site = web.TCPSite(self._runner, self.address, self.port)

@@ -1,6 +1,7 @@
 """The command line of the lab: `up`, `fault`, `heal`, `status`, `token` and `demo`.
 
-Exit codes: 0 done; 1 the demo saw less than it should, or the lab broke down; 2 something the user can mend.
+Exit codes: 0 done; 1 the demo saw less than it should; 2 something the user can repair; 3 a part of the lab
+itself broke, which says nothing about a Region.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from beacon.token import Credentials, sign_token
 from beacon_lab import control, state
-from beacon_lab.errors import LabError
+from beacon_lab.errors import LabBrokenError, LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.settings import POLICIES, LabSettings
 
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LabError as error:
         _complain(str(error))
         return 2
+    except LabBrokenError as error:
+        _complain(str(error))
+        return 3
     except BrokenPipeError:
         # Whoever read our output went away; there is nobody left to tell.
         sys.stderr.close()
@@ -209,6 +213,10 @@ def _run(work: Run) -> int:
 
     A second signal ends this process on the spot; the watcher then clears away what it leaves.
     """
+
+    from beacon_lab.preconditions import require_descriptors  # noqa: PLC0415 - as above
+
+    require_descriptors()
 
     async def supervise() -> int:
         stop = asyncio.Event()

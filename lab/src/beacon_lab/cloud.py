@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from beacon_lab.address_plan import public_address
 from beacon_lab.aws import AwsFront
+from beacon_lab.defects import Defects
 from beacon_lab.errors import LabError
 from beacon_lab.functions_port import RegionalFunctions
 from beacon_lab.moto_process import MOTO_URL, MotoError, MotoProcess
@@ -36,6 +37,7 @@ class Cloud:
 
     settings: LabSettings
     regions: Mapping[str, Region]
+    defects: Defects
     moto: MotoProcess
     session: aiohttp.ClientSession
     front: AwsFront
@@ -56,7 +58,9 @@ class Cloud:
         settings: LabSettings,
         processes: Processes,
         regions: Mapping[str, Region],
+        *,
         keys: Principal,
+        defects: Defects,
     ) -> Cloud:
         """Start the APIs and create the hosted zone; ``regions`` may be filled later."""
         moto = MotoProcess(directory)
@@ -70,10 +74,11 @@ class Cloud:
         cloud = cls(
             settings=settings,
             regions=regions,
+            defects=defects,
             moto=moto,
             session=session,
             front=front,
-            control_plane=ControlPlane(session, MOTO_URL, overlay=overlay),
+            control_plane=ControlPlane(session, MOTO_URL, overlay=overlay, watch=defects.watch),
             overlay=overlay,
             names={},
             dial={},
@@ -93,7 +98,12 @@ class Cloud:
         """Start the checkers and the DNS server; the stacks have created what they work on."""
         settings = self.settings
         await self.control_plane.start()
-        checkers = CheckerFleet(self.dial, speed=settings.speed, public_address=public_address)
+        checkers = CheckerFleet(
+            self.dial,
+            on_defect=self.defects.report,
+            speed=settings.speed,
+            public_address=public_address,
+        )
         self.checkers = self.front.health = checkers
         self.control_plane.subscribe(lambda view: checkers.apply(view.checks))
         self.dns = DnsServer(

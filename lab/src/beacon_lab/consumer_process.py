@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field
 
-from beacon_lab.consumer import ATTEMPT_S
+from beacon_lab.cluster import OPERATOR_ROLE
+from beacon_lab.consumer import ATTEMPT_S, Orders
 from beacon_lab.lab import Lab
 from beacon_lab.line_process import LineProcess
 
@@ -60,7 +61,7 @@ class ConsumerProcess(LineProcess):
         self.tally = Tally()
         super().__init__(
             "beacon_lab.consumer",
-            asdict(lab.consumer_orders(every_s)),
+            asdict(_orders(lab, every_s)),
             lab.consumer_environment(),
             lambda line: self.tally.add(line, time.monotonic()),
             ATTEMPT_S + 3,
@@ -71,3 +72,19 @@ class ConsumerProcess(LineProcess):
         await self.finish()
         self.tally.end(time.monotonic())
         return self.tally
+
+
+def _orders(lab: Lab, every_s: float) -> Orders:
+    """What a consumer of this lab has to know."""
+    assert lab.cloud.dns is not None  # noqa: S101 - set when the lab has started
+    fronts = lab.cluster.fronts
+    return Orders(
+        name=lab.settings.record_name,
+        dns_host=lab.cloud.dns.address,
+        dns_port=lab.cloud.dns.by_region[lab.settings.regions[0]],
+        user=OPERATOR_ROLE,
+        ca_file=str(lab.cluster.authority.ca_file),
+        ports={front.host: front.port for front in fronts.values()},
+        regions={front.host: region for region, front in fronts.items()},
+        every_s=every_s,
+    )

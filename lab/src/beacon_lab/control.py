@@ -26,6 +26,7 @@ from aiohttp import web
 
 from beacon_lab.errors import LabError
 from beacon_lab.faults import Extent, FaultKind
+from beacon_lab.http_log import HTTP_LOG
 
 __all__ = ["Control", "Controlled", "call"]
 
@@ -63,7 +64,7 @@ class Control:
         application.router.add_get("/status", self._answer(self._status))
         application.router.add_post("/fault", self._answer(self._fault))
         application.router.add_post("/heal", self._answer(self._heal))
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(application, logger=HTTP_LOG, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._address, self._wanted)
         await site.start()

@@ -120,7 +120,7 @@ async def run_demo(
     async with Lab(settings, say, stop) as lab:
         say(f"both Regions are up after {time.monotonic() - began:.1f} s")
         async with (
-            Watch(lab.ready(), lab.health_of) as watch,
+            Watch(lab.ready(), lab.health_of, lab.defects.watch) as watch,
             ConsumerProcess(lab) as consumer,
         ):
             walk = Walk(lab, watch, say, stop)

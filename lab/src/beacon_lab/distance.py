@@ -78,12 +78,14 @@ class DistantListener:
         return near
 
     def _reach(self, near: "_End") -> None:
-        near.pause()
+        loop = asyncio.get_running_loop()
+        # In the loop's next turn: Python 3.11.2 starts to read after `connection_made`, paused or not, and
+        # the first bytes would be lost, since the far end is not connected yet.
+        loop.call_soon(near.pause)
         far = _End(self._ends, self._round_trip_s / 2)
         near.peer, far.peer = far, near
         far.lost = near.lost
         far.on_connect = near.resume
-        loop = asyncio.get_running_loop()
 
         async def connect() -> None:
             await asyncio.sleep(self._round_trip_s)

@@ -36,6 +36,7 @@ from aiohttp.web_protocol import RequestHandler
 from beacon_lab.address_plan import public_address
 from beacon_lab.api_routes import Found, Route, find_route
 from beacon_lab.faults import FaultKind
+from beacon_lab.http_log import HTTP_LOG
 from beacon_lab.pki import Authority
 from beacon_lab.proxy_event import Answer, Endpoint, MalformedAnswerError, Request, proxy_event, read_answer
 from beacon_lab.resource_policy import ResourcePolicy, Verdict, method_arn
@@ -79,10 +80,29 @@ class _Deployment:
     buckets: Mapping[tuple[str, str], TokenBucket]
 
 
+class _Connection(RequestHandler):
+    """aiohttp's side of one connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - it repeats the request, token included
+    ) -> web.StreamResponse:
+        """Answer a request that cannot be read or served, in words that are always the same."""
+        return super().handle_error(request, status, exc, "Bad Request" if status < 500 else None)
+
+
 class _Connections(web.Server):
     """aiohttp's connections, which can be closed for good, those still in their handshake too."""
 
     closed = False
+
+    def __call__(self) -> RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
@@ -221,7 +241,9 @@ class Gateway:
         bound = self._bind()
         self.port = int(bound.getsockname()[1])
         # Larger than the limit checked in `_serve`, so that an oversized header is refused there.
-        self._server = _Connections(self._serve, max_line_size=65_536, max_field_size=65_536)
+        self._server = _Connections(
+            self._serve, max_line_size=65_536, max_field_size=65_536, logger=HTTP_LOG, access_log=None
+        )
         self._listener = await asyncio.get_running_loop().create_server(
             self._server, sock=bound, ssl=self._context, backlog=1024, ssl_shutdown_timeout=1.0
         )
@@ -264,8 +286,10 @@ class Gateway:
                 413, "RequestTooLargeException", f"HTTP header is larger than {HEADER_LIMIT} bytes."
             )
         found = self._route(deployment, http, path)
-        # The peer of the connection, never what a header claims.
-        source = public_address(http.transport.get_extra_info("peername")[0] if http.transport else "")
+        # The peer of the connection, never what a header claims; None for one that has gone.
+        if http.remote is None:
+            raise _refusal(400, "BadRequestException", "Bad Request")
+        source = public_address(http.remote)
         self._authorize(deployment, http.method, found, source)
         if not deployment.buckets[found.route.method, found.route.path].take(time.monotonic()):
             raise _refusal(429, "TooManyRequestsException", "Too Many Requests")

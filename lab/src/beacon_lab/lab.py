@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import tempfile
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -25,8 +23,8 @@ from beacon_lab.build import Built
 from beacon_lab.build_process import build_apart
 from beacon_lab.cloud import Cloud
 from beacon_lab.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
-from beacon_lab.consumer import Orders
 from beacon_lab.control import Control
+from beacon_lab.defects import Defects
 from beacon_lab.deployment import DB_USER, Values, project_root, specs
 from beacon_lab.errors import LabError
 from beacon_lab.faults import WHOLE, Extent, FaultKind
@@ -35,8 +33,9 @@ from beacon_lab.functions import Function
 from beacon_lab.gateway import Gateway
 from beacon_lab.operator import Operator
 from beacon_lab.pki import Authority
-from beacon_lab.ports import port_errors, require_port
+from beacon_lab.ports import port_errors
 from beacon_lab.postgres import PostgresError
+from beacon_lab.preconditions import make_directory, require
 from beacon_lab.predict import Pace
 from beacon_lab.processes import Processes
 from beacon_lab.readiness import await_healthy, await_published
@@ -55,6 +54,7 @@ class Lab:
     """Two or more Regions on this machine; use as an asynchronous context manager.
 
     ``say`` gets a line for each step. ``stop`` ends a start that is under way: it raises :class:`LabError`.
+    A part that breaks sets ``stop``, too: leaving the context then raises :class:`LabBrokenError`.
     """
 
     def __init__(self, settings: LabSettings, say: Callable[[str], None], stop: asyncio.Event) -> None:
@@ -62,6 +62,7 @@ class Lab:
         self.regions: dict[str, Region] = {}
         self._say = say
         self._stop = stop
+        self.defects = Defects(stop)
         self._exit = contextlib.AsyncExitStack()
         self._root = project_root()
         self._cluster: Cluster | None = None
@@ -73,14 +74,20 @@ class Lab:
     async def __aenter__(self) -> Self:
         try:
             await self._unless_stopped(self._start())
-        except BaseException:
-            await self._exit.aclose()
+        except BaseException as error:
+            await self._end(error)
             raise
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, *__: object) -> None:
         self._up = False
+        await self._end(error)
+
+    async def _end(self, error: BaseException | None) -> None:
+        """Take everything down. Raises LabBrokenError for a defect of the lab, whatever it led to."""
         await self._exit.aclose()
+        if error is None or isinstance(error, LabError):
+            self.defects.raise_first()
 
     @property
     def cluster(self) -> Cluster:
@@ -168,21 +175,6 @@ class Lab:
             "control_url": self._control.url,
         }
 
-    def consumer_orders(self, every_s: float) -> Orders:
-        """What a consumer of this lab has to know."""
-        assert self.cloud.dns is not None  # noqa: S101 - set when the lab has started
-        fronts = self.cluster.fronts
-        return Orders(
-            name=self.settings.record_name,
-            dns_host=self.cloud.dns.address,
-            dns_port=self.cloud.dns.by_region[self.settings.regions[0]],
-            user=OPERATOR_ROLE,
-            ca_file=str(self.cluster.authority.ca_file),
-            ports={front.host: front.port for front in fronts.values()},
-            regions={front.host: region for region, front in fronts.items()},
-            every_s=every_s,
-        )
-
     def consumer_environment(self) -> dict[str, str]:
         """What lets the consumer sign its tokens."""
         keys = self.cluster.operator
@@ -232,8 +224,8 @@ class Lab:
 
     async def _start(self) -> None:
         settings, regions = self.settings, self.settings.regions
-        self._require_what_was_chosen()
-        directory = _make_directory()
+        require(settings)
+        directory = make_directory()
         processes = Processes()
         processes.remove_at_exit(directory)
         if settings.ready_file is not None:
@@ -267,22 +259,10 @@ class Lab:
             await asyncio.to_thread(self._turn_records_on)
         await self.cloud.start_data_plane()
         for started in self.regions.values():
-            started.start_schedules()
+            started.start_schedules(self.defects)
         self._say("waiting for the publishers' first documents")
         await asyncio.gather(*(self._await_published(region) for region in regions))
         self._announce()
-
-    def _require_what_was_chosen(self) -> None:
-        """Refuse at once what would stand in the way later, before anything is started."""
-        settings = self.settings
-        if settings.state_dir is not None:
-            state.refuse_second(settings.state_dir)
-        if settings.ready_file is not None:
-            ReadyFile(settings.ready_file).prepare()
-        require_port("--aws-port", settings.aws_port, socket.SOCK_STREAM)
-        require_port("--dns-port", settings.dns_port, socket.SOCK_STREAM, socket.SOCK_DGRAM)
-        require_port("--control-port", settings.control_port, socket.SOCK_STREAM)
-        state.require_disk(state.temporary_dir())
 
     async def _build(self, directory: Path, processes: Processes) -> Built:
         self._say("running sam build")
@@ -297,7 +277,9 @@ class Lab:
 
     async def _start_cloud(self, directory: Path, processes: Processes) -> None:
         keys = self.cluster.operator
-        self._cloud = await Cloud.start(directory, self.settings, processes, self.regions, keys)
+        self._cloud = await Cloud.start(
+            directory, self.settings, processes, self.regions, keys=keys, defects=self.defects
+        )
         self._exit.push_async_callback(self._cloud.stop)
         self._cloud.names.update({front.host: front.address for front in self.cluster.fronts.values()})
 
@@ -408,10 +390,3 @@ class Lab:
             ready_file = ReadyFile(self.settings.ready_file)
             self._exit.callback(ready_file.remove)
             ready_file.write(self.ready())
-
-
-def _make_directory() -> Path:
-    directory = Path(tempfile.mkdtemp(prefix="beacon-lab-"))
-    # PostgreSQL runs as another user when we are root, and has to reach its own part of it.
-    directory.chmod(0o711)
-    return directory

@@ -6,7 +6,6 @@ run as root; the lab then starts it as `nobody`.
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import time
@@ -24,6 +23,7 @@ from beacon_lab.postgres_place import (
     find_binaries,
     prepare_place,
 )
+from beacon_lab.shared_memory import mark_for_removal
 
 __all__ = ["DATABASE", "Postgres", "PostgresError", "Spawner"]
 
@@ -81,6 +81,7 @@ class Spawner(Protocol):
         cwd: Path | None = None,
         user: int | None = None,
         log: Path | None = None,
+        is_postgres: bool = False,
     ) -> Child: ...
 
     def remove_at_exit(self, directory: Path) -> None: ...
@@ -127,6 +128,7 @@ class Postgres:
             cwd=place.directory,
             user=place.user,
             log=place.log,
+            is_postgres=True,
         )
         try:
             await self._await_answer(self._child)
@@ -189,6 +191,7 @@ class Postgres:
             cwd=place.directory,
             user=place.user,
             log=place.log,
+            is_postgres=True,
         )
         if await child.wait() != 0:
             raise PostgresError(f"PostgreSQL could not make its data directory: {_last_lines(place.log)}")
@@ -228,7 +231,7 @@ def _release_shared_memory(data: Path) -> None:
     PostgreSQL keeps a few bytes of System V memory as an interlock; its identifier is the second number in
     the seventh line of postmaster.pid. A segment marked so lives on until its last process is gone.
     """
-    lines = (data / "postmaster.pid").read_text(encoding="ascii").splitlines()
-    identifier = int(lines[6].split()[1])
-    remove = 0  # IPC_RMID
-    ctypes.CDLL(None, use_errno=True).shmctl(identifier, remove, None)
+    # With surrogateescape: the file also names the directories, in whatever encoding they have.
+    lines = (data / "postmaster.pid").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    # Where the kernel refuses it, the watcher removes the segment at the end.
+    mark_for_removal(int(lines[6].split()[1]))

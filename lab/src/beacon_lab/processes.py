@@ -31,6 +31,7 @@ class Child:
     def __init__(self, name: str, popen: subprocess.Popen[bytes], identity: Identity) -> None:
         """Made by `Processes.spawn` on the event loop that will wait for the child."""
         self.name = name
+        self.is_postgres = False
         self.pid = popen.pid
         self.identity = identity
         self._popen = popen
@@ -67,11 +68,15 @@ class Child:
 
     async def terminate(self, grace_s: float = 3.0) -> int:
         """SIGTERM to the leader, thawed if stopped; after `grace_s`, SIGKILL to all of its session."""
+        await self.ask_to_end(grace_s)
+        return await self.kill()
+
+    async def ask_to_end(self, grace_s: float = 3.0) -> None:
+        """SIGTERM to the leader, thawed if stopped; returns when it has ended, or after `grace_s`."""
         if self.send(signal.SIGTERM):
             self.send(signal.SIGCONT)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._exited.wait(), grace_s)
-        return await self.kill()
 
     async def kill(self) -> int:
         """SIGKILL to every process of the session, also when the leader is gone; returns the leader's status.
@@ -148,17 +153,20 @@ class Processes:
         cwd: Path | None = None,
         user: int | None = None,
         log: Path | None = None,
+        is_postgres: bool = False,
     ) -> Child:
         """Start a child in its own session, with exactly this environment, as `user` (a uid) if given.
 
-        Its input is empty; its output is appended to `log`, or dropped. Raises ProcessesError when it
-        cannot start.
+        Its input is empty; its output is appended to `log`, or dropped. `is_postgres` says that servers of
+        PostgreSQL are in its session, whose shared memory has to be removed when they are killed. Raises
+        ProcessesError when it cannot start.
         """
         if self._pipe is None:
             raise ProcessesError(f"{name}: spawn() before start() or after close()")
         child = self._popen(name, argv, env=env, cwd=cwd, user=user, log=log)
+        child.is_postgres = is_postgres
         try:
-            self._tell(["session", child.pid, child.identity.started])
+            self._tell(["postgres" if is_postgres else "session", child.pid, child.identity.started])
         except ProcessesError:
             await child.kill()
             raise
@@ -194,7 +202,9 @@ class Processes:
         if self._reaper is None:
             return
         watcher, self._reaper = self._reaper, None
-        ended = await asyncio.gather(*(child.terminate() for child in self._children), return_exceptions=True)
+        # The watcher kills what is left of PostgreSQL: it alone removes the shared memory, too.
+        endings = (child.ask_to_end() if child.is_postgres else child.terminate() for child in self._children)
+        ended = await asyncio.gather(*endings, return_exceptions=True)
         self._children.clear()
         if self._pipe is not None:
             os.close(self._pipe)

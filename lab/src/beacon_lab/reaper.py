@@ -1,10 +1,10 @@
 """The lab's undertaker: a process that outlives the lab and leaves nothing of it behind.
 
-It reads lines of JSON from its standard input: `["session", PID, STARTED]`, `["forget", PID]`,
-`["file", PATH]` and `["directory", PATH]`. When the pipe closes, because the lab closed it or because the
-lab is dead, it removes the files at once, kills every process of the sessions it knows, removes the
-directories and exits. It imports the standard
-library only, runs in a session of its own, and no signal that a terminal sends ends it before its work.
+It reads lines of JSON from its standard input: `["session", PID, STARTED]`, `["postgres", PID, STARTED]`,
+`["forget", PID]`, `["file", PATH]` and `["directory", PATH]`. When the pipe closes, because the lab closed
+it or because the lab is dead, it removes the files at once, kills every process of the sessions it knows,
+removes PostgreSQL's shared memory and the directories, and exits. It imports the standard library only, runs
+in a session of its own, and no signal that a terminal sends ends it before its work.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from beacon_lab.process_table import Identity, session_tree, snapshot
+from beacon_lab.shared_memory import Leftovers
 
 __all__ = ["kill_sessions", "main"]
 
@@ -30,10 +31,15 @@ def main() -> int:
     sessions: dict[int, Identity] = {}
     files: list[Path] = []
     directories: list[Path] = []
+    leftovers = Leftovers()
     for line in sys.stdin:
         match json.loads(line):
             case ["session", int(pid), int(started)]:
                 sessions[pid] = Identity(pid, started)
+            case ["postgres", int(pid), int(started)]:
+                sessions[pid] = Identity(pid, started)
+                # Also when it has been killed by then: a server that restarts itself makes a new segment.
+                leftovers.creators.add(pid)
             case ["forget", int(pid)]:
                 sessions.pop(pid, None)
             case ["file", str(path)]:
@@ -43,17 +49,18 @@ def main() -> int:
     for file in files:
         with contextlib.suppress(OSError):
             file.unlink()
-    left = kill_sessions(list(sessions.values()), within_s=KILL_WITHIN_S)
+    left = kill_sessions(list(sessions.values()), leftovers, within_s=KILL_WITHIN_S)
+    leftovers.remove()
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
     return 1 if left or any(path.exists() for path in (*files, *directories)) else 0
 
 
-def kill_sessions(leaders: list[Identity], *, within_s: float) -> list[Identity]:
+def kill_sessions(leaders: list[Identity], leftovers: Leftovers, *, within_s: float) -> list[Identity]:
     """Kill the sessions and their descendants until none lives; returns what is left after `within_s`.
 
-    Several rounds, since a process can fork between the look and the kill. SIGKILL needs no SIGCONT: it
-    ends stopped processes too.
+    `leftovers` gets what PostgreSQL's servers among them leave. Several rounds, since a process can fork
+    between the look and the kill. SIGKILL needs no SIGCONT: it ends stopped processes too.
     """
     deadline = time.monotonic() + within_s
     while True:
@@ -61,6 +68,7 @@ def kill_sessions(leaders: list[Identity], *, within_s: float) -> list[Identity]
         alive = [found for leader in leaders for found in session_tree(leader, table)]
         if not alive or time.monotonic() >= deadline:
             return alive
+        leftovers.note(alive)
         for found in alive:
             found.send(signal.SIGKILL)
         time.sleep(0.01)

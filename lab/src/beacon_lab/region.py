@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beacon_lab.aws import AwsFront, Down
+from beacon_lab.defects import Defects
 from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.front import DsqlFront
 from beacon_lab.functions import Function
@@ -40,10 +41,10 @@ class Region:
         await asyncio.gather(*(function.start() for function in self.functions.values()))
         await self.gateway.start()
 
-    def start_schedules(self) -> None:
+    def start_schedules(self, defects: Defects) -> None:
         """Let the schedules tick."""
         for schedule in self.schedules:
-            schedule.start()
+            defects.watch(f"the schedule {schedule.name} of {self.name}", schedule.start())
 
     async def stop(self) -> None:
         """Stop everything of the Region but its front; calling it again is harmless."""

@@ -62,11 +62,12 @@ class Schedule:
         """Whether ticks are skipped now."""
         return self._paused
 
-    def start(self) -> None:
-        """Start ticking, on the running loop."""
+    def start(self) -> asyncio.Task[None]:
+        """Start ticking, on the running loop; its task ends by `stop` or by a defect."""
         if self._task is not None:
             raise RuntimeError(f"schedule {self.name} runs already")
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"schedule {self.name}")
+        return self._task
 
     def pause(self) -> None:
         """Skip ticks until `resume`; they are not made up for."""

@@ -1,11 +1,12 @@
-"""TCP as the lab's servers need it: a port that is kept while nobody listens, and endings by RST."""
+"""TCP as the lab needs it: a port that is kept while nobody listens, and the endings of connections."""
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
 
-__all__ = ["listen", "reserve", "reset"]
+__all__ = ["hang_up", "listen", "reserve", "reset"]
 
 
 def reserve(address: str, port: int) -> socket.socket:
@@ -35,3 +36,20 @@ def reset(transport: asyncio.Transport) -> None:
     raw = transport.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
+
+
+async def hang_up(writer: asyncio.StreamWriter, *, within_s: float) -> None:
+    """Closes a stream, plain or TLS; one that takes longer than `within_s`, or a cancellation, cuts it off.
+
+    A TLS transport closes itself when the peer says goodbye. A second `close` makes it forget its connection:
+    from then on Python 3.11.2's `abort`, and `get_extra_info` of every version, raise AttributeError, and
+    nothing can cut the connection off. So a stream that is closing is never closed again.
+    """
+    if not writer.is_closing():
+        writer.close()
+    try:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()

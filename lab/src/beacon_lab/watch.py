@@ -65,10 +65,16 @@ class Watch:
 
     ``health``: check status of each Region (``healthy``/``unhealthy``), as ``read_health`` tells it; ``dns``:
     the host that the record names to a client in the first Region; ``ssm``: the host in the first Region's
-    ``endpoint`` parameter.
+    ``endpoint`` parameter. ``watch`` gets each task that polls, which never ends by itself unless it is
+    broken.
     """
 
-    def __init__(self, ready: Mapping[str, Any], read_health: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        ready: Mapping[str, Any],
+        read_health: Callable[[str], str],
+        watch: Callable[[str, asyncio.Task[None]], None] = lambda *_: None,
+    ) -> None:
         self.regions: list[str] = list(ready["regions"])
         self._ready = ready
         first = self.regions[0]
@@ -79,10 +85,12 @@ class Watch:
         self.dns = Seen("DNS answer", self._look_up)
         self.ssm = Seen("SSM endpoint", self._parameter)
         self._tasks: list[asyncio.Task[None]] = []
+        self._watch = watch
 
     async def __aenter__(self) -> Self:
         for seen in (*self.health.values(), self.dns, self.ssm):
             self._tasks.append(asyncio.create_task(seen.follow(), name=seen.name))
+            self._watch(f"what follows the {seen.name}", self._tasks[-1])
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -84,6 +85,47 @@ def test_a_demo_that_is_ended_half_way_leaves_nothing(
         assert status == 2
         assert "beacon-lab: interrupted" in demo.log
         assert "Traceback" not in demo.log
+
+
+#: The command line, with a mistake in the checkers' own code.
+DEFECT = """
+import sys
+from beacon_lab.cli import main
+from beacon_lab.route53 import poll
+
+def broken(check):
+    raise AttributeError("'NoneType' object has no attribute '_abort'")
+
+poll._request = broken
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("command", ["demo", "up"])
+def test_a_checker_that_breaks_ends_the_lab_with_a_sentence(start: Starter, command: str) -> None:
+    """Status 3 and a last line that says whose fault it is, not a Region that never gets healthy."""
+    places = ("--state-dir", "{home}/state")
+    lab = start(sys.executable, "-c", DEFECT.replace("{", "{{"), command, "--speed", "10", *places)
+    assert lab.popen.wait(120) == 3
+    *_, last = lab.log.splitlines()
+    assert last.startswith("beacon-lab: the health checker at 127.53.")
+    assert "broke (AttributeError at " in last
+    assert "this is a defect of the lab and says nothing about a Region" in last
+    assert lab.log.count("Traceback") == 1
+    lab.assert_nothing_left([])
+
+
+def test_a_lab_lives_in_a_directory_with_letters_of_any_alphabet(start: Starter, home: Path) -> None:
+    """TMPDIR with umlauts and kanji: the lab comes up, and leaves nothing there."""
+    temporary = home / "größe-場所"
+    temporary.mkdir()
+    places = ("--state-dir", "{home}/state", "--ready-file", "{home}/ready.json")
+    argv = ("{beacon-lab}", "up", "--speed", "10", "--policy", "none", *places)
+    lab = start(*argv, home=home, TMPDIR=str(temporary)).await_ready(120)
+    assert lab.ready_file.stat().st_mode & 0o777 == 0o600
+    assert lab.health("us-east-1").status == 200
+    assert lab.end(signal.SIGTERM) == 0
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed on this machine")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -102,6 +104,53 @@ def test_without_python_313_built_code_is_refused(refused: Refused) -> None:
     """One sentence that names what was asked for, and nothing is left of the lab that began to start."""
     said = refused("up", "--built", BEACON_PYTHON313="/nonexistent")
     assert said == "beacon-lab: BEACON_PYTHON313 is /nonexistent, which is no final Python 3.13 with venv"
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_too_few_file_descriptors_are_named_before_anything_starts(home: Path, command: str) -> None:
+    """With a hard limit of 64 the sentence says what is needed and how to raise it, and nothing is left."""
+    done = subprocess.run(
+        ["bash", "-c", f'ulimit -n 64; exec "$0" {command}', str(Path(sys.executable).parent / "beacon-lab")],
+        env={**os.environ, "TMPDIR": str(home / "tmp")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("beacon-lab: this process may open 64 files, and the lab needs 1024: ")
+    assert "`ulimit -n 1024`" in sentence
+    assert list((home / "tmp").iterdir()) == []
+
+
+def test_a_temporary_directory_whose_name_is_not_text_is_named(home: Path) -> None:
+    """libpq, OpenSSL and JSON all want text."""
+    temporary = os.fsencode(home) + b"/tmp\xff"
+    os.mkdir(temporary)  # noqa: PTH102 - a path of bytes
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "beacon-lab"), "up", "--state-dir", str(home / "state")],
+        env={**os.environb, b"TMPDIR": temporary},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    (sentence,) = done.stderr.splitlines()
+    assert "has a name that is not UTF-8" in sentence
+    assert "point TMPDIR at another one" in sentence
+
+
+def test_a_soft_limit_of_file_descriptors_is_raised_by_the_lab_itself() -> None:
+    """Many systems have a soft limit that any process may raise."""
+    code = (
+        "import resource; from beacon_lab.preconditions import require_descriptors;"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]));"
+        "require_descriptors(); print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) >= 1024
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only a lab that root starts runs PostgreSQL as another user")

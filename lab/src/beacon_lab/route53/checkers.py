@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,6 @@ from beacon_lab.route53.rules import CHECKER_REGIONS, CheckType, HealthCheck, Ou
 
 CHECKERS_PER_PLACE = 2
 _DEEPEST_CALCULATION = 8
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +80,17 @@ class CheckerFleet:
     """Runs the checkers of every health check given to `apply`; use it inside one event loop.
 
     `names` says where (host name, port) is dialled; it is read at each attempt, a missing entry fails like
-    a name that does not resolve. `speed` divides the interval. `seed` makes the starting phases repeatable.
-    `public_address` turns a checker's loopback address into the one that reports show. `round_trip_s` is the
-    distance between two Regions.
+    a name that does not resolve. `on_defect` is called when a checker itself breaks: its vote stays what it
+    was and says nothing about the endpoint, so the owner has to end the fleet. `speed` divides the interval.
+    `seed` makes the starting phases repeatable. `public_address` turns a checker's loopback address into the
+    one that reports show. `round_trip_s` is the distance between two Regions.
     """
 
     def __init__(
         self,
         names: Mapping[tuple[str, int], Dial],
         *,
+        on_defect: Callable[[str, Exception], None],
         speed: float = 1.0,
         seed: int | None = None,
         public_address: Callable[[str], str] = public_address,
@@ -99,6 +99,7 @@ class CheckerFleet:
         if speed <= 0:
             raise ValueError(f"the speed must be above 0, not {speed}")
         self._names = names
+        self._on_defect = on_defect
         self._speed = speed
         self._phases = Random(seed)  # noqa: S311  # when to start polling is no secret
         self._public_address = public_address
@@ -181,8 +182,8 @@ class CheckerFleet:
             check = watched.check
             try:
                 await self._attempt(watched, seat, check)
-            except Exception:  # noqa: BLE001  # a checker's edge: one broken attempt must not end its polling
-                _log.exception("the checker at %s broke", seat.checker.source)
+            except Exception as error:  # noqa: BLE001  # a checker's edge: the lab's own defect, never a verdict
+                self._on_defect(f"the health checker at {seat.checker.source} of check {check.id}", error)
             await asyncio.sleep(check.request_interval_s / self._speed)
 
     async def _attempt(self, watched: _Watched, seat: _Seat, check: HealthCheck) -> None:

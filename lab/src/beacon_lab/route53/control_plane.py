@@ -46,7 +46,7 @@ class ControlPlane:
     `session` reaches the API at `url` (a Unix socket's session needs any host name there); the caller
     closes it. `overlay` maps a health check's id to fields of HealthCheckConfig, by their names in the API,
     that the simulator dropped when CloudFormation created the check; they win over what the API lists. It
-    is read at every poll.
+    is read at every poll. `watch` gets the task that polls, which never ends by itself unless it is broken.
     """
 
     def __init__(
@@ -56,11 +56,13 @@ class ControlPlane:
         *,
         overlay: Mapping[str, Mapping[str, object]] | None = None,
         poll_s: float = POLL_S,
+        watch: Callable[[str, asyncio.Task[None]], None] = lambda *_: None,
     ) -> None:
         self._session = session
         self._url = url.rstrip("/")
         self._overlay = overlay if overlay is not None else {}
         self._poll_s = poll_s
+        self._watch = watch
         self._view = View()
         self._sticky = listings.StickyFields()
         self._subscribers: list[Callable[[View], None]] = []
@@ -83,6 +85,7 @@ class ControlPlane:
         """Read once, then keep reading. Raises aiohttp.ClientError when the API does not answer."""
         await self.refresh()
         self._task = asyncio.create_task(self._follow(), name="route53-control-plane")
+        self._watch("the poll of the Route 53 API", self._task)
 
     async def stop(self) -> None:
         """Stop reading; idempotent. The last view stays."""

@@ -8,7 +8,6 @@ shortens.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import socket
 import ssl
@@ -23,6 +22,7 @@ from beacon_lab.route53.rules import (
     HealthCheck,
     Trouble,
 )
+from beacon_lab.tcp import hang_up
 
 USER_AGENT = "Amazon-Route53-Health-Check-Service (ref {id}; report http://amzn.to/1vsZADi)"
 _HEAD_BYTES = 16 * 1024
@@ -122,7 +122,8 @@ class _Attempt:
                 spent = asyncio.get_running_loop().time() - answered
                 self.met = replace(self.met, body=body, body_s=spent)
         finally:
-            await _close(writer)
+            # A brief goodbye: the next attempt makes a connection of its own.
+            await hang_up(writer, within_s=_GOODBYE_S * 2)
 
     async def _open(self, sock: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if not self.check.type.tls:
@@ -213,12 +214,3 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         if len(body) < BODY_BYTES:
             await reader.readexactly(2)
     return body
-
-
-async def _close(writer: asyncio.StreamWriter) -> None:
-    """Say goodbye briefly: the next attempt makes a connection of its own."""
-    writer.close()
-    with contextlib.suppress(OSError, TimeoutError):
-        async with asyncio.timeout(_GOODBYE_S * 2):
-            await writer.wait_closed()
-    writer.transport.abort()

@@ -58,7 +58,8 @@ _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]{1,2}")
 # `admin` logs in with another action (DbConnectAdmin), which no role of Beacon's holds.
 _ROLE = re.compile(r"(?!admin$)[a-z_][a-z0-9_]{0,62}")
 _FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FILE = re.compile(r"/[ -~]{1,1023}")
+# Letters of any alphabet; no control character, and no byte that is not UTF-8 (a surrogate, to Python).
+_FILE = re.compile(r"/[^\x00-\x1f\x7f\ud800-\udfff]{1,1023}")
 # `<id>.dsql.<region>.on.aws`; the second label gets a suffix for a private endpoint.
 _DSQL_HOST = re.compile(r"[a-z0-9]{26}\.dsql(-[a-z0-9]{1,16})?\.(?P<region>[a-z0-9-]{1,20})\.on\.aws")
 #: A document must fit the 4,096 bytes of a parameter.
