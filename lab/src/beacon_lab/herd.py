@@ -97,9 +97,10 @@ class HerdWatch:
     def goodput_back_s(self) -> int:
         """The first second from which on at least 80 % of the usual reads are served in every two seconds.
 
-        In two, because a report that comes a moment late counts for the second after.
+        In two, because a report that comes a moment late counts for the second after. The last two seconds
+        are left out: the herd stops in them.
         """
-        seconds = range(max(self.served, default=0))
+        seconds = range(max(self.served, default=0) - 1)
         bad = [
             second
             for second in seconds
