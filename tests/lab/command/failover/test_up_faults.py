@@ -111,6 +111,27 @@ def test_a_region_that_is_down_leaves_dns_and_comes_back(lab: LabProcess) -> Non
     lab.await_settled()
 
 
+def test_an_endpoint_that_only_its_own_region_reaches_leaves_the_other_regions_document(
+    lab: LabProcess,
+) -> None:
+    """`dsql-far`: the other publisher's document takes it out; its own Region, and with it DNS, keeps it."""
+    lab.await_settled()
+    lab.fault(FIRST, "dsql-far")
+
+    def is_out(region: str) -> bool:
+        rows = {row["region"]: row for row in lab.document(region)["endpoints"]}
+        return (rows[FIRST]["observed"], rows[FIRST]["effective"]) == ("down", "out")
+
+    lab.until("the second's document has it out", lambda: is_out(SECOND))
+    assert not is_out(FIRST)
+    assert lab.health_not_throttled(FIRST).status == 200
+    assert lab.look_up() == lab.host(FIRST)
+    assert lab.parameter("endpoint", FIRST) == lab.host(FIRST)
+    assert lab.regions()[FIRST]["faults"] == ["dsql-far"]
+    lab.heal(FIRST)
+    lab.await_settled()
+
+
 def test_with_both_regions_frozen_nothing_goes_empty(lab: LabProcess) -> None:
     """DNS answers the PRIMARY, the document lists both endpoints and is marked frozen; then all heals."""
     lab.await_settled()
