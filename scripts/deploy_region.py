@@ -235,7 +235,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="default: %(default)s",
     )
-    parser.add_argument("--sam", default="sam", metavar="PROGRAM", help="default: %(default)s")
+    parser.add_argument(
+        "--sam",
+        default=".venv/bin/sam" if Path(".venv/bin/sam").exists() else "sam",
+        metavar="PROGRAM",
+        help="default: .venv/bin/sam, else sam on the PATH",
+    )
     return parser
 
 
