@@ -46,7 +46,7 @@ WEB_ACL_LOG_BYTES = 1_200
 #: What CloudWatch Logs stores of a byte, by the example on its price page.
 COMPRESSION = 0.15
 
-#: The metrics that the template's seven alarms look at (one looks at two), and global.yaml's for each Region.
+#: The metrics that the template's eight alarms look at, and global.yaml's for each Region.
 ALARM_METRICS = 8
 GLOBAL_ALARM_METRICS = 3
 WEB_ACL_RULES = 2
