@@ -21,7 +21,7 @@ Json = Any
 
 #: Properties that the engine takes and forgets. The CloudFormation schema is their only witness here.
 UNKNOWN: Mapping[str, frozenset[str]] = {
-    "AWS::ApiGateway::RestApi": frozenset({"EndpointConfiguration", "FailOnWarnings", "Parameters", "Tags"}),
+    "AWS::ApiGateway::RestApi": frozenset({"EndpointConfiguration", "Parameters"}),
     "AWS::ApiGateway::Stage": frozenset({"AccessLogSetting"}),
     "AWS::IAM::Role": frozenset({"PermissionsBoundary"}),
     "AWS::Lambda::Function": frozenset({"ReservedConcurrentExecutions", "VpcConfig"}),
