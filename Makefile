@@ -6,12 +6,13 @@ STAMP := .venv/.synced
 UV := .cache/uv/bin/uv
 RUN := .venv/bin
 CHECKOV := .cache/checkov/bin/checkov
+ENGINE := .cache/ministack/bin/ministack
 TEMPLATES := template.yaml global.yaml dsql.yaml
 # Any final CPython from 3.11 will do; a version manager's shim that answers nothing is passed over.
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.14,\
 	$(shell $(p) -c 'import sys, venv; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test foreign lint bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -31,8 +32,17 @@ $(STAMP): $(UV) uv.lock pyproject.toml layers/beacon/pyproject.toml lab/pyprojec
 demo: $(STAMP) ## two Regions on this machine: fail over, heal, drain, release
 	@exec $(RUN)/beacon-lab demo $(ARGS)
 
-test: $(STAMP) ## all tests (ARGS="-k name" narrows)
+test: $(STAMP) $(ENGINE) ## all tests (ARGS="-k name" narrows)
 	$(RUN)/python -m pytest $(ARGS)
+
+# The CloudFormation engine that no one here wrote has a lock file and an environment of its own as well.
+$(ENGINE): $(UV) tools/foreign_engine/uv.lock tools/foreign_engine/pyproject.toml
+	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(CURDIR)/.cache/ministack $(UV) sync --quiet --frozen \
+		--project tools/foreign_engine --python $(if $(PYTHON),$(PYTHON),python3)
+	@touch $@
+
+foreign: $(STAMP) $(ENGINE) ## deploy the templates through a CloudFormation engine that is not ours
+	$(RUN)/python -m pytest tests/foreign $(ARGS)
 
 # checkov has a lock file and an environment of its own: it pins an older boto3 than the rest uses.
 $(CHECKOV): $(UV) tools/checkov/uv.lock tools/checkov/pyproject.toml
@@ -55,6 +65,7 @@ bench: $(STAMP) ## benchmarks (NAME=fault_to_dns runs one); writes benchmarks/re
 lock: $(UV) ## resolve the dependencies again and export the layer's
 	$(UV) lock
 	$(UV) lock --project tools/checkov
+	$(UV) lock --project tools/foreign_engine
 	$(UV) export --quiet --frozen --no-dev --no-emit-workspace --no-header --package dsql-beacon \
 		--extra publisher --prune boto3 \
 		--output-file layers/beacon/src/requirements.txt
