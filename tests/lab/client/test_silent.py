@@ -20,6 +20,7 @@ from beacon.document import serialize
 from beacon.local_view import LocalView
 from beacon.model import Document, Effective, EndpointState, Observed
 from beacon.sources import Fetched, Source
+from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab
 #: What is promised: elsewhere within twice a statement's time, and half a second.
@@ -78,7 +79,7 @@ def sources_of(client: Client, kind: str) -> list[Source]:
 
 def silence(client: Client, region: str = NEAR) -> None:
     """From now on the Region's endpoint logs in and answers nothing."""
-    client.dsql.loop.call(lambda: setattr(client.dsql.fronts[region].disturbance, "silent", True))
+    client.inject(region, FaultKind.DSQL_SILENT)
 
 
 def until_elsewhere(ask: Callable[[], str], limit_s: float = 20.0) -> float:
