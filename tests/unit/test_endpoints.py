@@ -25,6 +25,7 @@ from beacon.model import Document, Effective, Endpoint, EndpointState, Observed
 from beacon.sigv4 import Credentials
 from beacon.sources import DnsRecord, Fetched, Source, SourceError, SsmDocument, StaticList
 from beacon.store import StoreError
+from beacon.suspend_clock import suspend_aware
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 EAST_1, EAST_2 = "a" * 26 + ".dsql.us-east-1.on.aws", "b" * 26 + ".dsql.us-east-2.on.aws"
@@ -172,7 +173,10 @@ def test_what_is_not_passed_is_the_usual() -> None:
     with Endpoints(StaticList([EAST_1])) as endpoints:
         assert isinstance(endpoints.credentials, CredentialChain)
         assert endpoints.now().utcoffset() == timedelta(0)
-        assert abs(endpoints.clock() - time.monotonic()) < 5
+        assert endpoints.clock is suspend_aware
+        assert endpoints.monotonic is time.monotonic
+        assert endpoints.resolver._clock is suspend_aware
+        assert endpoints.credentials._clock is suspend_aware
 
     def credentials() -> Credentials:
         return Credentials("a", "b")
@@ -285,7 +289,7 @@ def test_a_call_that_waits_for_the_last_source_is_not_lost_when_it_answers_meanw
             assert endpoints._feeds[0].wait(5)
         return float(len(looks))
 
-    endpoints = make(source, clock=clock)
+    endpoints = make(source, monotonic=clock)
     assert hosts(endpoints, wait_s=100) == [EAST_1]
 
 

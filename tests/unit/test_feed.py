@@ -34,16 +34,24 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
 
 
 class Wall:
-    """A wall clock that moves when it is told to."""
+    """A wall clock and a lasting one that move when they are told to, and the wall clock's hands alone."""
 
     def __init__(self) -> None:
         self.now = NOW
+        self.lasting_s = 500.0
 
     def __call__(self) -> datetime:
         return self.now
 
+    def clock(self) -> float:
+        return self.lasting_s
+
     def pass_s(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
+        self.lasting_s += seconds
+
+    def set_back(self, seconds: float) -> None:
+        self.now -= timedelta(seconds=seconds)
 
 
 class Told:
@@ -99,7 +107,9 @@ def make(wall: Wall) -> Iterator[MakeFeed]:
     made: list[Feed] = []
 
     def start(source: Any, refresh_s: float = 10.0, **options: Any) -> Feed:  # noqa: ANN401 - those of Feed
-        made.append(Feed(source, refresh_s, **{"now": wall, "jitter": middle, **options}))
+        made.append(
+            Feed(source, refresh_s, **{"clock": wall.clock, "now": wall, "jitter": middle, **options})
+        )
         return made[-1]
 
     yield start
@@ -141,8 +151,57 @@ def test_a_good_answer_is_known_and_ages(make: MakeFeed, wall: Wall) -> None:
     assert feed.status() == SourceStatus("told", 30.0, "")
     source.dated = NOW - timedelta(seconds=5)
     assert feed.status() == SourceStatus("told", 35.0, "")
-    wall.pass_s(-3600)
+    source.dated = NOW + timedelta(hours=1)
+    assert feed.status() == SourceStatus("told", 30.0, "")
+
+
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_wall_clock_that_is_set_back_makes_no_answer_younger(
+    make: MakeFeed, wall: Wall, dated: bool
+) -> None:
+    """An alarm on the age of a dead publisher's document stays on; the next good answer begins at zero."""
+    source = Told()
+    source.dated = NOW if dated else None
+    feed = make(source)
+    feed.refresh()
+    wall.pass_s(600)
+    wall.set_back(86_400)
+    assert feed.status().age_s == 600.0
+    feed.refresh()
     assert feed.status().age_s == 0.0
+
+
+def test_a_wall_clock_that_is_set_back_keeps_no_document_valid_for_longer(make: MakeFeed, wall: Wall) -> None:
+    """An endpoint that a dead publisher held out is a candidate again after the same time."""
+    asked_at: list[datetime] = []
+
+    class Dated(Told):
+        def candidates(self, now: datetime) -> tuple[Candidate, ...]:
+            asked_at.append(now)
+            return super().candidates(now)
+
+    feed = make(Dated())
+    feed.refresh()
+    wall.pass_s(200)
+    wall.set_back(7200)
+    wall.pass_s(101)
+    assert known(feed) == ["a"]
+    assert asked_at[-1] == NOW + timedelta(seconds=301)
+
+
+def test_a_wall_clock_that_is_set_forward_and_back_again_is_forgotten_with_the_next_answer(
+    make: MakeFeed, wall: Wall
+) -> None:
+    """What was accepted meanwhile is read by the time that was thought to be; nothing stays of it."""
+    source = Told()
+    feed = make(source)
+    wall.set_back(-3600)
+    feed.refresh()
+    wall.set_back(3600)
+    assert feed._present() == NOW + timedelta(hours=1)
+    feed.refresh()
+    assert feed._present() == NOW
+    assert known(feed) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -344,8 +403,23 @@ def test_a_wall_clock_that_is_set_back_stops_nothing(make: MakeFeed, wall: Wall)
     feed = make(source, 1.0, jitter=lambda _low, _high: 0.05)
     feed.poke()
     assert source.asked.acquire(timeout=5)
-    wall.pass_s(-86_400)
+    wall.set_back(86_400)
     assert source.asked.acquire(timeout=5)
+    assert source.asked.acquire(timeout=5)
+
+
+def test_a_poke_has_the_source_asked_in_time_though_the_wall_clock_was_set_back(
+    make: MakeFeed, wall: Wall
+) -> None:
+    """In a sandbox whose thread stands still between invocations, the poke is all there is."""
+    source = Told()
+    feed = make(source, 3600.0)
+    feed.poke()
+    assert source.asked.acquire(timeout=5)
+    wait_until(settled(feed))
+    wall.set_back(86_400)
+    wall.pass_s(3600)
+    feed.poke()
     assert source.asked.acquire(timeout=5)
 
 
@@ -486,11 +560,11 @@ def test_a_copy_that_is_dated_tells_its_age(make: MakeFeed, tmp_path: Path, wall
     assert make(source, copy=copy).status().age_s == 3600.0
 
 
-@pytest.mark.parametrize(("age_s", "answered"), [(30, True), (600, False), (None, False)])
+@pytest.mark.parametrize(("age_s", "answered"), [(30, True), (600, False), (None, False), (-600, False)])
 def test_only_a_young_copy_stands_for_an_answer(
     make: MakeFeed, tmp_path: Path, wall: Wall, age_s: float | None, answered: bool
 ) -> None:
-    """Last week's is known, but whoever connects first gives the source a moment to say better."""
+    """Last week's is known, and next week's; but the first caller gives the source a moment to say better."""
     copy = DiskCopy(tmp_path / "copy")
     copy.write("told", "b")
     source = Told()

@@ -78,14 +78,127 @@ def test_a_failure_counts_once_while_the_endpoint_is_passed_over() -> None:
     assert held_s(view, "a", 104.0) == 8.0
 
 
-def test_a_login_ends_the_passing_over_and_its_doubling() -> None:
+def test_a_login_alone_ends_nothing() -> None:
+    """An endpoint may log clients in and answer nothing: the time and its doubling go on."""
+    view = LocalView(shortest)
+    view.failed("a", 0.0)
+    view.connected("a", 0.02, 1.0)
+    assert view.passed_over_since("a", 1.0) == 0.0
+    assert view.must_answer("a")
+    assert held_s(view, "a", 4.0) == 8.0
+
+
+def test_the_first_answered_statement_ends_the_passing_over_and_its_doubling() -> None:
     """The next failure is a first one again."""
     view = LocalView(shortest)
     view.failed("a", 0.0)
     view.failed("a", 4.0)
-    view.connected("a", 0.02)
+    view.answered("a")
     assert view.passed_over_since("a", 4.0) is None
+    assert not view.must_answer("a")
     assert held_s(view, "a", 5.0) == 4.0
+
+
+def test_a_login_must_prove_itself_after_a_failure_until_it_has_answered() -> None:
+    """Also when the time of passing over has run out: it was never shown to be well."""
+    view = LocalView(shortest)
+    assert not view.must_answer("a")
+    view.failed("a", 0.0)
+    assert view.passed_over_since("a", 100.0) is None
+    assert view.must_answer("a")
+
+
+# ---- silence
+
+
+def test_one_silent_connection_is_no_verdict_but_a_suspicion() -> None:
+    """A network drops connections without a word: the next login has to answer, and nothing else changes."""
+    view = LocalView(shortest)
+    view.silent("a", 0.0, 10.0)
+    assert view.passed_over_since("a", 10.0) is None
+    assert (view.must_answer("a"), view.must_answer("b")) == (True, False)
+    assert view.silent_at("a") == 10.0
+
+
+def test_connections_that_were_open_before_the_first_silence_confirm_nothing() -> None:
+    """All of a pool's connections may have been dropped at once; when the last one was silent is kept."""
+    view = LocalView(shortest)
+    for at in (10.0, 10.5, 11.0):
+        view.silent("a", 9.9, at)
+    assert view.passed_over_since("a", 11.0) is None
+    assert view.silent_at("a") == 11.0
+
+
+def test_a_connection_that_was_opened_after_the_first_silence_and_is_silent_too_confirms_it() -> None:
+    """The endpoint logs clients in and answers nothing."""
+    view = LocalView(shortest)
+    view.silent("a", 0.0, 10.0)
+    view.silent("a", 10.2, 15.2)
+    assert view.passed_over_since("a", 15.2) == 15.2
+
+
+def test_an_answer_between_two_silences_makes_the_second_one_a_first_one() -> None:
+    """Each was a connection's own trouble."""
+    view = LocalView(shortest)
+    view.silent("a", 0.0, 10.0)
+    view.answered("a")
+    assert not view.must_answer("a")
+    view.silent("a", 10.2, 15.2)
+    assert view.passed_over_since("a", 15.2) is None
+    assert view.must_answer("a")
+
+
+# ---- overload
+
+
+def middle(low: float, high: float) -> float:
+    return (low + high) / 2
+
+
+def test_too_many_connections_are_never_a_reason_to_pass_an_endpoint_over() -> None:
+    """The survivor of a failover keeps its place, whatever comes down on it."""
+    view = LocalView(middle)
+    for at in range(100):
+        view.overloaded("a", 0.0, float(at))
+    assert view.passed_over_since("a", 99.0) is None
+    assert not view.must_answer("a")
+    assert hosts(view.ordered((candidate("a"), candidate("b")), 99.0)) == ["a", "b"]
+
+
+def test_connects_to_an_overloaded_endpoint_are_one_at_a_time_and_further_and_further_apart() -> None:
+    """The distance doubles with each refusal, up to a bound; other endpoints are not meant."""
+    view, now, found = LocalView(middle), 0.0, []
+    view.overloaded("a", 0.0, now)
+    for _ in range(6):
+        wait_s = view.turn_s("a", now)
+        now += wait_s
+        found.append(wait_s)
+        assert view.turn_s("a", now) == 0.0
+        assert view.turn_s("a", now) > 0.0  # one alone
+        view.overloaded("a", 0.0, now)
+    assert found == [1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert view.turn_s("b", now) == 0.0
+
+
+def test_refusals_of_connects_that_started_together_count_once() -> None:
+    """All workers of a pool meet the same overload."""
+    view = LocalView(middle)
+    for at in (10.0, 10.01, 10.02):
+        view.overloaded("a", 0.05, at)
+    assert view.turn_s("a", 10.0) == pytest.approx(1.0)
+
+
+def test_connects_that_succeed_come_closer_together_until_nothing_holds_them_back() -> None:
+    """The distance is halved by each; a login that had started before the refusal changes nothing."""
+    view = LocalView(middle)
+    view.overloaded("a", 0.0, 0.0)
+    view.connected("a", 0.5, 0.1)
+    assert view.turn_s("a", 0.1) == pytest.approx(0.9)
+    view.connected("a", 0.1, 2.0)
+    assert view.turn_s("a", 2.0) == pytest.approx(0.5)
+    view.connected("a", 0.1, 3.0)
+    assert view.turn_s("a", 3.0) == 0.0
+    assert view.turn_s("a", 3.0) == 0.0
 
 
 def test_who_is_passed_over_is_tried_after_the_others_and_not_left_out() -> None:
@@ -151,7 +264,7 @@ def test_before_the_first_login_the_observers_latency_says_how_long_one_takes(
 def test_a_login_of_our_own_counts_more_than_what_an_observer_says(login_s: float, stagger_s: float) -> None:
     """Three usual logins, within the bounds."""
     view = LocalView()
-    view.connected("a", login_s)
+    view.connected("a", login_s, 0.0)
     assert view.stagger_s(candidate("a", latency_ms=7.0)) == pytest.approx(stagger_s)
     assert view.stagger_s(candidate("b", latency_ms=5.0)) == pytest.approx(0.15)
 
@@ -159,11 +272,11 @@ def test_a_login_of_our_own_counts_more_than_what_an_observer_says(login_s: floa
 def test_one_slow_login_does_not_make_the_usual_one() -> None:
     """It is smoothed, and what was met once fades."""
     view = LocalView()
-    view.connected("a", 0.02)
-    view.connected("a", 0.12)
+    view.connected("a", 0.02, 0.0)
+    view.connected("a", 0.12, 0.0)
     assert view.stagger_s(candidate("a")) == pytest.approx(3 * (0.02 + 0.3 * 0.1))
     for _ in range(20):
-        view.connected("a", 0.02)
+        view.connected("a", 0.02, 0.0)
     assert view.stagger_s(candidate("a")) == pytest.approx(0.06, rel=0.01)
 
 
@@ -172,5 +285,5 @@ def test_a_stagger_is_within_its_bounds(logins: list[float], latency_ms: float |
     """Whatever was measured: never at once, and never longer than a person notices."""
     view = LocalView()
     for took_s in logins:
-        view.connected("a", took_s)
+        view.connected("a", took_s, 0.0)
     assert LEAST_STAGGER_S <= view.stagger_s(candidate("a", latency_ms=latency_ms)) <= MOST_STAGGER_S

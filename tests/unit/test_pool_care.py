@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from beacon.candidates import Candidate
 from beacon.endpoints import Endpoints
 from beacon.local_view import LocalView
 from beacon.model import Endpoint
-from beacon.pool_care import HOME_S, RETIRE_S, ConnectRate, PoolCare, PoolPolicy, Verdict
+from beacon.pool_care import HOME_S, RETIRE_S, PoolCare, PoolPolicy, Verdict, _Why
 from beacon.sigv4 import Credentials
 from beacon.sources import Fetched
 
@@ -83,6 +80,10 @@ class Ward:
     def failed(self, host: str) -> None:
         self.local.failed(host, self.time)
 
+    def silent(self, host: str) -> None:
+        """A connection that was opened long ago was silent."""
+        self.local.silent(host, 0.0, self.time)
+
     def judge(self, host: str = BEST, *, age_s: float = 60.0, idle_s: float = 0.0) -> Verdict:
         return self.care.verdict(host, opened_at=self.time - age_s, used_at=self.time - idle_s)
 
@@ -132,31 +133,31 @@ def test_where_neither_an_old_connection_nor_a_new_one_got_through_it_is_replace
 ) -> None:
     """In either order: who asks for it does not wait for it to be silent too."""
     if silent_first:
-        ward.care.silent(BEST)
+        ward.silent(BEST)
         ward.time += apart_s
         ward.failed(BEST)
     else:
         ward.failed(BEST)
         ward.time += apart_s
-        ward.care.silent(BEST)
-    ward.care._next[False] = float("inf")  # homing is another row's
+        ward.silent(BEST)
+    ward.care._next[_Why.NOT_BEST] = float("inf")  # homing is another row's
     assert ward.judge() is REPLACE
 
 
 def test_a_silence_of_long_ago_confirms_nothing(ward: Ward) -> None:
     """It was another connection's own trouble."""
-    ward.care.silent(BEST)
+    ward.silent(BEST)
     ward.time += 15.1
     ward.failed(BEST)
-    ward.care._next[False] = float("inf")  # homing is another row's
+    ward.care._next[_Why.NOT_BEST] = float("inf")  # homing is another row's
     assert ward.judge() is LOOK
 
 
 def test_a_connection_that_was_opened_since_the_failure_is_looked_at(ward: Ward) -> None:
     """A new one did get through after all."""
-    ward.care.silent(BEST)
+    ward.silent(BEST)
     ward.failed(BEST)
-    ward.care._next[False] = float("inf")
+    ward.care._next[_Why.NOT_BEST] = float("inf")
     ward.time += 2
     assert ward.judge(age_s=2.0) is LOOK
     assert ward.judge(age_s=2.1) is REPLACE
@@ -167,7 +168,7 @@ def test_nothing_is_replaced_for_a_silence_while_nothing_else_can_be_reached(hos
     """All that can be tried failed: what is there is looked at, since it may be what works first again."""
     ward = Ward(*hosts)
     for host in hosts:
-        ward.care.silent(host)
+        ward.silent(host)
         ward.failed(host)
     assert [ward.judge(host) for host in hosts] == [LOOK] * len(hosts)
 
@@ -175,16 +176,16 @@ def test_nothing_is_replaced_for_a_silence_while_nothing_else_can_be_reached(hos
 def test_a_last_resort_that_can_be_reached_is_better_than_silence(ward: Ward) -> None:
     """A drained Region answers."""
     ward.hold_out(NEXT, THIRD)
-    ward.care.silent(BEST)
+    ward.silent(BEST)
     ward.failed(BEST)
-    ward.care._next[False] = float("inf")
+    ward.care._next[_Why.NOT_BEST] = float("inf")
     assert ward.judge() is REPLACE
 
 
 def test_one_silent_connection_is_no_verdict_on_its_endpoint(ward: Ward) -> None:
     """Others that were not used since are looked at; those that were are used."""
     ward.time += 1
-    ward.care.silent(BEST)
+    ward.silent(BEST)
     ward.time += 0.5
     assert ward.judge(idle_s=0.6) is LOOK
     assert ward.judge(idle_s=0.5) is LOOK
@@ -251,7 +252,7 @@ def test_the_keeper_looks_at_nothing(ward: Ward) -> None:
     ward.failed(BEST)
     ward.failed(NEXT)
     ward.failed(THIRD)
-    ward.care.silent(BEST)
+    ward.silent(BEST)
     ward.time += 8
     assert ward.care.verdict(BEST, opened_at=ward.time - 60, used_at=float("inf")) is USE
 
@@ -327,50 +328,6 @@ def test_idle_connections_are_looked_through_more_often_while_something_is_wrong
 
 
 # ---- the rate of connects
-
-
-@given(
-    limit=st.integers(1, 6),
-    pauses_s=st.lists(st.sampled_from([0.0, 0.001, 0.3, 0.7, 1.0, 5.0]) | st.floats(0, 2), max_size=60),
-)
-def test_never_more_connects_than_the_limit_start_in_any_second(limit: int, pauses_s: list[float]) -> None:
-    """Whoever asks and whenever: those that were allowed are a second apart from the one ``limit`` before."""
-    rate, now = ConnectRate(limit), 1000.0
-    starts: list[float] = []
-    for pause_s in pauses_s:
-        now += pause_s
-        wait_s = rate.take(now)
-        assert 0 <= wait_s <= 1
-        if wait_s == 0:
-            starts.append(now)
-    assert all(later - earlier >= 1 - 1e-9 for earlier, later in zip(starts, starts[limit:], strict=False))
-
-
-@given(limit=st.integers(1, 6), callers=st.integers(1, 30))
-def test_everybody_starts_within_the_time_that_the_limit_takes(limit: int, callers: int) -> None:
-    """A wait is no longer than need be: whoever waits as told starts, ``limit`` of them in each second."""
-    rate, now = ConnectRate(limit), 1000.0
-    starts: list[float] = []
-    while len(starts) < callers:
-        wait_s = rate.take(now)
-        now += wait_s
-        if wait_s == 0:
-            starts.append(now)
-    assert starts[-1] - starts[0] == pytest.approx((callers - 1) // limit)
-
-
-def test_threads_that_come_together_get_no_more_than_the_limit() -> None:
-    """It is safe to use from several threads."""
-    rate = ConnectRate(25)
-    waits: list[float] = []
-    threads = [
-        threading.Thread(target=lambda: waits.extend(rate.take(1000.0) for _ in range(20))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(5)
-    assert Counter(waits) == {0.0: 25, 1.0: 135}
 
 
 def test_a_pool_has_the_rate_of_its_policy() -> None:

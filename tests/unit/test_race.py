@@ -44,6 +44,8 @@ class Play:
     message: str = ""
     #: libpq refuses it at once, before there is a descriptor.
     bad: bool = False
+    #: After how long it answers the statement that follows its login.
+    answers_s: float = QUICK_S
 
 
 @dataclass
@@ -55,6 +57,8 @@ class Stage:
     names: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
     known: dict[str, tuple[float, list[str]]] = field(default_factory=dict)
     now: float = 1000.0
+    #: What the lasting clock is ahead: it counts the time in which the process was frozen.
+    frozen_s: float = 5e6
     started: list[tuple[float, str]] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
 
@@ -66,7 +70,8 @@ class Stage:
             StaticList(HOSTS.values()),
             local=self.local,
             resolver=Names(self),
-            clock=lambda: self.now,
+            clock=lambda: self.now + self.frozen_s,
+            monotonic=lambda: self.now,
             now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
             credentials=lambda: Credentials("a", "b"),
         )
@@ -100,8 +105,14 @@ class Stage:
     def passed_over(self) -> set[str]:
         """Who is passed over after the race."""
         return {
-            name for name, host in HOSTS.items() if self.local.passed_over_since(host, self.now) is not None
+            name
+            for name, host in HOSTS.items()
+            if self.local.passed_over_since(host, self.lasting) is not None
         }
+
+    @property
+    def lasting(self) -> float:
+        return self.now + self.frozen_s
 
     def open_lines(self) -> list[str]:
         return [line.address for line in self.lines if not line.finished]
@@ -119,7 +130,7 @@ class Line:
         self.due = self.stage.now + self.play.after_s
         self.status = pq.ConnStatus.BAD if self.play.bad else pq.ConnStatus.STARTED
         self.nonblocking = 0
-        self.finished = self.written = False
+        self.finished = self.written = self.asked = False
         self._descriptor = next(self._descriptors)
         self.stage.lines.append(self)
 
@@ -153,7 +164,29 @@ class Line:
             return pq.PollingStatus.READING
         if self.due > self.stage.now:
             return pq.PollingStatus.READING
-        return pq.PollingStatus.FAILED if self.play.message else pq.PollingStatus.OK
+        if self.play.message:
+            return pq.PollingStatus.FAILED
+        self.status = pq.ConnStatus.OK
+        return pq.PollingStatus.OK
+
+    def send_query(self, statement: bytes) -> None:
+        assert statement == b"SELECT 1"
+        assert self.nonblocking == 1, "sending could block the race"
+        self.asked = True
+        self.due = self.stage.now + self.play.answers_s
+        self._results = [object(), None]
+
+    def flush(self) -> int:
+        return 0
+
+    def consume_input(self) -> None:
+        assert self.asked
+
+    def is_busy(self) -> bool:
+        return self.due > self.stage.now
+
+    def get_result(self) -> object | None:
+        return self._results.pop(0)
 
     def get_error_message(self) -> str:
         assert not self.finished
@@ -321,8 +354,8 @@ def test_when_a_candidate_is_silent_the_next_one_starts_besides(stage: Stage) ->
 
 def test_the_stagger_is_that_of_the_candidate_that_was_started_last(stage: Stage) -> None:
     """Who usually logs in quickly has little time."""
-    stage.local.connected(HOSTS["a"], 0.02)
-    stage.local.connected(HOSTS["b"], 0.04)
+    stage.local.connected(HOSTS["a"], 0.02, stage.lasting)
+    stage.local.connected(HOSTS["b"], 0.04, stage.lasting)
     stage.plays |= {"a": silent(), "b": silent(), "c": silent()}
     won = stage.run(stage.race(at("a"), at("b"), at("c"), at("d")))
     assert won is not None
@@ -417,7 +450,7 @@ def test_a_last_resort_waits_no_longer_than_the_usual_where_every_other_one_has_
     stage: Stage,
 ) -> None:
     """This process has met that already, and nothing new is to be learnt."""
-    stage.local.failed(HOSTS["a"], stage.now)
+    stage.local.failed(HOSTS["a"], stage.lasting)
     stage.plays["a"] = silent()
     won = stage.run(stage.race(at("a"), at("b", last_resort=True)))
     assert won is not None
@@ -552,6 +585,203 @@ def test_abandoning_closes_everything_and_judges_nobody(stage: Stage) -> None:
     race.abandon()
     race.abandon()
     assert (stage.open_lines(), race.interests(), stage.passed_over()) == ([], {}, set())
+
+
+# ---- a login that has to prove itself
+
+
+def test_a_login_is_asked_nothing_where_all_was_well_before(stage: Stage) -> None:
+    """It costs a round trip."""
+    assert stage.run(stage.race(at("a"))) is not None
+    assert not stage.lines[0].asked
+
+
+@pytest.mark.parametrize("before", ["silent", "failed"])
+def test_a_login_whose_endpoint_was_silent_or_failed_before_wins_when_it_has_answered(
+    stage: Stage, before: str
+) -> None:
+    """That ends the suspicion, or the passing over; the connection is handed over ready for use."""
+    if before == "silent":
+        stage.local.silent(HOSTS["a"], 0.0, stage.lasting)
+    else:
+        stage.local.failed(HOSTS["a"], stage.lasting)
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("a")
+    assert won.took_s == pytest.approx(2 * QUICK_S)
+    assert stage.lines[0].asked
+    assert (stage.open_lines(), stage.passed_over()) == (["a"], set())
+    assert not stage.local.must_answer(HOSTS["a"])
+    assert stage.local.stagger_s(at("a")) == pytest.approx(3 * QUICK_S)  # of the login alone
+
+
+def test_an_endpoint_that_logs_in_and_then_is_silent_again_loses_and_is_passed_over(stage: Stage) -> None:
+    """Two silent connections, one of them opened after the first silence; the next race begins elsewhere."""
+    stage.local.silent(HOSTS["a"], 0.0, stage.lasting)
+    stage.plays["a"] = Play(answers_s=NEVER)
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
+    assert (stage.open_lines(), stage.passed_over()) == (["b"], {"a"})
+    assert stage.local.silent_at(HOSTS["a"]) == stage.lasting
+
+
+def test_an_endpoint_that_still_answers_nothing_after_its_time_is_passed_over_for_twice_as_long(
+    stage: Stage,
+) -> None:
+    """A login ends nothing."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.now += 4.0
+    assert stage.passed_over() == set()
+    stage.plays["a"] = Play(answers_s=NEVER)
+    assert stage.run(stage.race(at("a"), at("b"))) is not None
+    stage.now += 7.9
+    assert stage.passed_over() == {"a"}
+    stage.now += 0.1
+    assert stage.passed_over() == set()
+
+
+def test_a_login_that_does_not_answer_ends_with_the_deadline(stage: Stage) -> None:
+    """Where there is no other endpoint."""
+    stage.local.silent(HOSTS["a"], 0.0, stage.lasting)
+    stage.plays["a"] = Play(answers_s=NEVER)
+    error = fails(stage, stage.race(at("a"), timeout_s=1.0))
+    assert [attempt.reason for attempt in error.attempts] == ["timeout"]
+    assert (stage.open_lines(), stage.passed_over()) == ([], {"a"})
+
+
+# ---- too many connections
+
+
+def overloaded(after_s: float = QUICK_S) -> Play:
+    return Play(
+        after_s, f'connection to server at "{HOSTS["a"]}", port 1 failed: FATAL:  too many connections'
+    )
+
+
+def test_an_overloaded_endpoint_is_not_passed_over_and_the_next_one_starts_at_once(stage: Stage) -> None:
+    """It works; so does the other one."""
+    stage.plays["a"] = overloaded()
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.started == [(0.0, "a"), (pytest.approx(QUICK_S), "b")]
+    assert stage.passed_over() == set()
+
+
+def test_an_overloaded_endpoint_is_tried_again_at_growing_distances_while_there_is_time(
+    stage: Stage,
+) -> None:
+    """The last error says what it said each time."""
+    stage.plays["a"] = overloaded()
+    error = fails(stage, stage.race(at("a"), timeout_s=5.0))
+    assert [started for started, _ in stage.started] == [
+        0.0,
+        pytest.approx(0.52),
+        pytest.approx(1.54),
+        pytest.approx(3.56),
+    ]
+    assert [attempt.reason for attempt in error.attempts] == ["too_many_connections"] * 4
+    assert stage.now - stage.began == pytest.approx(5.0)
+    assert (stage.open_lines(), stage.passed_over()) == ([], set())
+
+
+def test_an_endpoint_whose_overload_is_over_wins(stage: Stage) -> None:
+    """A survivor that a whole fleet comes to."""
+    stage.plays["a"] = overloaded()
+    race = stage.race(at("a"))
+    assert stage.run(race, until_s=0.3) is None
+    stage.plays["a"] = Play()
+    won = stage.run(race)
+    assert won is not None
+    assert won.took_s == pytest.approx(0.54)
+
+
+def test_no_last_resort_starts_for_an_overload(stage: Stage) -> None:
+    """A drained Region is not where a crowd sends a client; nor does one that has failed before delay it."""
+    stage.local.failed(HOSTS["c"], stage.lasting)
+    stage.plays |= {"a": overloaded(), "c": refusing()}
+    race = stage.race(at("a"), at("c"), at("b", last_resort=True))
+    assert stage.run(race, until_s=3.0) is None
+    assert {address for _, address in stage.started} == {"a", "c"}
+    stage.plays["a"] = Play()
+    won = stage.run(race)
+    assert won is not None
+    assert won.candidate == at("a")
+
+
+def test_the_other_addresses_of_an_overloaded_endpoint_are_left_alone(stage: Stage) -> None:
+    """They lead to the same cluster."""
+    stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2", "a3"])
+    stage.plays["a1"] = overloaded()
+    assert stage.run(stage.race(named("a")), until_s=0.5) is None
+    assert stage.started == [(0.0, "a1")]
+
+
+def test_a_race_waits_for_its_turn_at_an_endpoint_that_refused_another_one(stage: Stage) -> None:
+    """All connects of a process take turns; one that gets none says why."""
+    stage.local.overloaded(HOSTS["a"], 0.0, stage.lasting)
+    error = fails(stage, stage.race(at("a"), timeout_s=0.25))
+    assert stage.started == []
+    assert [(attempt.region, attempt.reason) for attempt in error.attempts] == [
+        ("us-east-1", "too_many_connections")
+    ]
+    won = stage.run(stage.race(at("a")))
+    assert won is not None
+    assert won.took_s == pytest.approx(0.25 + QUICK_S)
+
+
+# ---- a process that stood still
+
+
+def test_a_process_that_was_frozen_in_a_race_blames_no_endpoint_for_its_silence(stage: Stage) -> None:
+    """A sandbox's monotonic clock stood still with it: the lasting clock alone shows it."""
+    stage.plays["a"] = silent()
+    race = stage.race(at("a"), at("b"))
+    assert stage.run(race, until_s=0.1) is None
+    stage.frozen_s += 600
+    won = stage.run(race)
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.passed_over() == set()
+
+
+def test_a_connection_that_was_given_up_by_a_server_meanwhile_is_no_fault_of_its_endpoint(
+    stage: Stage,
+) -> None:
+    """One that is refused is, whenever it is seen; and so is one that started afterwards."""
+    gone = "server closed the connection unexpectedly"
+    stage.plays |= {"a": Play(0.2, gone), "b": Play(QUICK_S, gone), "c": refusing()}
+    race = stage.race(at("a"), at("b"), at("c"), at("d"))
+    assert stage.run(race, until_s=0.1) is None
+    stage.frozen_s += 600
+    assert stage.run(race) is not None
+    assert stage.passed_over() == {"b", "c"}
+
+
+def test_a_frozen_time_is_not_a_races_own(stage: Stage) -> None:
+    """Its deadline counts time in use: what is left of it is enough to connect."""
+    stage.plays["a"] = Play(0.5)
+    race = stage.race(at("a"), timeout_s=1.0)
+    assert stage.run(race, until_s=0.1) is None
+    stage.frozen_s += 600
+    assert stage.run(race) is not None
+
+
+@pytest.mark.parametrize("jump_s", [-86_400.0, 86_400.0])
+def test_a_wall_clock_that_jumps_in_a_race_changes_nothing_but_whom_it_blames(
+    stage: Stage, jump_s: float
+) -> None:
+    """The lasting clock jumps forward with it and never back."""
+    stage.plays |= {"a": silent(), "b": silent()}
+    race = stage.race(at("a"), at("b"), at("c"), timeout_s=1.0)
+    assert stage.run(race, until_s=0.3) is None
+    stage.frozen_s += max(jump_s, 0.0)
+    won = stage.run(race)
+    assert won is not None
+    assert [started for started, _ in stage.started] == [0.0, MOST_STAGGER_S, 2 * MOST_STAGGER_S]
+    assert stage.passed_over() == ({"a", "b"} if jump_s < 0 else set())
 
 
 # ---- names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from types import TracebackType
 from typing import Any, Self
@@ -14,10 +15,14 @@ from psycopg_pool import AsyncConnectionPool
 from beacon.connection import AsyncConnection, settle
 from beacon.dialer import Dialer, Login
 from beacon.endpoints import Endpoints
-from beacon.pool import RECONNECT_S, note_return, refuse_decided
+from beacon.pool import RECONNECT_S, refuse_decided
 from beacon.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.race import ConnectError
 
 __all__ = ["AsyncPool"]
+
+#: How often a connect that waits for its turn looks whether the pool is being closed.
+_NAP_S = 0.1
 
 
 class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
@@ -45,9 +50,11 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         refuse_decided(others)
         login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
+        self._monotonic = endpoints.monotonic
+        self._stop = threading.Event()
         self._keeper: asyncio.Task[None] | None = None
         super().__init__(
-            connection_class=_class_of(Dialer(endpoints, login), self._care),
+            connection_class=_class_of(Dialer(endpoints, login), self._care, self._stop),
             kwargs={
                 "autocommit": autocommit,
                 "row_factory": row_factory,
@@ -72,6 +79,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
 
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg_pool's
         """Close the pool as psycopg_pool does."""
+        self._stop.set()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -91,9 +99,9 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:  # noqa: ASYNC109 - as above
         """A connection that works as far as can be told in ``check_timeout_s``; raises ``PoolTimeout``."""
-        deadline = self._care.now() + (self.timeout if timeout is None else timeout)
+        deadline = self._monotonic() + (self.timeout if timeout is None else timeout)
         while True:
-            connection = await super().getconn(max(0.0, deadline - self._care.now()))
+            connection = await super().getconn(max(0.0, deadline - self._monotonic()))
             try:
                 fit = await self._is_fit(connection, deadline)
             except BaseException:
@@ -106,7 +114,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
 
     async def putconn(self, conn: AsyncConnection[Any]) -> None:
         """Give a connection back."""
-        note_return(self._care, conn)
+        conn.used_at = self._care.now()
         await super().putconn(conn)
 
     async def _is_fit(self, connection: AsyncConnection[Any], deadline: float) -> bool:
@@ -115,11 +123,8 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         )
         if verdict is not Verdict.LOOK:
             return verdict is Verdict.USE
-        left_s = max(0.0, deadline - self._care.now())
-        if await connection.answers(min(self._care.policy.check_timeout_s, left_s)):
-            return True
-        note_return(self._care, connection)
-        return False
+        left_s = max(0.0, deadline - self._monotonic())
+        return await connection.answers(min(self._care.check_s(connection.query_timeout_s), left_s))
 
     async def _discard(self, connection: AsyncConnection[Any]) -> None:
         connection.pgconn.finish()
@@ -154,7 +159,7 @@ async def _keep(reference: weakref.ref[AsyncPool], care: PoolCare) -> None:
         del pool
 
 
-def _class_of(dialer: Dialer, care: PoolCare) -> type[AsyncConnection[Any]]:
+def _class_of(dialer: Dialer, care: PoolCare, stop: threading.Event) -> type[AsyncConnection[Any]]:
     class Pooled(AsyncConnection[Any]):
         @classmethod
         async def connect(
@@ -166,11 +171,18 @@ def _class_of(dialer: Dialer, care: PoolCare) -> type[AsyncConnection[Any]]:
             row_factory: Any = None,  # noqa: ANN401 - as for AsyncPool
             **_: Any,  # noqa: ANN401 - psycopg_pool may add a connect_timeout, rounded to seconds
         ) -> Self:
-            while wait_s := care.must_wait_s():  # noqa: ASYNC110 - the next free moment, taken by asking
-                await asyncio.sleep(wait_s)
-            won = await dialer.dial_async()
+            while wait_s := care.must_wait_s():
+                # In short naps, so that closing the pool does not wait for it.
+                await asyncio.sleep(min(wait_s, _NAP_S))
+                if stop.is_set():
+                    raise psycopg.OperationalError("the pool is being closed")
+            try:
+                won = await dialer.dial_async()
+            except ConnectError as error:
+                care.failed(error)
+                raise
             connection = cls(won.pgconn, row_factory)
-            settle(connection, won, dialer.endpoints.clock(), dialer.login)
+            settle(connection, won, dialer.endpoints, dialer.login)
             care.joined(connection)
             connection.prepare_threshold = prepare_threshold
             await connection.set_autocommit(autocommit)

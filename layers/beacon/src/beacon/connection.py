@@ -2,7 +2,8 @@
 
 A frozen server keeps a driver waiting for ever: Aurora DSQL has no ``statement_timeout``, and psycopg's own
 cancellation waits for the server too. With ``query_timeout_s`` a connection that gets no answer to a
-statement in time is closed and :class:`QueryTimeoutError` raised. A task that is cancelled while it waits for
+statement in time is closed and :class:`QueryTimeoutError` raised; the next login to its endpoint has to prove
+itself then (:mod:`beacon.local_view`). A task that is cancelled while it waits for
 an answer closes its connection at once, for the same reason.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import select
 import time
+from collections.abc import Callable
 from typing import Any, overload
 
 import psycopg
@@ -51,12 +53,12 @@ class Connection(psycopg.Connection[Row]):
     """
 
     endpoint: Endpoint
-    #: When it was opened, and when a pool got it back last, by the endpoints' monotonic clock, in seconds.
+    #: When it was opened, and when a pool got it back last, by the endpoints' lasting clock, in seconds.
     opened_at: float
     used_at: float
     query_timeout_s: float | None = None
-    #: Whether it was closed because no answer came in time.
-    timed_out: bool = False
+    #: What is called when it is closed because no answer came in time.
+    on_silence: Callable[[], None] | None = None
 
     def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None) -> RV:
         """Wait for an answer as psycopg does, but for no longer than ``query_timeout_s``."""
@@ -72,8 +74,9 @@ class Connection(psycopg.Connection[Row]):
                     raise
             if not _has_answer(self.pgconn):
                 break
-        self.timed_out = True
         self.pgconn.finish()
+        if self.on_silence is not None:
+            self.on_silence()
         raise QueryTimeoutError(self.endpoint.region, allowed_s)
 
     def answers(self, timeout_s: float) -> bool:
@@ -101,7 +104,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
     opened_at: float
     used_at: float
     query_timeout_s: float | None = None
-    timed_out: bool = False
+    on_silence: Callable[[], None] | None = None
 
     async def wait(self, gen: PQGen[RV], interval: float = _INTERVAL_S, timeout: float | None = None) -> RV:  # noqa: ASYNC109 - psycopg's
         """Wait for an answer, for no longer than ``query_timeout_s``; cancelling closes the connection."""
@@ -124,8 +127,9 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             if self.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
                 self.pgconn.finish()
             raise
-        self.timed_out = True
         self.pgconn.finish()
+        if self.on_silence is not None:
+            self.on_silence()
         raise QueryTimeoutError(self.endpoint.region, allowed_s)
 
     async def answers(self, timeout_s: float) -> bool:
@@ -198,7 +202,7 @@ def connect(
     login = Login(user, dbname, timeout_s, ca_file, options, query_timeout_s)
     won = Dialer(endpoints, login).dial()
     connection = Connection(won.pgconn, row_factory)
-    settle(connection, won, endpoints.clock(), login)
+    settle(connection, won, endpoints, login)
     connection.prepare_threshold = prepare_threshold
     if autocommit:
         connection.autocommit = True
@@ -253,7 +257,7 @@ async def connect_async(
     login = Login(user, dbname, timeout_s, ca_file, options, query_timeout_s)
     won = await Dialer(endpoints, login).dial_async()
     connection = AsyncConnection(won.pgconn, row_factory)
-    settle(connection, won, endpoints.clock(), login)
+    settle(connection, won, endpoints, login)
     connection.prepare_threshold = prepare_threshold
     if autocommit:
         await connection.set_autocommit(True)
@@ -279,10 +283,12 @@ def _has_answer(pgconn: pq.abc.PGconn) -> bool:
 def settle(
     connection: Connection[Any] | AsyncConnection[Any],
     won: Won,
-    now: float,
+    endpoints: Endpoints,
     login: Login,
 ) -> None:
-    """Tell a new connection where it leads to, since when, and its limit."""
+    """Tell a new connection where it leads to, since when, its limit, and who is to know of its silence."""
+    opened_at, host = endpoints.clock(), won.candidate.endpoint.host
     connection.endpoint = won.candidate.endpoint
-    connection.opened_at = connection.used_at = now
+    connection.opened_at = connection.used_at = opened_at
     connection.query_timeout_s = login.query_timeout_s
+    connection.on_silence = lambda: endpoints.local.silent(host, opened_at, endpoints.clock())

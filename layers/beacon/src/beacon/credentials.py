@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from beacon.suspend_clock import suspend_aware
 from beacon.token import Credentials
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class CredentialChain:
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic
+        self, environment: Mapping[str, str] | None = None, clock: Callable[[], float] = suspend_aware
     ) -> None:
         self._environment = os.environ if environment is None else environment
         self._clock = clock

@@ -90,7 +90,7 @@ class Dialer:
     def dial(self) -> Won:
         """Connect, blocking; raises :class:`~beacon.race.ConnectError`."""
         endpoints = self.endpoints
-        began = endpoints.clock()
+        began = endpoints.monotonic()
         endpoints.candidates(self.login.timeout_s)
         if (chain := self._blank_chain()) is not None:
             chain.prepare().wait(max(0.0, self._left_s(began)))
@@ -104,7 +104,7 @@ class Dialer:
     async def dial_async(self) -> Won:
         """Connect in the running event loop; raises :class:`~beacon.race.ConnectError`."""
         endpoints = self.endpoints
-        began = endpoints.clock()
+        began = endpoints.monotonic()
         while endpoints.should_wait(began, self.login.timeout_s):  # noqa: ASYNC110 - threads set it
             await asyncio.sleep(_NAP_S)
         if (chain := self._blank_chain()) is not None:
@@ -133,7 +133,7 @@ class Dialer:
             raise ConnectError(f"nothing was tried: {why}")
 
     def _left_s(self, began: float) -> float:
-        return began + self.login.timeout_s - self.endpoints.clock()
+        return began + self.login.timeout_s - self.endpoints.monotonic()
 
     @contextlib.contextmanager
     def _race(self, began: float) -> Iterator[Race]:

@@ -25,6 +25,7 @@ from beacon.local_view import LocalView
 from beacon.resolver import Resolver
 from beacon.sigv4 import Credentials
 from beacon.sources import Source
+from beacon.suspend_clock import suspend_aware
 
 __all__ = ["Endpoints"]
 
@@ -41,6 +42,8 @@ class Endpoints:
     Region, shared by all); ``copy`` a file that keeps the last good answers for the next process;
     ``dial`` maps a host to the ``(address, port)`` to connect to instead of resolving it, like ``curl
     --connect-to``; ``credentials`` returns what tokens are signed with, and must not block.
+    ``clock`` is for what lasts from one call to the next, ``monotonic`` for what begins and ends within one
+    (:mod:`beacon.suspend_clock`), both in seconds; ``now`` is the wall clock (UTC), for what others dated.
 
     Raises ``ValueError`` with every reason at once.
     """
@@ -54,7 +57,8 @@ class Endpoints:
         credentials: Callable[[], Credentials] | None = None,
         resolver: Resolver | None = None,
         local: LocalView | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = suspend_aware,
+        monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         names = [source.name for source in sources]
@@ -68,6 +72,7 @@ class Endpoints:
         if problems:
             raise ValueError("; ".join(problems))
         self.clock = clock
+        self.monotonic = monotonic
         self.now = now
         self.credentials = credentials or CredentialChain()
         self.resolver = resolver or Resolver()
@@ -75,7 +80,8 @@ class Endpoints:
         self._dial = dict(dial or {})
         disk = DiskCopy(Path(copy)) if copy is not None else None
         self._feeds = [
-            Feed(source, refresh_s, copy=disk, changed=self._forget, now=now) for source in sources
+            Feed(source, refresh_s, copy=disk, changed=self._forget, clock=clock, now=now)
+            for source in sources
         ]
         self._known: tuple[Candidate, ...] = ()
         self._known_at = float("-inf")
@@ -88,7 +94,7 @@ class Endpoints:
         self.close()
 
     def should_wait(self, began: float, wait_s: float) -> bool:
-        """Whether a caller that ``began`` to wait, by :attr:`clock`, is to wait on for a first answer.
+        """Whether a caller that ``began`` to wait, by :attr:`monotonic`, is to wait on for a first answer.
 
         Nobody waits where every source has been asked; for ``wait_s`` at the most where nothing is known,
         less where one source knows endpoints already, and then never again once somebody's time was up.
@@ -98,7 +104,7 @@ class Endpoints:
         if self._waited or all(feed.answered for feed in self._feeds):
             return False
         known = any(feed.candidates() for feed in self._feeds)
-        if self.clock() - began < (min(wait_s, _OTHERS_S) if known else wait_s):
+        if self.monotonic() - began < (min(wait_s, _OTHERS_S) if known else wait_s):
             return True
         self._waited = known and wait_s > 0
         return False
@@ -108,7 +114,7 @@ class Endpoints:
 
         The first calls of a process may wait for its sources, ``wait_s`` at the most.
         """
-        began = self.clock()
+        began = self.monotonic()
         while self.should_wait(began, wait_s):
             # The last one may have answered a moment ago.
             asked = next((feed for feed in self._feeds if not feed.answered), None)

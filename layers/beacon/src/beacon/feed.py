@@ -1,8 +1,12 @@
 """One source, refreshed in the background; the last good answer stays through any failure.
 
-A daemon thread asks at jittered intervals, less often while the source fails. Whoever wants to know what is
-known gets it at once. :meth:`Feed.poke` has the thread ask now when its time has passed by the wall clock: a
-Lambda sandbox that was frozen, or a process that was forked, goes on from there.
+A daemon thread asks at jittered intervals, less often while the source fails. A caller reads what is known at
+once. :meth:`Feed.poke` has the thread ask now when its time has passed: a Lambda sandbox that was frozen, or
+a process that was forked, continues from there.
+
+Two clocks: the lasting one (:mod:`beacon.suspend_clock`) says when to ask again, and how old an answer is at
+least; the wall clock is there for what the source itself dated. A wall clock that is set back makes no answer
+younger, and keeps no document valid for longer.
 
 What was accepted last can be kept in a file (:mod:`beacon.disk_copy`), and is read from it at the start by
 the same rules as a fresh answer.
@@ -20,6 +24,7 @@ from datetime import UTC, datetime, timedelta
 from beacon.candidates import Candidate
 from beacon.disk_copy import DiskCopy
 from beacon.sources import Source, SourceError
+from beacon.suspend_clock import suspend_aware
 
 __all__ = ["Feed", "SourceStatus"]
 
@@ -53,6 +58,7 @@ class Feed:
         *,
         copy: DiskCopy | None = None,
         changed: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = suspend_aware,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
@@ -60,6 +66,7 @@ class Feed:
         self._refresh_s = refresh_s
         self._copy = copy
         self._changed = changed
+        self._clock = clock
         self._now = now
         self._jitter = jitter
         self._lock = threading.Lock()
@@ -68,9 +75,11 @@ class Feed:
         self._closed = self._finished = False
         self._answered = threading.Event()
         self._problem = "not asked yet"
-        self._fetched_at: datetime | None = None
+        #: When the last good answer came, by both clocks.
+        self._fetched_at: float | None = None
+        self._accepted: tuple[datetime, float] | None = None
         self._failures = 0
-        self._due_at: datetime | None = None
+        self._due_at: float | None = None
         self._recall()
 
     @property
@@ -80,7 +89,7 @@ class Feed:
 
     def candidates(self) -> tuple[Candidate, ...]:
         """What is known now; none before the first good answer."""
-        return self._source.candidates(self._now())
+        return self._source.candidates(self._present())
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until :attr:`answered`, for ``timeout_s`` at the most."""
@@ -89,9 +98,12 @@ class Feed:
     def status(self) -> SourceStatus:
         """The source's age and trouble, for metrics and logs."""
         with self._lock:
-            since = self._source.as_of() or self._fetched_at
-            age_s = None if since is None else max(0.0, (self._now() - since).total_seconds())
-            return SourceStatus(self._source.name, age_s, self._problem)
+            ages_s = []
+            if (since := self._source.as_of()) is not None:
+                ages_s.append(max(0.0, (self._now() - since).total_seconds()))
+            if self._fetched_at is not None:
+                ages_s.append(self._clock() - self._fetched_at)
+            return SourceStatus(self._source.name, max(ages_s, default=None), self._problem)
 
     def poke(self) -> None:
         """Have the source asked in the background where that is due; never blocks, and costs nothing."""
@@ -100,7 +112,7 @@ class Feed:
             return
         if thread is None or not thread.is_alive():
             self._start()
-        elif due_at is not None and self._now() >= due_at:
+        elif due_at is not None and self._clock() >= due_at:
             self._wake.set()
 
     def close(self) -> None:
@@ -128,7 +140,7 @@ class Feed:
             if pause_s == float("inf"):
                 self._finished = True
                 return
-            self._due_at = self._now() + timedelta(seconds=pause_s)
+            self._due_at = self._clock() + pause_s
             self._wake.wait(pause_s)
             # Nothing is due while the source is asked: a poke would have it asked again without a pause.
             self._due_at = None
@@ -141,8 +153,8 @@ class Feed:
             fetched = self._source.fetch()
             good_for_s = fetched.good_for_s
             with self._lock:
-                self._source.accept(fetched.text, self._now())
-                self._fetched_at = self._now()
+                self._accept(fetched.text)
+                self._fetched_at = self._clock()
                 self._problem, self._failures = "", 0
             if self._copy is not None:
                 self._copy.write(self._source.name, fetched.text)
@@ -154,8 +166,8 @@ class Feed:
         self._answered.set()
         self._changed()
         if self._failures:
-            if not self._source.candidates(self._now()):
-                # Nobody can connect: look again soon.
+            if not self.candidates():
+                # No caller can connect: look again soon.
                 return min(_LEAST_S * 2.0 ** min(self._failures - 1, 6), self._refresh_s) * self._jitter(
                     *_JITTER
                 )
@@ -175,7 +187,7 @@ class Feed:
             _LOGGER.warning("%s: %s", self._source.name, problem)
 
     def _recall(self) -> None:
-        if self._source.candidates(self._now()):
+        if self.candidates():
             # A list needs no asking.
             self._problem = ""
             self._answered.set()
@@ -183,11 +195,24 @@ class Feed:
         if text is None:
             return
         try:
-            self._source.accept(text, self._now())
+            self._accept(text)
         except SourceError as error:
             self._problem = f"the copy on disk is ignored: {error}"
         else:
             self._problem = "known from the copy on disk; not asked yet"
             as_of = self._source.as_of()
-            if as_of is not None and self._now() - as_of < _YOUNG:
+            # One from the future tells nothing of its age: the wall clock was set back.
+            if as_of is not None and abs(self._now() - as_of) < _YOUNG:
                 self._answered.set()
+
+    def _accept(self, text: str) -> None:
+        now = self._now()
+        self._source.accept(text, now)
+        self._accepted = (now, self._clock())
+
+    def _present(self) -> datetime:
+        """The wall clock's time, but never less since the last good answer than has passed."""
+        now, accepted = self._now(), self._accepted
+        if accepted is None:
+            return now
+        return max(now, accepted[0] + timedelta(seconds=self._clock() - accepted[1]))

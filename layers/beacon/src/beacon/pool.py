@@ -8,7 +8,6 @@ quiet service moves too. :class:`AsyncPool` is the same for asyncio.
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +20,7 @@ from beacon.connection import Connection, settle
 from beacon.dialer import Dialer, Login
 from beacon.endpoints import Endpoints
 from beacon.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.race import ConnectError
 
 __all__ = ["Pool"]
 
@@ -62,10 +62,11 @@ class Pool(ConnectionPool[Connection[Any]]):
         refuse_decided(others)
         login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
+        self._monotonic = endpoints.monotonic
         self._stop = threading.Event()
         self._keeper: threading.Thread | None = None
         super().__init__(
-            connection_class=_class_of(Dialer(endpoints, login), self._care),
+            connection_class=_class_of(Dialer(endpoints, login), self._care, self._stop),
             kwargs={
                 "autocommit": autocommit,
                 "row_factory": row_factory,
@@ -114,9 +115,9 @@ class Pool(ConnectionPool[Connection[Any]]):
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
         """A connection that works as far as can be told in ``check_timeout_s``; raises ``PoolTimeout``."""
-        deadline = self._care.now() + (self.timeout if timeout is None else timeout)
+        deadline = self._monotonic() + (self.timeout if timeout is None else timeout)
         while True:
-            connection = super().getconn(max(0.0, deadline - self._care.now()))
+            connection = super().getconn(max(0.0, deadline - self._monotonic()))
             try:
                 fit = self._is_fit(connection, deadline)
             except BaseException:
@@ -129,7 +130,7 @@ class Pool(ConnectionPool[Connection[Any]]):
 
     def putconn(self, conn: Connection[Any]) -> None:
         """Give a connection back."""
-        note_return(self._care, conn)
+        conn.used_at = self._care.now()
         super().putconn(conn)
 
     def _is_fit(self, connection: Connection[Any], deadline: float) -> bool:
@@ -138,11 +139,8 @@ class Pool(ConnectionPool[Connection[Any]]):
         )
         if verdict is not Verdict.LOOK:
             return verdict is Verdict.USE
-        left_s = max(0.0, deadline - self._care.now())
-        if connection.answers(min(self._care.policy.check_timeout_s, left_s)):
-            return True
-        note_return(self._care, connection)
-        return False
+        left_s = max(0.0, deadline - self._monotonic())
+        return connection.answers(min(self._care.check_s(connection.query_timeout_s), left_s))
 
     def _discard(self, connection: Connection[Any]) -> None:
         # psycopg_pool opens another one for a connection that comes back closed.
@@ -184,14 +182,7 @@ def refuse_decided(others: dict[str, object]) -> None:
         raise ValueError(f"{', '.join(decided)}: decided by beacon; see Pool and PoolPolicy")
 
 
-def note_return(care: PoolCare, connection: Any) -> None:  # noqa: ANN401 - either kind of connection
-    """Remember when a connection came back, and whether it was closed for its silence."""
-    connection.used_at = care.now()
-    if connection.timed_out:
-        care.silent(connection.endpoint.host)
-
-
-def _class_of(dialer: Dialer, care: PoolCare) -> type[Connection[Any]]:
+def _class_of(dialer: Dialer, care: PoolCare, stop: threading.Event) -> type[Connection[Any]]:
     """The class whose ``connect`` a pool calls for each new connection."""
 
     class Pooled(Connection[Any]):
@@ -206,10 +197,15 @@ def _class_of(dialer: Dialer, care: PoolCare) -> type[Connection[Any]]:
             **_: Any,  # noqa: ANN401 - psycopg_pool may add a connect_timeout, rounded to seconds
         ) -> Self:
             while wait_s := care.must_wait_s():
-                time.sleep(wait_s)
-            won = dialer.dial()
+                if stop.wait(wait_s):
+                    raise psycopg.OperationalError("the pool is being closed")
+            try:
+                won = dialer.dial()
+            except ConnectError as error:
+                care.failed(error)
+                raise
             connection = cls(won.pgconn, row_factory)
-            settle(connection, won, dialer.endpoints.clock(), dialer.login)
+            settle(connection, won, dialer.endpoints, dialer.login)
             care.joined(connection)
             connection.prepare_threshold = prepare_threshold
             connection.autocommit = autocommit

@@ -3,7 +3,9 @@
 ================================================  ==================================================
 the connection                                    verdict
 ================================================  ==================================================
-is older than ``max_age_s``                       replace (DSQL ends it at 60 minutes)
+is older than ``max_age_s``                       replace, but only so many a second: within
+                                                  ``RETIRE_S`` all such are (DSQL ends one at 60
+                                                  minutes); until then look
 leads to an endpoint at which another connection  replace: neither an old connection nor a new one got
 was silent and, within ``_TOGETHER_S`` of that,   through
 a fresh one failed
@@ -18,14 +20,16 @@ is none of these                                  use
 ================================================  ==================================================
 
 One silent connection is no verdict on its endpoint: networks drop connections without a word. Nothing is
-retired for an endpoint's sake while no better one can be reached.
+retired for an endpoint's sake while no better one can be reached. An endpoint that is overloaded has not
+failed. A fresh connection to an endpoint that was silent has failed, too, when it logged in and did not
+answer (:mod:`beacon.local_view`). All ages are of the clock that counts the time in which a sandbox was
+frozen; a wall clock that is set forward makes every connection old at once, and they are replaced as slowly.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -33,10 +37,13 @@ from typing import Protocol
 from weakref import WeakSet
 
 from beacon.candidates import Candidate
+from beacon.connect_rate import REFILL_S, ConnectRate
 from beacon.endpoints import Endpoints
 from beacon.model import Endpoint
+from beacon.outcome import Reason
+from beacon.race import ConnectError
 
-__all__ = ["ConnectRate", "PoolCare", "PoolPolicy", "Verdict"]
+__all__ = ["PoolCare", "PoolPolicy", "Verdict"]
 
 #: In what time all connections to an endpoint that is held out, or that is not the best, are replaced.
 RETIRE_S, HOME_S = 10.0, 300.0
@@ -54,20 +61,31 @@ class Verdict(Enum):
     REPLACE = auto()
 
 
+class _Why(Enum):
+    """Why a connection is replaced though it works; each has a pace of its own."""
+
+    OLD = auto()
+    HELD_OUT = auto()
+    NOT_BEST = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
     """How a pool treats its connections; durations in seconds.
 
     ``max_age_s`` is shortened at random by up to 5 % for each connection; ``check_idle_s`` is after how long
     without use a connection is asked for an answer before it is handed out, and ``check_timeout_s`` how long
-    it has for it; ``connects_per_s`` bounds the connects of this pool in any one second (a DSQL cluster takes
-    100 a second from all of its clients together). Raises ``ValueError`` with every reason at once.
+    it has for it. ``connects_per_s`` bounds the connects of this pool in any one second, and ``refill_s`` is
+    in what time the second half of a pool that lost all of its connections is opened: a DSQL cluster takes
+    100 connects a second from all of its clients together (:mod:`beacon.connect_rate`). Raises ``ValueError``
+    with every reason at once.
     """
 
     max_age_s: float = 3000.0
     check_idle_s: float = 1.0
     check_timeout_s: float = 0.5
     connects_per_s: int = 25
+    refill_s: float = REFILL_S
 
     def __post_init__(self) -> None:
         problems = []
@@ -79,6 +97,8 @@ class PoolPolicy:
             problems.append(f"check_timeout_s must be 0.05-30, not {self.check_timeout_s}")
         if not 1 <= self.connects_per_s <= 100:
             problems.append(f"connects_per_s must be 1-100, not {self.connects_per_s}")
+        if not 0 <= self.refill_s <= 600:
+            problems.append(f"refill_s must be 0-600, not {self.refill_s}")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -92,24 +112,6 @@ class Member(Protocol):
     @property
     def closed(self) -> bool:
         """Whether it is."""
-
-
-class ConnectRate:
-    """Never more than ``limit`` starts within any one second; safe to use from several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._lock = threading.Lock()
-        self._starts: deque[float] = deque(maxlen=limit)
-
-    def take(self, now: float) -> float:
-        """Start ``now`` if that is allowed and return 0; else say how long to wait before asking again."""
-        with self._lock:
-            full = len(self._starts) == self._starts.maxlen
-            wait_s = self._starts[0] + 1.0 - now if full else 0.0
-            if wait_s > 0:
-                return wait_s
-            self._starts.append(now)
-            return 0.0
 
 
 class PoolCare:
@@ -127,46 +129,56 @@ class PoolCare:
         self._size = max(1, size)
         self._jitter = jitter
         self._lock = threading.Lock()
-        self._silent_at: dict[str, float] = {}
-        #: When the next connection may go: held out, or only not the best.
-        self._next = {True: float("-inf"), False: float("-inf")}
-        self._rate = ConnectRate(policy.connects_per_s)
+        #: When the next connection may go.
+        self._next = dict.fromkeys(_Why, float("-inf"))
+        self._rate = ConnectRate(policy.connects_per_s, self._size, policy.refill_s, jitter)
+        self._slowed_at = float("-inf")
         self._members: WeakSet[Member] = WeakSet()
 
     def now(self) -> float:
-        """The monotonic clock, in seconds."""
+        """The clock for what lasts from one call to the next, in seconds."""
         return self._endpoints.clock()
 
     def must_wait_s(self) -> float:
         """0 when a connect may start now, which counts it; else how long to wait before asking again."""
-        return self._rate.take(self.now())
+        now, overloaded_at = self.now(), self._endpoints.local.overloaded_at
+        if overloaded_at > self._slowed_at:
+            self._slowed_at = overloaded_at
+            self._rate.slow_down()
+        return self._rate.take(now)
 
-    def silent(self, host: str) -> None:
-        """A connection to ``host`` was asked for an answer, and none came in time."""
-        self._silent_at[host] = self.now()
+    def failed(self, error: ConnectError) -> None:
+        """A connect that was started failed."""
+        if all(attempt.reason != Reason.TOO_MANY_CONNECTIONS.value for attempt in error.attempts):
+            self._rate.give_back()
+
+    def check_s(self, query_timeout_s: float | None) -> float:
+        """How long a connection that is looked at has for its answer: no longer than any statement."""
+        check_s = self.policy.check_timeout_s
+        return check_s if query_timeout_s is None else min(check_s, query_timeout_s)
 
     def verdict(self, host: str, *, opened_at: float, used_at: float) -> Verdict:
         """Judge an idle connection by the module's rules; a retirement is counted when it is said."""
         now, local = self.now(), self._endpoints.local
-        if now - opened_at >= self.policy.max_age_s:
+        old = now - opened_at >= self.policy.max_age_s
+        if old and self._is_its_turn(_Why.OLD, now):
             return Verdict.REPLACE
-        failed_since = local.passed_over_since(host, now)
+        silent_at, failed_since = local.silent_at(host), local.passed_over_since(host, now)
         if failed_since is not None:
-            silent_at = self._silent_at.get(host)
             confirmed = silent_at is not None and abs(failed_since - silent_at) <= _TOGETHER_S
             if confirmed and opened_at < failed_since and self._is_any_reachable(now):
                 return Verdict.REPLACE
         if self._should_leave(host, now):
             return Verdict.REPLACE
-        doubtful = failed_since is not None or self._silent_at.get(host, float("-inf")) >= used_at
-        if doubtful or now - used_at >= self.policy.check_idle_s:
+        silent_since = silent_at is not None and silent_at >= used_at
+        if old or silent_since or failed_since is not None or now - used_at >= self.policy.check_idle_s:
             return Verdict.LOOK
         return Verdict.USE
 
     def pause_s(self) -> float:
         """How long to wait before idle connections are looked through again."""
         candidates, now = self._endpoints.published(), self.now()
-        trouble = any(
+        trouble = self._is_any_old(now) or any(
             each.last_resort or self._endpoints.local.passed_over_since(each.endpoint.host, now) is not None
             for each in candidates
         )
@@ -186,13 +198,17 @@ class PoolCare:
         """Whether looking through the idle connections may find one to replace."""
         now = self.now()
         best = self._best(now)
-        with self._lock:
-            members = [each for each in self._members if not each.closed]
-        return any(
-            (best is not None and each.endpoint.host != best.endpoint.host)
-            or now - each.opened_at >= self.policy.max_age_s
-            for each in members
+        strays = best is not None and any(
+            each.endpoint.host != best.endpoint.host for each in self._open_members()
         )
+        return strays or self._is_any_old(now)
+
+    def _is_any_old(self, now: float) -> bool:
+        return any(now - each.opened_at >= self.policy.max_age_s for each in self._open_members())
+
+    def _open_members(self) -> list[Member]:
+        with self._lock:
+            return [each for each in self._members if not each.closed]
 
     def _best(self, now: float) -> Candidate | None:
         passed_over = self._endpoints.local.passed_over_since
@@ -214,9 +230,13 @@ class PoolCare:
             host == each.endpoint.host and not each.last_resort and each.source <= best.source
             for each in self._endpoints.published()
         )
-        gap_s = (RETIRE_S if held_out else HOME_S) / self._size
+        return self._is_its_turn(_Why.HELD_OUT if held_out else _Why.NOT_BEST, now)
+
+    def _is_its_turn(self, why: _Why, now: float) -> bool:
+        """Whether the next connection may be replaced, which counts it."""
+        gap_s = (HOME_S if why is _Why.NOT_BEST else RETIRE_S) / self._size
         with self._lock:
-            if now < self._next[held_out]:
+            if now < self._next[why]:
                 return False
-            self._next[held_out] = now + gap_s * self._jitter(0.75, 1.0)
+            self._next[why] = now + gap_s * self._jitter(0.75, 1.0)
             return True

@@ -9,15 +9,23 @@ the candidate started last has failed      starts the next one at once: first an
 one that was started earlier has failed    starts another address of it at once, if there is one; the next
                                            endpoint waits until the stagger of the last one is over
 it is silent for its stagger               starts the next one besides; the silent one may still win
+one has too many connections (53300,       starts the next one at once, but never a last resort for it; the
+53400)                                     same endpoint again, at growing distances, while there is time
 only last resorts are left                 starts the first of them when all others have failed, or have
                                            been silent for ``LAST_RESORT_S``; after the usual stagger where
                                            this process has met every other one failing before
-one logs in                                it wins; the others are closed at once
+one logs in whose endpoint has failed or   asks it ``SELECT 1``: it goes on as one that is not logged in
+been silent here before                    until it has answered
+one logs in, or has answered               it wins; the others are closed at once
 none is left, or the deadline is reached   :class:`ConnectError`, which says what was tried
 =========================================  ============================================================
 
-Who failed, or was started earlier than the winner and is still silent, is passed over for a while
-(:mod:`beacon.local_view`). Everything happens in the caller's thread: :meth:`Race.advance` never blocks, and
+An endpoint that failed, or was started earlier than the winner and is still silent, is passed over for a
+while (:mod:`beacon.local_view`); one that is overloaded is not. A process that was stopped in the middle of a
+race, or whose event loop was held up, blames no endpoint for a silence. It tells by the clock that counts the
+time in which a sandbox was frozen; everything else in a race, its deadline above all, is monotonic.
+
+Everything happens in the caller's thread: :meth:`Race.advance` never blocks, and
 says what to wait for. It drives psycopg's own wrapper of libpq, so that what wins is a psycopg connection.
 
 The idea is that of RFC 8305 (Happy Eyeballs), with a login in place of a TCP handshake: a frozen database
@@ -51,6 +59,8 @@ _MOST_ADDRESSES = 3
 _FRESH_S, _LOOK_UP_S = 30.0, 0.05
 #: Who is called so much later than it asked for was stopped, or its event loop was: it knows nothing.
 _OVERSLEPT_S = 0.25
+#: What a login whose endpoint has to prove itself is asked; it takes no snapshot.
+_QUESTION = b"SELECT 1"
 #: How often a look-up that is under way is looked at.
 _NAP_S = 0.005
 _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
@@ -108,6 +118,10 @@ class _Leg:
     flight: Flight | None = None
     pgconn: pq.abc.PGconn | None = None
     events: int = _WRITE
+    #: When it was asked for an answer, by the lasting clock; ``None`` before it is logged in.
+    asked_at: float | None = None
+    #: Whether the process stood still while it was under way.
+    interrupted: bool = False
 
 
 class Race:
@@ -122,12 +136,15 @@ class Race:
     ) -> None:
         self._endpoints = endpoints
         self._conninfo = conninfo
-        self._clock = endpoints.clock
+        self._clock = endpoints.monotonic
+        self._lasting = endpoints.clock
         self._began = self._clock()
         self._timeout_s = timeout_s
         self._waiting: deque[_Queued] = deque((candidate, ()) for candidate in candidates)
         #: Further addresses of endpoints that have been started.
         self._spare: deque[_Queued] = deque()
+        #: Candidates that are overloaded, and when they come to the front of those that wait again.
+        self._held: list[tuple[float, _Queued]] = []
         self._last_started: Candidate | None = None
         self._last_failed: Candidate | None = None
         self._running: list[_Leg] = []
@@ -136,10 +153,9 @@ class Race:
         self._stagger_s = 0.0
         #: When :meth:`advance` is to be called again at the latest, and whether it was called far too late.
         self._expected_by, self._stood_still = float("inf"), False
-        passed_over = endpoints.local.passed_over_since
+        passed_over, now = endpoints.local.passed_over_since, self._lasting()
         self._trusting = any(
-            not each.last_resort and passed_over(each.endpoint.host, self._began) is None
-            for each in candidates
+            not each.last_resort and passed_over(each.endpoint.host, now) is None for each in candidates
         )
 
     def advance(self, ready: Mapping[int, int]) -> Won | None:
@@ -147,7 +163,10 @@ class Race:
 
         Raises :class:`ConnectError`, and what signing a token raises.
         """
-        self._stood_still = self._stood_still or self._clock() > self._expected_by + _OVERSLEPT_S
+        if self._lasting() > self._expected_by + _OVERSLEPT_S:
+            self._stood_still = True
+            for leg in self._running:
+                leg.interrupted = True
         for leg in tuple(self._running):
             if leg.pgconn is None:
                 self._resolve(leg)
@@ -156,10 +175,11 @@ class Race:
         now = self._clock()
         if now - self._began >= self._timeout_s:
             raise self._failure(f"no endpoint answered within {self._timeout_s:.1f} s")
+        self._release(now)
         while (start_at := self._next_start()) is not None and start_at <= now:
             self._start(now)
             now = self._clock()
-        if not self._running and start_at is None:
+        if not self._running and start_at is None and not self._held:
             raise self._failure("no endpoint can be connected to")
         return None
 
@@ -169,14 +189,15 @@ class Race:
 
     def pause_s(self) -> float:
         """For how long to wait at the most before :meth:`advance` is called again."""
-        ends = [self._began + self._timeout_s]
+        ends = [self._began + self._timeout_s, *(until for until, _ in self._held)]
         if (start_at := self._next_start()) is not None:
             ends.append(start_at)
         now = self._clock()
         if any(leg.pgconn is None for leg in self._running):
             ends.append(now + _NAP_S)
-        self._expected_by = max(now, min(ends))
-        return self._expected_by - now
+        pause_s = max(0.0, min(ends) - now)
+        self._expected_by = self._lasting() + pause_s
+        return pause_s
 
     def abandon(self) -> None:
         """Close whatever is still on its way; calling it again does nothing."""
@@ -203,15 +224,26 @@ class Race:
         for queued in self._spare:
             if queued[0] is self._last_failed:
                 return queued
-        if self._waiting and not (self._waiting[0][0].last_resort and self._spare):
+        others_left = self._spare or any(not queued[0].last_resort for _, queued in self._held)
+        if self._waiting and not (self._waiting[0][0].last_resort and others_left):
             return self._waiting[0]
         return self._spare[0] if self._spare else None
+
+    def _release(self, now: float) -> None:
+        """Have those that were overloaded wait with the others again, in front, when their time is over."""
+        for held in tuple(self._held):
+            if held[0] <= now:
+                self._held.remove(held)
+                self._waiting.appendleft(held[1])
 
     def _start(self, now: float) -> None:
         queued = self._following()
         assert queued is not None  # noqa: S101 - asked for a moment ago
         (self._spare if queued in self._spare else self._waiting).remove(queued)
         candidate, addresses = queued
+        if wait_s := self._endpoints.local.turn_s(candidate.endpoint.host, self._lasting()):
+            self._held.append((now + wait_s, queued))
+            return
         leg = _Leg(candidate, now)
         self._running.append(leg)
         self._last_start, self._last_started, self._last_failed = now, candidate, None
@@ -252,39 +284,85 @@ class Race:
             self._fail(leg, classify_message(leg.pgconn.get_error_message()))
 
     def _poll(self, leg: _Leg) -> bool:
-        """Go on connecting; whether the leg is logged in."""
-        assert leg.pgconn is not None  # noqa: S101 - only such legs have a descriptor
-        state = leg.pgconn.connect_poll()
-        if state == pq.PollingStatus.OK:
-            return True
+        """Go on with a connection; whether it has won."""
+        pgconn, local, host = leg.pgconn, self._endpoints.local, leg.candidate.endpoint.host
+        assert pgconn is not None  # noqa: S101 - only such legs have a descriptor
+        if leg.asked_at is not None:
+            return self._hear(leg, pgconn)
+        state = pgconn.connect_poll()
         if state in _WITHIN:
             leg.events = _WITHIN[pq.PollingStatus(state)]
+        elif state != pq.PollingStatus.OK:
+            self._fail(leg, classify_message(pgconn.get_error_message()))
         else:
-            self._fail(leg, classify_message(leg.pgconn.get_error_message()))
+            pgconn.nonblocking = 1
+            local.connected(host, self._clock() - leg.started, self._lasting())
+            if not local.must_answer(host):
+                return True
+            leg.asked_at = self._lasting()
+            return self._hear(leg, pgconn, ask=True)
+        return False
+
+    def _hear(self, leg: _Leg, pgconn: pq.abc.PGconn, *, ask: bool = False) -> bool:
+        """Whether a login that has to prove itself has answered."""
+        try:
+            if ask:
+                pgconn.send_query(_QUESTION)
+            leg.events = _READ | _WRITE if pgconn.flush() else _READ
+            pgconn.consume_input()
+            while not pgconn.is_busy():
+                if pgconn.get_result() is None:
+                    break
+            else:
+                return False
+        except psycopg.OperationalError:
+            pass  # the connection is lost; libpq's message says how
+        if pgconn.status == pq.ConnStatus.OK:
+            return True
+        self._fail(leg, classify_message(pgconn.get_error_message()))
         return False
 
     def _win(self, leg: _Leg) -> Won:
-        pgconn, now = leg.pgconn, self._clock()
+        pgconn = leg.pgconn
         assert pgconn is not None  # noqa: S101 - it is logged in
         leg.pgconn = None
-        pgconn.nonblocking = 1
-        local = self._endpoints.local
+        if leg.asked_at is not None:
+            self._endpoints.local.answered(leg.candidate.endpoint.host)
         for other in self._running[: self._running.index(leg)]:
             if not self._stood_still and other.candidate is not leg.candidate:
-                local.failed(other.candidate.endpoint.host, now)
-        local.connected(leg.candidate.endpoint.host, now - leg.started)
+                self._blame(other)
         self.abandon()
-        return Won(pgconn, leg.candidate, now - self._began)
+        return Won(pgconn, leg.candidate, self._clock() - self._began)
 
     def _fail(self, leg: _Leg, reason: Reason) -> None:
-        now, endpoint = self._clock(), leg.candidate.endpoint
-        self._attempts.append(Attempt(endpoint.region, endpoint.host, reason.value, now - leg.started))
+        took_s, endpoint = self._clock() - leg.started, leg.candidate.endpoint
+        self._attempts.append(Attempt(endpoint.region, endpoint.host, reason.value, took_s))
         self._close(leg)
         self._last_failed = leg.candidate
+        if reason is Reason.TOO_MANY_CONNECTIONS:
+            self._hold(leg.candidate, took_s)
+            return
         left = any(candidate is leg.candidate for candidate, _ in self._spare)
-        # A fault of ours says nothing about the endpoint; nor does one address while others are left.
-        if not left and outcome_of(reason) is Outcome.FAIL:
-            self._endpoints.local.failed(endpoint.host, now)
+        # A fault of ours says nothing about the endpoint; nor does one address while others are left, nor the
+        # end of a connection that a server gave up while this process stood still.
+        blameless = leg.interrupted and reason is Reason.RESET
+        if not left and not blameless and outcome_of(reason) is Outcome.FAIL:
+            self._blame(leg)
+
+    def _blame(self, leg: _Leg) -> None:
+        local, host, now = self._endpoints.local, leg.candidate.endpoint.host, self._lasting()
+        if leg.asked_at is not None:
+            local.silent(host, leg.asked_at, now)
+        local.failed(host, now)
+
+    def _hold(self, candidate: Candidate, took_s: float) -> None:
+        """Try an overloaded candidate again later; its other addresses lead to the same cluster."""
+        self._endpoints.local.overloaded(candidate.endpoint.host, took_s, self._lasting())
+        for queued in tuple(self._spare):
+            if queued[0] is candidate:
+                self._spare.remove(queued)
+        if not any(queued[0] is candidate for _, queued in self._held):
+            self._held.append((self._clock(), (candidate, ())))
 
     def _close(self, leg: _Leg) -> None:
         self._running.remove(leg)
@@ -294,6 +372,12 @@ class Race:
 
     def _failure(self, what: str) -> ConnectError:
         self._spare.clear()
+        tried = {attempt.host for attempt in self._attempts}
+        for _, (candidate, _addresses) in self._held:
+            endpoint, reason = candidate.endpoint, Reason.TOO_MANY_CONNECTIONS.value
+            if endpoint.host not in tried:
+                # It said so to another connect of this process, whose turn to ask again it is.
+                self._attempts.append(Attempt(endpoint.region, endpoint.host, reason, 0.0))
         for leg in tuple(self._running):
             # Whoever stood still cannot say that an endpoint was silent.
             self._fail(leg, Reason.INTERNAL if self._stood_still else Reason.TIMEOUT)

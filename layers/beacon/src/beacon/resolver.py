@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable
+
+from beacon.suspend_clock import suspend_aware
 
 __all__ = ["Flight", "NameNotResolvedError", "Resolver"]
 
@@ -46,7 +47,7 @@ class Flight:
 class Resolver:
     """Looks names up in at most one lingering thread each; safe to use from several threads."""
 
-    def __init__(self, lookup: Lookup = _system_lookup, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lookup: Lookup = _system_lookup, clock: Callable[[], float] = suspend_aware) -> None:
         self._lookup = lookup
         self._clock = clock
         self._lock = threading.Lock()
