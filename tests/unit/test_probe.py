@@ -8,7 +8,6 @@ import pytest
 from tests.fake_database import DRAIN, ENDPOINT, HOST, NEVER, NOBODY, SETTINGS, Rows, Step, World, code
 
 import beacon.connector
-import beacon.login_watch
 import beacon.probe
 from beacon.credentials import NoCredentialsError
 from beacon.intent import ALL_REGIONS, ONE_REGION
@@ -161,20 +160,69 @@ def test_time_in_which_the_sandbox_was_frozen_counts(world: World, probe: DsqlPr
     assert len(world.opened) == 2
 
 
-def test_a_connection_is_retired_before_dsql_ends_it(world: World, probe: DsqlProbe) -> None:
-    """Where no login succeeds, the open one is used for less than DSQL's 60 minutes."""
-    low, high = beacon.login_watch._AGE_S
-    assert low < high < 3600
-    world.queries = [[(0.0, NOBODY)] * 200, [(0.0, NOBODY)]]
+def test_an_open_connection_is_used_for_as_long_as_no_login_succeeds(world: World, probe: DsqlProbe) -> None:
+    """A cluster at its limit for two hours. DSQL itself ends the session, which is no verdict."""
+    world.queries = [[(0.0, NOBODY)] * 200]
     look(probe, world)
-    ends_at = world.now + (low + high) / 2
-    while world.now < ends_at - 60:
+    for _ in range(144):
         world.now += 50
         world.connects = [(0.0, OVERLOAD)]
         assert seen(look(probe, world)) == CROWDED
-    world.now += 120
-    world.connects = []
+    world.frozen_s += 7200
+    world.connects = [(0.0, OVERLOAD)]
+    assert seen(look(probe, world)) == CROWDED
+
+
+def test_a_drain_that_was_read_beside_a_failed_login_is_in_the_report(world: World, probe: DsqlProbe) -> None:
+    """The sandbox must remember it for when the intents cannot be read."""
+    world.queries = [[(0.0, NOBODY), (0.0, DRAIN)]]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.connects = [(0.0, SessionError(Reason.REFUSED))] * 2
+    report = look(probe, world)
+    assert seen(report) == (Outcome.FAIL, "refused", None)
+    assert report.intents is not None
+    assert report.intents["us-east-1"].forced is Forced.DRAIN
+
+
+def test_a_slow_rejection_is_no_slow_login(world: World, probe: DsqlProbe) -> None:
+    """The second login has no time left; the first one's reason counts."""
+    world.queries = [[(0.0, NOBODY)] * 2]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    world.connects = [(0.55, SessionError(Reason.LOGIN_REJECTED, "28000"))] * 2
+    assert seen(look(probe, world)) == (Outcome.FAIL, "login_rejected", None)
+
+
+def test_a_successor_that_has_not_answered_replaces_nothing(world: World, probe: DsqlProbe) -> None:
+    """A slow connection that answers is worth more than a new one that is silent."""
+    world.connects = [(0.01, []), (0.2, [])]
+    world.queries = [[(0.0, NOBODY), (0.45, NOBODY)], [(NEVER, NOBODY)]]
+    look(probe, world)
     assert seen(look(probe, world)) == PASSED
+    assert [session.closed for session in world.sessions] == [False, True]
+
+
+def test_one_failed_statement_beside_a_slow_connection_is_tried_again(world: World, probe: DsqlProbe) -> None:
+    """As beside a quick one."""
+    world.queries = [[(0.0, NOBODY), (0.5, NOBODY)], [(0.0, code("XX000"))], [(0.0, NOBODY)]]
+    look(probe, world)
+    assert seen(look(probe, world)) == PASSED
+
+
+def test_an_answer_of_a_round_that_broke_off_is_never_taken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An hour asleep later it would hide a drain."""
+    probe = probe_of(world, monkeypatch, region=None)
+    world.queries = [[(0.0, NOBODY), (0.02, NOBODY)], [(0.0, DRAIN)] * 2]
+    look(probe, world)
+    assert probe.ask() is not None
+    world.now += 0.5
+    world.frozen_s += 3600
+    assert probe.ask() is None
+    report = look(probe, world)
+    assert report.intents
     assert world.sessions[0].closed
 
 
@@ -342,7 +390,7 @@ def test_a_silent_connection_gets_a_third_of_the_deadline(world: World, probe: D
     report = look(probe, world)
     assert seen(report) == PASSED
     assert report.observation.reconnected
-    assert world.now - started == pytest.approx(1 / 3 + 0.01 + 0.001 + 0.5)
+    assert world.now - started == pytest.approx(1 / 3 + 0.01 + 0.5)
     # The silent one is gone, the fresh one is kept.
     assert [session.closed for session in world.sessions] == [True, False]
 
@@ -351,7 +399,7 @@ def test_a_silent_connection_gets_a_third_of_the_deadline(world: World, probe: D
 def test_a_slow_database_is_not_a_dead_one(world: World, probe: DsqlProbe, takes_s: float) -> None:
     """A reused connection that answers late but in time passes, also where a fresh one would be too slow."""
     world.connects = [(0.01, []), (takes_s, [])]
-    world.queries = [[(0.0, NOBODY), (takes_s, NOBODY), (0.0, NOBODY)], [(0.0, NOBODY)]]
+    world.queries = [[(0.0, NOBODY), (takes_s, NOBODY), (0.0, NOBODY)], [(takes_s, NOBODY), (0.0, NOBODY)]]
     look(probe, world)
     report = look(probe, world)
     assert seen(report) == PASSED

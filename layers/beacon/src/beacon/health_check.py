@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from beacon.health import IntentMemory, Response, Verdict, judge, not_allowed, render, undecipherable
 from beacon.model import Observation, Outcome, ProbeReport
-from beacon.outcome import SLOW_LOGIN, Reason
+from beacon.outcome import Reason
 from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.settings import TARGET, Settings, SettingsError, service_name
@@ -27,8 +27,6 @@ _TRIGGER_S = 0.3
 _PLAIN_NAME = re.compile(r"(?=.{1,33}$)[a-z0-9]+(-[a-z0-9]+)*")
 #: Stands for a Region or service that is not set, or not to a name.
 _UNKNOWN = "unknown"
-#: Warnings that say that the intents were read and that new logins are in trouble.
-_LOGIN_WARNINGS = frozenset({SLOW_LOGIN, Reason.TOO_MANY_CONNECTIONS.value})
 
 
 class HealthCheck:
@@ -95,7 +93,7 @@ class HealthCheck:
             # Without a name there is nothing that Route 53 could find.
             verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION.value)
         stopped = self._last is not None and self._last[0] and not verdict.serving
-        self._tell(report.observation, verdict)
+        self._tell(report, verdict)
         if stopped or report.observation.outcome is Outcome.FAIL:
             self._wake_publisher(verdict.reason)
         return render(
@@ -112,7 +110,8 @@ class HealthCheck:
             return _own_fault(self._fault)
         return self._probe.run(deadline)
 
-    def _tell(self, observation: Observation, verdict: Verdict) -> None:
+    def _tell(self, report: ProbeReport, verdict: Verdict) -> None:
+        observation = report.observation
         state = (verdict.serving, verdict.reason)
         if state != self._last or not verdict.serving:
             level = "INFO" if verdict.status == "pass" else "WARNING"
@@ -132,9 +131,8 @@ class HealthCheck:
             "ColdStart": self._cold,
             "Reconnects": observation.reconnected,
             "Drained": verdict.reason == "drained",
-            "LoginWarning": observation.warning in _LOGIN_WARNINGS,
-            "IntentUnreadable": observation.warning is not None
-            and observation.warning not in _LOGIN_WARNINGS,
+            "LoginWarning": observation.warning is not None and report.intents is not None,
+            "IntentUnreadable": observation.warning is not None and report.intents is None,
         }
         if any(counts.values()):
             self._telemetry.count({name: 1 for name, happened in counts.items() if happened})

@@ -19,9 +19,13 @@ is silent, for longer                          fail ``timeout``
 fails by a fault of ours                       pass with the reason as the warning
 =============================================  ==========================================================
 
-A failure leaves the login due, so that each probe tries until one succeeds; too many connections put it off
-to the usual distance, because a herd needs no further login. The patience is 15 s for the health function. It
-is none for the publisher, which rechecks a failure before it believes it.
+A failure keeps the intents that the open session has read. It leaves the login due, so that each probe tries
+until one succeeds. Too many connections put the login off to the usual distance, because a herd needs no
+further login, and end a silence that came before. The patience is 15 s for the health function. It is none
+for the publisher, which rechecks a failure before it believes it.
+
+The open session is never closed for its age: where no login succeeds it is all there is, and DSQL itself ends
+it after 60 minutes, which is no verdict.
 """
 
 from __future__ import annotations
@@ -39,8 +43,6 @@ __all__ = ["PATIENCE_S", "LoginWatch"]
 PATIENCE_S: Final = 15.0
 #: How long after a login the next one is tried: a checker's request follows within the promised 60 s.
 _EVERY_S: Final = (30.0, 45.0)
-#: DSQL ends a connection at 60 minutes. Ours is replaced long before, unless no login succeeds.
-_AGE_S: Final = (2400.0, 3300.0)
 
 
 class LoginWatch:
@@ -50,7 +52,7 @@ class LoginWatch:
         self._jitter = jitter
         self._patience_s = patience_s / speed
         self._speed = speed
-        self._due_at = self._retire_at = 0.0
+        self._due_at = 0.0
         self._silent_since: float | None = None
 
     @property
@@ -60,7 +62,6 @@ class LoginWatch:
 
     def succeeded(self, now: float) -> None:
         """A new connection logged in and answered."""
-        self._retire_at = now + self._jitter(*_AGE_S)
         self._put_off(now)
         self._silent_since = None
 
@@ -68,25 +69,22 @@ class LoginWatch:
         """Whether the next probe tries a login, whatever the open session says."""
         return now >= self._due_at
 
-    def is_too_old(self, now: float) -> bool:
-        """Whether the open session must not be used any more, because DSQL is about to end it."""
-        return now >= self._retire_at
-
     def weigh(self, report: ProbeReport, reason: Reason, sqlstate: str | None, now: float) -> ProbeReport:
         """What the open session's ``report`` is worth when a new connection ended with ``reason``."""
         warning = reason.value
         if reason is Reason.TOO_MANY_CONNECTIONS:
             self._put_off(now)
+            self._silent_since = None
         elif reason is Reason.TIMEOUT:
             if not self.is_due(now):
                 return report
             self._silent_since = now if self._silent_since is None else self._silent_since
             if now - self._silent_since >= self._patience_s:
-                return _failed(reason, None)
+                return _failed(report, reason, None)
             warning = SLOW_LOGIN
         elif outcome_of(reason) is Outcome.FAIL:
             self._due_at = now
-            return _failed(reason, sqlstate)
+            return _failed(report, reason, sqlstate)
         if report.observation.warning is not None:
             return report
         return replace(report, observation=replace(report.observation, warning=warning))
@@ -95,5 +93,5 @@ class LoginWatch:
         self._due_at = now + self._jitter(*_EVERY_S) / self._speed
 
 
-def _failed(reason: Reason, sqlstate: str | None) -> ProbeReport:
-    return ProbeReport(Observation(Outcome.FAIL, reason.value, sqlstate=sqlstate))
+def _failed(report: ProbeReport, reason: Reason, sqlstate: str | None) -> ProbeReport:
+    return replace(report, observation=Observation(Outcome.FAIL, reason.value, sqlstate=sqlstate))

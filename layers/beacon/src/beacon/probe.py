@@ -149,7 +149,10 @@ class DsqlProbe:
 
     def ask(self) -> int | None:
         """See :class:`AskingProbe`."""
-        session = self._usable_session()
+        if self.asked:
+            # A round broke off before it took the answer, which would be taken for today's.
+            self.close()
+        session = self._session
         if session is None or self._logins.is_due(self._context.lasting()):
             return None
         try:
@@ -190,7 +193,7 @@ class DsqlProbe:
 
     def _look(self, deadline: float) -> ProbeReport:
         broke, self._broke = self._broke, False
-        session = self._session if self.asked else self._usable_session()
+        session = self._session
         if session is None:
             return self._ask_fresh(deadline, reconnected=broke)
         started = self._context.clock() if self._asked_at is None else self._asked_at
@@ -204,10 +207,7 @@ class DsqlProbe:
             return self._ask_besides(_Late(session, started), deadline)
         if not self._logins.is_due(self._context.lasting()):
             return report
-        found = self._connect_and_ask(deadline, reconnected=False)
-        if isinstance(found, _Failure) and found.logged_in and found.reason is not Reason.TIMEOUT:
-            # One statement that failed beside one that was answered: as anywhere, the second failure counts.
-            found = self._connect_and_ask(deadline, reconnected=False)
+        found = self._replace(deadline, reconnected=False)
         # The latency of a session that was open already is what rankings compare.
         return self._weigh(report, found) if isinstance(found, _Failure) else report
 
@@ -223,7 +223,7 @@ class DsqlProbe:
         # Its answer is still to come; nothing else may be sent over it until then.
         self._session, self._asked_at = None, None
         try:
-            found = self._connect_and_ask(deadline - _LAST_LOOK_S, reconnected=True, late=late)
+            found = self._replace(deadline - _LAST_LOOK_S, reconnected=True)
             if not isinstance(found, _Failure):
                 return found
             report = self._answer_of(late, deadline)
@@ -235,9 +235,14 @@ class DsqlProbe:
             if self._session is not late.session:
                 late.session.close()
 
-    def _connect_and_ask(
-        self, deadline: float, *, reconnected: bool, late: _Late | None = None
-    ) -> ProbeReport | _Failure:
+    def _replace(self, deadline: float, *, reconnected: bool) -> ProbeReport | _Failure:
+        """Ask over a new connection beside the open one; the second failure of its statement counts."""
+        found = self._connect_and_ask(deadline, reconnected=reconnected)
+        if isinstance(found, _Failure) and found.logged_in and found.reason is not Reason.TIMEOUT:
+            found = self._connect_and_ask(deadline, reconnected=reconnected)
+        return found
+
+    def _connect_and_ask(self, deadline: float, *, reconnected: bool) -> ProbeReport | _Failure:
         """Log in, twice if need be, and ask; what answered takes the place of the open connection."""
         try:
             session = self._log_in(deadline)
@@ -248,9 +253,7 @@ class DsqlProbe:
         except NoCredentialsError:
             return _Failure(Reason.NO_CREDENTIALS)
         try:
-            # Before more time goes into the fresh one: the silent one may have answered meanwhile.
-            report = None if late is None else self._answer_of(late, self._context.clock() + _GLANCE_S)
-            report = report or self._ask(session, deadline, reconnected=reconnected)
+            report = self._ask(session, deadline, reconnected=reconnected)
         except SessionError as error:
             session.close()
             return _Failure(error.reason, error.sqlstate, logged_in=True)
@@ -266,18 +269,18 @@ class DsqlProbe:
         except SessionError as error:
             if error.reason in _NO_SECOND_LOGIN or outcome_of(error.reason) is Outcome.UNKNOWN:
                 raise
-        return self._connector.open(deadline)
+            first = error
+        try:
+            return self._connector.open(deadline)
+        except SessionError as error:
+            # A second login for which there was no time left says less than the first one's refusal.
+            raise first if error.reason is Reason.TIMEOUT else error from None
 
     def _replace_by(self, session: Session) -> None:
         """Keep ``session`` from now on, and close the one that was open."""
         self.close()
         self._session = session
         self._logins.succeeded(self._context.lasting())
-
-    def _usable_session(self) -> Session | None:
-        if self._session is not None and self._logins.is_too_old(self._context.lasting()):
-            self.close()
-        return self._session
 
     def _weigh(self, report: ProbeReport, failure: _Failure) -> ProbeReport:
         return self._logins.weigh(report, failure.reason, failure.sqlstate, self._context.lasting())

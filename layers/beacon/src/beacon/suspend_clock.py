@@ -12,6 +12,7 @@ the process ran                                what both clocks say
 the sandbox was frozen                         what the wall clock says
 the wall clock was set back                    what the monotonic clock says
 the wall clock was set forward                 what the wall clock says: the same as a freeze of that length
+set back, and forward again later              the step forward counts like a freeze
 frozen, and set back meanwhile                 what the monotonic clock says: the freeze is not seen
 =============================================  =====================================================
 
