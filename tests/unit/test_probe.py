@@ -460,6 +460,15 @@ def test_a_process_that_stood_still_looks_again(
     assert seen(report) == PASSED
 
 
+def test_a_process_that_stood_still_during_a_login_warns_of_nothing(world: World, probe: DsqlProbe) -> None:
+    """The login that was due had no time; the second look gives it one."""
+    world.queries = [[(0.0, NOBODY)] * 4, [(-5.0, NOBODY)], [(0.0, NOBODY)]]
+    look(probe, world)
+    world.now += LOGIN_AFTER_S + 1
+    assert seen(probe.run(world.now + 1.0)) == PASSED
+    assert world.open_sessions == 1
+
+
 def test_a_wait_that_ends_a_little_late_is_a_time_out(world: World, probe: DsqlProbe) -> None:
     """A busy machine wakes nobody on the dot: that is no reason to take the time twice."""
     world.queries = [[(-1.2, NOBODY)]]

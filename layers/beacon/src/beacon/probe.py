@@ -36,6 +36,7 @@ from beacon.model import Endpoint, Intent, Observation, Outcome, ProbeReport
 from beacon.outcome import (
     CONFLICT,
     INTENT_UNREADABLE,
+    SLOW_LOGIN,
     UNREADABLE,
     Reason,
     outcome_of,
@@ -133,7 +134,8 @@ class DsqlProbe:
         context = self._context
         try:
             report = self._look(deadline)
-            timed_out = report.observation.reason == Reason.TIMEOUT.value
+            observation = report.observation
+            timed_out = observation.reason == Reason.TIMEOUT.value or observation.warning == SLOW_LOGIN
             if timed_out and context.clock() > deadline + _OVERSLEPT_S:
                 report = self._look(context.clock() + context.settings.probe_deadline_s)
         except BaseException:
