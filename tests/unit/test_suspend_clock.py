@@ -46,6 +46,29 @@ def test_frozen_time_counts() -> None:
     assert clock() - began == pytest.approx(1800.0)
 
 
+def test_short_freezes_add_up() -> None:
+    """Forty milliseconds of sleep after each one of use: at most a twentieth of a second is kept back."""
+    clocks = Clocks()
+    clock = SuspendAwareClock(lambda: clocks.used_s, lambda: clocks.wall_s)
+    began = clock()
+    for _ in range(1000):
+        clocks.run(0.001)
+        clocks.freeze(0.040)
+        clock()
+    assert 40.95 <= clock() - began <= 41.0 + 1e-6
+
+
+def test_a_thread_that_is_preempted_between_the_two_readings_gains_nothing() -> None:
+    """The noise of a busy machine goes both ways; a clock that takes the larger each time would run fast."""
+    clocks, noise = Clocks(), iter([0.0, *[0.03, -0.03] * 500])
+    clock = SuspendAwareClock(lambda: clocks.used_s, lambda: clocks.wall_s + next(noise))
+    began = clock.__call__()
+    for _ in range(900):
+        clocks.run(0.001)
+        last = clock()
+    assert last - began == pytest.approx(0.9, abs=1e-3)
+
+
 def test_a_wall_clock_that_is_set_back_takes_nothing_away() -> None:
     """The monotonic clock still counts, and later freezes still count."""
     clocks = Clocks()
