@@ -34,6 +34,8 @@ class Aws:
         self._deployment = deployment
         try:
             self._session = boto3.Session(profile_name=deployment.profile, region_name=deployment.region)
+            # Session itself looks only where AWS_DATA_PATH is not set.
+            self._session.get_credentials()
         except BotoCoreError as error:
             raise ConfigurationError(sentence(error)) from error
 

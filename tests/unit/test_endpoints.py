@@ -229,8 +229,8 @@ def test_a_first_call_waits_for_the_first_answer_and_no_longer(make: MakeEndpoin
     source = Told(EAST_1, stalls=True)
     endpoints = make(source)
     opener = threading.Timer(0.1, source.open.set)
-    opener.start()
     with taking(0.1, 1.0):
+        opener.start()
         assert hosts(endpoints, wait_s=5) == [EAST_1]
     opener.join()
 
