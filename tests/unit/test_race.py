@@ -22,6 +22,7 @@ from beacon.dialer import Dialer, Login
 from beacon.endpoints import Endpoints
 from beacon.local_view import MOST_STAGGER_S, LocalView
 from beacon.model import Endpoint
+from beacon.pool_care import PoolCare, PoolPolicy, Verdict
 from beacon.race import LAST_RESORT_S, Attempt, ConnectError, Race, Won
 from beacon.resolver import Flight, Resolver
 from beacon.sigv4 import Credentials
@@ -616,15 +617,16 @@ def test_a_login_whose_endpoint_was_silent_or_failed_before_wins_when_it_has_ans
 
 
 def test_an_endpoint_that_logs_in_and_then_is_silent_again_loses_and_is_passed_over(stage: Stage) -> None:
-    """Two silent connections, one of them opened after the first silence; the next race begins elsewhere."""
-    stage.local.silent(HOSTS["a"], 0.0, stage.lasting)
+    """It had its stagger for the login and half of it for the answer; the next race begins elsewhere."""
+    first = stage.lasting
+    stage.local.silent(HOSTS["a"], 0.0, first)
     stage.plays["a"] = Play(answers_s=NEVER)
     won = stage.run(stage.race(at("a"), at("b")))
     assert won is not None
     assert won.candidate == at("b")
     assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
     assert (stage.open_lines(), stage.passed_over()) == (["b"], {"a"})
-    assert stage.local.silent_at(HOSTS["a"]) == stage.lasting
+    assert stage.local.silent_at(HOSTS["a"]) == first, "a lost race is no silent connection"
 
 
 def test_an_endpoint_that_still_answers_nothing_after_its_time_is_passed_over_for_twice_as_long(
@@ -649,6 +651,41 @@ def test_a_login_that_does_not_answer_ends_with_the_deadline(stage: Stage) -> No
     error = fails(stage, stage.race(at("a"), timeout_s=1.0))
     assert [attempt.reason for attempt in error.attempts] == ["timeout"]
     assert (stage.open_lines(), stage.passed_over()) == ([], {"a"})
+    assert stage.local.silent_at(HOSTS["a"]) == stage.lasting
+
+
+@pytest.mark.parametrize(("login_s", "is_blamed"), [(0.055, True), (0.065, False), (0.08, False)])
+def test_a_login_that_was_asked_a_moment_ago_has_only_lost_the_race(
+    stage: Stage, login_s: float, is_blamed: bool
+) -> None:
+    """One dropped connection and one slow login take no pool away from an endpoint that works.
+
+    The stagger is 0.06 s and the next one wins at 0.09 s: what counts is whether 0.03 s were left to answer.
+    """
+    stage.local.connected(HOSTS["a"], QUICK_S, stage.lasting - 10)
+    opened_at, dropped_at = stage.lasting - 100, stage.lasting - 1
+    stage.local.silent(HOSTS["a"], opened_at, dropped_at)
+    stage.plays |= {"a": Play(login_s, answers_s=NEVER), "b": Play(0.03)}
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert won.took_s == pytest.approx(0.09)
+    assert stage.passed_over() == ({"a"} if is_blamed else set())
+    assert stage.local.silent_at(HOSTS["a"]) == dropped_at
+    assert stage.local.must_answer(HOSTS["a"]), "nothing has answered there yet"
+    care = PoolCare(stage.endpoints, PoolPolicy(), 20, lambda _low, high: high)
+    verdict = care.verdict(HOSTS["a"], opened_at=opened_at, used_at=stage.lasting)
+    assert verdict is (Verdict.REPLACE if is_blamed else Verdict.USE)
+
+
+def test_a_login_that_was_asked_just_before_the_deadline_is_no_silent_connection(stage: Stage) -> None:
+    """The endpoint has failed, since nothing came of it in all the time there was."""
+    dropped_at = stage.lasting - 1
+    stage.local.silent(HOSTS["a"], 0.0, dropped_at)
+    stage.plays["a"] = Play(0.98, answers_s=NEVER)
+    fails(stage, stage.race(at("a"), timeout_s=1.0))
+    assert (stage.open_lines(), stage.passed_over()) == ([], {"a"})
+    assert stage.local.silent_at(HOSTS["a"]) == dropped_at
 
 
 # ---- too many connections

@@ -21,9 +21,13 @@ none is left, or the deadline is reached   :class:`ConnectError`, which says wha
 =========================================  ============================================================
 
 An endpoint that failed, or was started earlier than the winner and is still silent, is passed over for a
-while (:mod:`beacon.local_view`); one that is overloaded is not. A process that was stopped in the middle of a
-race, or whose event loop was held up, blames no endpoint for a silence. It tells by the clock that counts the
-time in which a sandbox was frozen; everything else in a race, its deadline above all, is monotonic.
+while (:mod:`beacon.local_view`); one that is overloaded is not. A login that was asked is silent only after
+half of its stagger: one that was asked a moment ago has lost the race and nothing else. A lost race is never
+recorded as a silent connection; a login that was asked and gave no answer until the deadline is.
+
+A process that was stopped in the middle of a race, or whose event loop was held up, blames no endpoint for a
+silence. It tells by the clock that counts the time in which a sandbox was frozen; everything else in a race,
+its deadline above all, is monotonic.
 
 Everything happens in the caller's thread: :meth:`Race.advance` never blocks, and
 says what to wait for. It drives psycopg's own wrapper of libpq, so that what wins is a psycopg connection.
@@ -57,6 +61,10 @@ LAST_RESORT_S = 0.75
 _MOST_ADDRESSES = 3
 #: An address younger than this is used as it is; an older one only if looking it up anew takes longer.
 _FRESH_S, _LOOK_UP_S = 30.0, 0.05
+#: How much of its stagger a login that is asked has for its answer before its silence counts. The stagger is
+#: three usual logins, each of about six round trips, and an answer takes one. Not more than half: the login
+#: itself has used a part of the stagger, and an endpoint that stays silent must be left at the first race.
+_ANSWER_SHARE = 0.5
 #: Who is called so much later than it asked for was stopped, or its event loop was: it knows nothing.
 _OVERSLEPT_S = 0.25
 #: What a login whose endpoint has to prove itself is asked; it takes no snapshot.
@@ -115,6 +123,8 @@ class _Leg:
 
     candidate: Candidate
     started: float
+    #: How long the next candidate waits for it.
+    stagger_s: float
     flight: Flight | None = None
     pgconn: pq.abc.PGconn | None = None
     events: int = _WRITE
@@ -244,10 +254,10 @@ class Race:
         if wait_s := self._endpoints.local.turn_s(candidate.endpoint.host, self._lasting()):
             self._held.append((now + wait_s, queued))
             return
-        leg = _Leg(candidate, now)
+        self._stagger_s = self._endpoints.local.stagger_s(candidate)
+        leg = _Leg(candidate, now, self._stagger_s)
         self._running.append(leg)
         self._last_start, self._last_started, self._last_failed = now, candidate, None
-        self._stagger_s = self._endpoints.local.stagger_s(candidate)
         if candidate.endpoint.dial:
             addresses = (candidate.endpoint.dial[0],)
         if addresses:
@@ -329,8 +339,8 @@ class Race:
         if leg.asked_at is not None:
             self._endpoints.local.answered(leg.candidate.endpoint.host)
         for other in self._running[: self._running.index(leg)]:
-            if not self._stood_still and other.candidate is not leg.candidate:
-                self._blame(other)
+            if not self._stood_still and other.candidate is not leg.candidate and self._had_time(other):
+                self._endpoints.local.failed(other.candidate.endpoint.host, self._lasting())
         self.abandon()
         return Won(pgconn, leg.candidate, self._clock() - self._began)
 
@@ -347,13 +357,16 @@ class Race:
         # end of a connection that a server gave up while this process stood still.
         blameless = leg.interrupted and reason is Reason.RESET
         if not left and not blameless and outcome_of(reason) is Outcome.FAIL:
-            self._blame(leg)
+            local, now = self._endpoints.local, self._lasting()
+            if leg.asked_at is not None and reason is Reason.TIMEOUT and self._had_time(leg):
+                local.silent(endpoint.host, leg.asked_at, now)
+            local.failed(endpoint.host, now)
 
-    def _blame(self, leg: _Leg) -> None:
-        local, host, now = self._endpoints.local, leg.candidate.endpoint.host, self._lasting()
-        if leg.asked_at is not None:
-            local.silent(host, leg.asked_at, now)
-        local.failed(host, now)
+    def _had_time(self, leg: _Leg) -> bool:
+        """Whether a leg that was asked for an answer has had time for it; its login had the stagger."""
+        if leg.asked_at is None:
+            return True
+        return self._lasting() - leg.asked_at >= leg.stagger_s * _ANSWER_SHARE
 
     def _hold(self, candidate: Candidate, took_s: float) -> None:
         """Try an overloaded candidate again later; its other addresses lead to the same cluster."""
