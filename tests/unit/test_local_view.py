@@ -269,6 +269,14 @@ def test_a_login_of_our_own_counts_more_than_what_an_observer_says(login_s: floa
     assert view.stagger_s(candidate("b", latency_ms=5.0)) == pytest.approx(0.15)
 
 
+def test_an_answer_takes_at_least_a_round_trip_of_the_usual_login() -> None:
+    """And nothing is known of it before the first one."""
+    view = LocalView(shortest)
+    assert view.least_answer_s("a") == 0.0
+    view.connected("a", 0.6, 100.0)
+    assert view.least_answer_s("a") == pytest.approx(0.1)
+
+
 def test_one_slow_login_does_not_make_the_usual_one() -> None:
     """It is smoothed, and what was met once fades."""
     view = LocalView()

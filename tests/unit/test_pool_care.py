@@ -247,6 +247,19 @@ def test_a_pool_may_look_at_every_connection() -> None:
     assert Ward(policy=PoolPolicy(check_idle_s=0.0)).judge(idle_s=0.0) is LOOK
 
 
+@pytest.mark.parametrize(
+    ("login_s", "left_s", "is_too_late"),
+    [(None, 0.0, True), (None, 0.001, False), (0.6, 0.09, True), (0.6, 0.11, False), (0.6, -1.0, True)],
+)
+def test_nothing_is_looked_at_in_less_time_than_an_answer_takes(
+    ward: Ward, login_s: float | None, left_s: float, is_too_late: bool
+) -> None:
+    """A round trip of the usual login to its endpoint, where there was one."""
+    if login_s is not None:
+        ward.local.connected(BEST, login_s, ward.time)
+    assert ward.care.is_too_late(BEST, left_s) is is_too_late
+
+
 def test_the_keeper_looks_at_nothing(ward: Ward) -> None:
     """It passes a use in the future: idle connections are replaced or left alone."""
     ward.failed(BEST)

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import psycopg
 from psycopg.rows import tuple_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from beacon.connection import AsyncConnection, settle
+from beacon.connection import AsyncConnection, set_autocommit, settle
 from beacon.dialer import Dialer, Login
 from beacon.endpoints import Endpoints
 from beacon.pool import RECONNECT_S, refuse_decided
@@ -53,6 +53,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         self._monotonic = endpoints.monotonic
         self._stop = threading.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._returning: set[asyncio.Task[None]] = set()
         super().__init__(
             connection_class=_class_of(Dialer(endpoints, login), self._care, self._stop),
             kwargs={
@@ -84,6 +85,8 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
         await super().close(timeout=timeout)
+        if self._returning:
+            await asyncio.wait(self._returning, timeout=timeout)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -104,8 +107,11 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
             connection = await super().getconn(max(0.0, deadline - self._monotonic()))
             try:
                 fit = await self._is_fit(connection, deadline)
+            except PoolTimeout:
+                await self._give_back(connection)  # as it came: it has been idle since its last use
+                raise
             except BaseException:
-                # Whoever waited was cancelled: the connection must not be lost to the pool.
+                # The request was cancelled: the connection must not be lost to the pool.
                 await self._discard(connection)
                 raise
             if fit:
@@ -115,7 +121,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
     async def putconn(self, conn: AsyncConnection[Any]) -> None:
         """Give a connection back."""
         conn.used_at = self._care.now()
-        await super().putconn(conn)
+        await self._give_back(conn)
 
     async def _is_fit(self, connection: AsyncConnection[Any], deadline: float) -> bool:
         verdict = self._care.verdict(
@@ -123,12 +129,24 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         )
         if verdict is not Verdict.LOOK:
             return verdict is Verdict.USE
-        left_s = max(0.0, deadline - self._monotonic())
-        return await connection.answers(min(self._care.check_s(connection.query_timeout_s), left_s))
+        check_s, left_s = self._care.check_s(connection.query_timeout_s), deadline - self._monotonic()
+        if self._care.is_too_late(connection.endpoint.host, left_s):
+            raise PoolTimeout("no time is left to see whether an idle connection still works")
+        # A request in a hurry says nothing about the endpoint; the connection's answer is outstanding, so it
+        # is closed all the same.
+        return await connection.answers(min(check_s, left_s), counts=left_s >= check_s)
 
     async def _discard(self, connection: AsyncConnection[Any]) -> None:
         connection.pgconn.finish()
-        await super().putconn(connection)
+        await self._give_back(connection)
+
+    async def _give_back(self, connection: AsyncConnection[Any]) -> None:
+        """Return it to psycopg_pool, which ends also when the caller is cancelled meanwhile."""
+        # psycopg_pool waits for its lock, and for a rollback; it loses a connection if that is cancelled.
+        returning = asyncio.create_task(super().putconn(connection), name=f"{self.name}-return")
+        self._returning.add(returning)
+        returning.add_done_callback(self._returning.discard)
+        await asyncio.shield(returning)
 
     async def look_through(self) -> None:
         """Replace idle connections that should be elsewhere, if there may be any."""
@@ -146,7 +164,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
             if verdict is Verdict.REPLACE:
                 await self._discard(connection)
             else:
-                await super().putconn(connection)
+                await self._give_back(connection)
 
 
 async def _keep(reference: weakref.ref[AsyncPool], care: PoolCare) -> None:
@@ -185,7 +203,7 @@ def _class_of(dialer: Dialer, care: PoolCare, stop: threading.Event) -> type[Asy
             settle(connection, won, dialer.endpoints, dialer.login)
             care.joined(connection)
             connection.prepare_threshold = prepare_threshold
-            await connection.set_autocommit(autocommit)
+            await set_autocommit(connection, autocommit)
             return connection
 
     # What logs and error messages call it.

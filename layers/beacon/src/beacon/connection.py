@@ -79,12 +79,16 @@ class Connection(psycopg.Connection[Row]):
             self.on_silence()
         raise QueryTimeoutError(self.endpoint.region, allowed_s)
 
-    def answers(self, timeout_s: float) -> bool:
+    def answers(self, timeout_s: float, *, counts: bool = True) -> bool:
         """Whether the server answers within ``timeout_s``; a connection that does not is closed.
 
-        For idle connections: raises nothing, and leaves no transaction behind.
+        For idle connections: raises nothing, and leaves no transaction behind. Without ``counts`` a time-out
+        is no silence of the endpoint: the time was shorter than an answer may take.
         """
-        kept, self.query_timeout_s = self.query_timeout_s, timeout_s
+        kept = self.query_timeout_s, self.on_silence
+        self.query_timeout_s = timeout_s
+        if not counts:
+            self.on_silence = None
         try:
             with self.lock:
                 self.pgconn.send_query(_CHECK)
@@ -93,7 +97,7 @@ class Connection(psycopg.Connection[Row]):
             self.pgconn.finish()
             return False
         finally:
-            self.query_timeout_s = kept
+            self.query_timeout_s, self.on_silence = kept
         return self.pgconn.transaction_status == pq.TransactionStatus.IDLE
 
 
@@ -132,9 +136,12 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             self.on_silence()
         raise QueryTimeoutError(self.endpoint.region, allowed_s)
 
-    async def answers(self, timeout_s: float) -> bool:
+    async def answers(self, timeout_s: float, *, counts: bool = True) -> bool:
         """See :meth:`Connection.answers`."""
-        kept, self.query_timeout_s = self.query_timeout_s, timeout_s
+        kept = self.query_timeout_s, self.on_silence
+        self.query_timeout_s = timeout_s
+        if not counts:
+            self.on_silence = None
         try:
             async with self.lock:
                 self.pgconn.send_query(_CHECK)
@@ -143,7 +150,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
             self.pgconn.finish()
             return False
         finally:
-            self.query_timeout_s = kept
+            self.query_timeout_s, self.on_silence = kept
         return self.pgconn.transaction_status == pq.TransactionStatus.IDLE
 
 
@@ -260,8 +267,18 @@ async def connect_async(
     settle(connection, won, endpoints, login)
     connection.prepare_threshold = prepare_threshold
     if autocommit:
-        await connection.set_autocommit(True)
+        await set_autocommit(connection, True)
     return connection
+
+
+async def set_autocommit(connection: AsyncConnection[Any], autocommit: bool) -> None:
+    """Set it on a connection that its caller does not have yet; when that fails, nothing is left open."""
+    try:
+        await connection.set_autocommit(autocommit)
+    except BaseException:
+        # The task was cancelled: no caller has the connection, so none could close it.
+        connection.pgconn.finish()
+        raise
 
 
 def _is_overdue(

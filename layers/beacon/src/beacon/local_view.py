@@ -42,6 +42,8 @@ _LOGINS = 3.0
 LEAST_STAGGER_S, MOST_STAGGER_S = 0.05, 0.25
 #: Before the first login of our own: connect, TLS, start-up and password take about so many round trips.
 _ROUND_TRIPS, _WORK_S = 6.0, 0.02
+#: An answer takes at least about so much of a usual login: one of its round trips.
+_ANSWER_SHARE = 1 / _ROUND_TRIPS
 #: How far apart connects to an overloaded endpoint are: at first, at the most, and when that is over again.
 FIRST_BACK_OFF_S, MOST_BACK_OFF_S, _LEAST_BACK_OFF_S = 1.0, 8.0, 0.3
 _BACK_OFF_JITTER = (0.5, 1.5)
@@ -179,6 +181,10 @@ class LocalView:
                 return MOST_STAGGER_S
             login_s = _WORK_S + _ROUND_TRIPS * candidate.latency_ms / 1000
         return min(max(_LOGINS * login_s, LEAST_STAGGER_S), MOST_STAGGER_S)
+
+    def least_answer_s(self, host: str) -> float:
+        """In less time than this no answer to a statement can be expected; 0 before the first login."""
+        return self._login_s.get(host, 0.0) * _ANSWER_SHARE
 
     def _back_off(self, host: str, apart_s: float, now: float) -> None:
         if apart_s < _LEAST_BACK_OFF_S:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg.rows import tuple_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from beacon.connection import Connection, settle
 from beacon.dialer import Dialer, Login
@@ -120,6 +120,9 @@ class Pool(ConnectionPool[Connection[Any]]):
             connection = super().getconn(max(0.0, deadline - self._monotonic()))
             try:
                 fit = self._is_fit(connection, deadline)
+            except PoolTimeout:
+                super().putconn(connection)  # as it came: it has been idle since its last use
+                raise
             except BaseException:
                 # A signal's handler may raise anywhere: the connection must not be lost to the pool.
                 self._discard(connection)
@@ -139,8 +142,12 @@ class Pool(ConnectionPool[Connection[Any]]):
         )
         if verdict is not Verdict.LOOK:
             return verdict is Verdict.USE
-        left_s = max(0.0, deadline - self._monotonic())
-        return connection.answers(min(self._care.check_s(connection.query_timeout_s), left_s))
+        check_s, left_s = self._care.check_s(connection.query_timeout_s), deadline - self._monotonic()
+        if self._care.is_too_late(connection.endpoint.host, left_s):
+            raise PoolTimeout("no time is left to see whether an idle connection still works")
+        # A request in a hurry says nothing about the endpoint; the connection's answer is outstanding, so it
+        # is closed all the same.
+        return connection.answers(min(check_s, left_s), counts=left_s >= check_s)
 
     def _discard(self, connection: Connection[Any]) -> None:
         # psycopg_pool opens another one for a connection that comes back closed.

@@ -21,9 +21,10 @@ is none of these                                  use
 
 One silent connection is no verdict on its endpoint: networks drop connections without a word. Nothing is
 retired for an endpoint's sake while no better one can be reached. An endpoint that is overloaded has not
-failed. A fresh connection to an endpoint that was silent has failed, too, when it logged in and did not
-answer (:mod:`beacon.local_view`). All ages are of the clock that counts the time in which a sandbox was
-frozen; a wall clock that is set forward makes every connection old at once, and they are replaced as slowly.
+failed. A fresh connection to an endpoint that was silent has failed, too, when it logged in and had time for
+an answer and gave none (:mod:`beacon.race`). All ages are of the clock that counts the time in which a
+sandbox was frozen; a wall clock that is set forward makes every connection old at once, and they are replaced
+as slowly.
 """
 
 from __future__ import annotations
@@ -156,6 +157,10 @@ class PoolCare:
         """How long a connection that is looked at has for its answer: no longer than any statement."""
         check_s = self.policy.check_timeout_s
         return check_s if query_timeout_s is None else min(check_s, query_timeout_s)
+
+    def is_too_late(self, host: str, left_s: float) -> bool:
+        """Whether a request with so little time left cannot get an answer from ``host``, so asks for none."""
+        return left_s <= self._endpoints.local.least_answer_s(host)
 
     def verdict(self, host: str, *, opened_at: float, used_at: float) -> Verdict:
         """Judge an idle connection by the module's rules; a retirement is counted when it is said."""
