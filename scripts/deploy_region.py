@@ -9,8 +9,11 @@ Before that it compares the stack with the file: a value that the file no longer
 
 Without --go it changes nothing and prints what it would do.
 
-Exit codes: 0 done, or would do; 1 `sam deploy` failed, or the Region does not serve afterwards; 2 wrong use,
-or the file is not ready; 3 refused; 4 nothing was deployed, because the change set was not executed.
+A Region's first record waits until the Region itself serves, and the alarms of global.yaml need each Region's
+own health check.
+
+Exit codes: 0 done, or would do; 1 `sam deploy` failed; 2 wrong use, or the file is not ready; 3 refused;
+4 nothing was deployed, because the change set was not executed; 5 deployed, and the Region does not serve yet.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scripts.aws_account import AccountError, Aws, sentence
 from scripts.checkers import EVER, find_checks, standing_of
 from scripts.deployed import Outcome, outcome_of
+from scripts.objections import objections
 from scripts.readiness import require_ready
 from scripts.sam_arguments import with_arguments
 from scripts.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_NOT_SERVING_YET = 5
 _POLL_S = 5.0
 _TOKEN = re.compile(r"(PathToken=)[^\s'\"]+")
 
@@ -67,8 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except AccountError as error:
         _complain(f"refused to deploy {options.region}: {error}")
         return 3
-    if not _may_change(deployment, before, declared) or not (
-        deployment.is_global or may_deploy(aws.route53, deployment, others, before, options)
+    if not (
+        _may_change(deployment, before, declared)
+        and (deployment.is_global or may_deploy(aws.route53, deployment, others, before, options))
+        and _agrees(aws.route53, deployment, before)
     ):
         return 3
     if not options.go:
@@ -126,6 +133,17 @@ def _may_change(deployment: Deployment, stored: Stored | None, declared: dict[st
     return not left
 
 
+def _agrees(client: Route53Client, deployment: Deployment, stored: Stored | None) -> bool:
+    """Say what Route 53's checks have against the deployment itself; return whether that is nothing."""
+    try:
+        against = objections(client, deployment, stored)
+    except (BotoCoreError, ClientError) as error:
+        against = [f"Route 53 cannot be asked for the health checks: {sentence(error)}"]
+    for reason in against:
+        _complain(f"refused to deploy {deployment.name}: {reason}")
+    return not against
+
+
 def may_deploy(
     client: Route53Client,
     deployment: Deployment,
@@ -178,7 +196,7 @@ def _after(
         _say(f"{deployment.stack_name}: {'deployed' if outcome.changed else 'as it was'}")
         return 0
     since = finished if outcome.changed else EVER
-    return 0 if settle(client, deployment, since, wait_s) else 1
+    return 0 if settle(client, deployment, since, wait_s) else _NOT_SERVING_YET
 
 
 def settle(client: Route53Client, deployment: Deployment, since: datetime, wait_s: float) -> bool:
@@ -196,7 +214,7 @@ def settle(client: Route53Client, deployment: Deployment, since: datetime, wait_
         if time.monotonic() >= deadline:
             _complain(
                 f"{deployment.region} is deployed and not serving after {wait_s:g} s: {standing.why}."
-                " At a first deployment the grants are missing and exit code 1 is expected (docs/rollout.md)"
+                " At a first deployment the grants are missing, and exit code 5 is expected (docs/rollout.md)"
             )
             return False
         time.sleep(_POLL_S)
@@ -226,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
         default=300.0,
         metavar="SECONDS",
         help="how long the Region may take to be serving afterwards (default: %(default)g). With 0 it looks"
-        " once and ends with exit code 1 unless the Region serves already",
+        " once and ends with exit code 5 unless the Region serves already",
     )
     parser.add_argument(
         "--config-file",

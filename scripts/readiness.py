@@ -21,7 +21,11 @@ def require_ready(deployment: Deployment) -> dict[str, Declared]:
         )
     template = deployment.template or _BUILT
     if not template.exists():
-        repair = "run `sam build` first" if deployment.template is None else "start this from the checkout"
+        repair = (
+            "run `.venv/bin/sam build` first"
+            if deployment.template is None
+            else "start this from the checkout"
+        )
         raise ConfigurationError(f"there is no {template} here: {repair}")
     try:
         declared = read_declared(template)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ TEMPLATE = {
         "FailoverRole": {"Type": "String", "Default": ""},
         "OperatorCidrs": {"Type": "String", "Default": ""},
         "Fall": {"Type": "Number", "Default": 5},
+        "RoutingPolicy": {"Type": "String", "Default": "none"},
     },
     "Resources": {"Group": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "g"}}},
 }
@@ -66,7 +68,7 @@ class Desk:
     def sam(self, code: str) -> None:
         (self.directory / "sam.py").write_text(code, encoding="utf-8")
 
-    def stack(self, **parameters: str) -> None:
+    def stack(self, *, disabled: bool = False, **parameters: str) -> None:
         """The Region is deployed: its stack, and a health check that looks for its words."""
         given = {"PathToken": "t"} | parameters
         self.client("cloudformation").create_stack(
@@ -74,17 +76,33 @@ class Desk:
             TemplateBody=json.dumps(TEMPLATE),
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()],
         )
-        self.check()
+        self.check(Disabled=disabled)
 
-    def check(self) -> None:
-        config = {"Type": "HTTPS_STR_MATCH", "SearchString": f"beacon:beacon-prod:{REGION}:serving"}
-        self.client("route53").create_health_check(
-            CallerReference="x", HealthCheckConfig={**config, "FullyQualifiedDomainName": "x.example"}
+    def check(self, region: str = REGION, **more: bool) -> str:
+        """A health check that looks for the Region's words; the simulator's checkers find it healthy."""
+        config = {"Type": "HTTPS_STR_MATCH", "SearchString": f"beacon:beacon-prod:{region}:serving", **more}
+        made = self.client("route53").create_health_check(
+            CallerReference=region, HealthCheckConfig={**config, "FullyQualifiedDomainName": "x.example"}
         )
+        return str(made["HealthCheck"]["Id"])
 
     @property
     def started(self) -> bool:
         return (self.directory / "started").exists()
+
+    def deploy_global(self, first: str, second: str) -> int:
+        """What `deploy-region global` would do about a section with these ids."""
+        overrides = (
+            "FirstRegion=us-east-1 SecondRegion=us-east-2"
+            f" FirstHealthCheckId={first} SecondHealthCheckId={second}"
+        )
+        (self.directory / "samconfig.toml").write_text(
+            f'[global.deploy.parameters]\nstack_name = "g"\nregion = "{REGION}"\n'
+            f'template_file = "global.yaml"\nparameter_overrides = "{overrides}"\n',
+            encoding="utf-8",
+        )
+        shutil.copy(ROOT / "global.yaml", self.directory)
+        return main(["global", "--sam", str(self.directory / "sam")])
 
     def deploy(self, *options: str) -> int:
         return main([REGION, "--sam", str(self.directory / "sam"), *options])
@@ -264,7 +282,59 @@ def test_a_profile_that_is_not_configured_is_wrong_use(
     assert "The config profile (nowhere) could not be found" in capsys.readouterr().err
 
 
-def test_wait_0_looks_once_and_ends_with_1(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wait_0_looks_once_and_ends_with_5(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     """At a first deployment nothing serves yet, and the sentence says that this is expected."""
-    assert desk.deploy("--go", "--first", "--wait", "0") == 1
-    assert "exit code 1 is expected" in capsys.readouterr().err
+    assert desk.deploy("--go", "--first", "--wait", "0") == 5
+    assert "exit code 5 is expected" in capsys.readouterr().err
+
+
+def test_a_first_deployment_makes_no_record(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """A health check that is made together with the record counts as healthy before it has looked."""
+    desk.file("PathToken=t", "RoutingPolicy=failover")
+    for options in ((), ("--go",), ("--go", "--force", "hurry")):
+        assert desk.deploy("--first", *options) == 3
+        assert (
+            "us-east-1 does not serve yet (there is no stack beacon-prod):"
+            " keep RoutingPolicy=none until /health passes"
+        ) in capsys.readouterr().err
+    assert not desk.started
+
+
+def test_a_record_is_turned_on_only_in_a_region_that_serves(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own check decides; whether the other Regions serve says nothing about this one."""
+    desk.stack(disabled=True)
+    desk.file("PathToken=t", "RoutingPolicy=latency")
+    assert desk.deploy("--go") == 3
+    said = capsys.readouterr().err
+    assert "us-east-1 does not serve yet (its health check is disabled" in said
+    assert "keep RoutingPolicy=none until /health passes" in said
+    assert not desk.started
+    (check,) = desk.client("route53").list_health_checks()["HealthChecks"]
+    desk.client("route53").update_health_check(HealthCheckId=check["Id"], Disabled=False)
+    assert desk.deploy() == 0
+
+
+def test_a_region_whose_record_is_on_may_be_deployed_while_it_fails(desk: Desk) -> None:
+    """The deployment may be what repairs it."""
+    desk.stack(disabled=True, RoutingPolicy="latency")
+    desk.file("PathToken=t", "RoutingPolicy=latency")
+    assert desk.deploy() == 0
+
+
+def test_the_ids_for_global_are_those_of_their_regions(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each alarm is named after a Region, and would watch another one."""
+    first, second = desk.check("us-east-1"), desk.check("us-east-2")
+    assert desk.deploy_global(first, second) == 0
+    capsys.readouterr()
+    assert desk.deploy_global(second, first) == 3
+    said = capsys.readouterr().err
+    assert "FirstHealthCheckId is us-east-2's check, not us-east-1's" in said
+    assert "SecondHealthCheckId is us-east-1's check, not us-east-2's" in said
+    assert desk.deploy_global(first, f"{'0' * 8}-0000-0000-0000-{'0' * 12}") == 3
+    said = capsys.readouterr().err
+    assert f"SecondHealthCheckId is no check of beacon-prod: us-east-2's is {second}" in said
+    assert "FirstHealthCheckId" not in said

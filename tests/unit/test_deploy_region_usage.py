@@ -65,7 +65,7 @@ def test_without_a_build_there_is_nothing_to_deploy(
     )
     (tmp_path / "samconfig.toml").write_text(section, encoding="utf-8")
     assert main([REGION, "--sam", sys.executable]) == 2
-    assert "run `sam build` first" in capsys.readouterr().err
+    assert "run `.venv/bin/sam build` first" in capsys.readouterr().err
     built = tmp_path / ".aws-sam/build/template.yaml"
     built.parent.mkdir(parents=True)
     built.write_text("Resources: {}\n", encoding="utf-8")
