@@ -6,6 +6,7 @@ in the list               what `sam deploy` makes of it (samcli.cli.types, versi
 ``Name=value``            the value; it ends at a space or at a quotation mark
 ``Name='a value'``        the value without its quotation marks, single or double
 ``Name=''``               the empty value
+``Name=a, b``             ``a,`` alone; the rest is lost without a word
 ``Name=``                 refused; behind another override in one string, lost without a word
 ``'Name=value'``          a parameter called ``'Name``
 ``ParameterKey=…``        the same, in a form that this module refuses, so that there is one form
@@ -44,13 +45,13 @@ def read_overrides(value: object) -> dict[str, str]:
 
 
 def _pairs(text: str) -> Iterable[tuple[str, str]]:
-    at, text = 0, text.strip()
+    at, text, behind = 0, text.strip(), ""
     if not text:
         raise OverridesError("an empty entry in parameter_overrides: `sam deploy` refuses it")
     while at < len(text):
         match = _PAIR.match(text, at)
         if match is None:
-            raise OverridesError(_why(text[at:]))
+            raise OverridesError(_why(text[at:], behind))
         name, value = match.groups()
         if name == "ParameterKey":
             raise OverridesError(
@@ -58,9 +59,16 @@ def _pairs(text: str) -> Iterable[tuple[str, str]]:
             )
         yield name, value[1:-1] if value[0] in "'\"" else value
         at = match.end()
+        # Where the list of a parameter was cut at a space, the next text is no pair.
+        behind = name if value.endswith(",") or text[at:].startswith(",") else ""
 
 
-def _why(rest: str) -> str:
+def _why(rest: str, behind: str) -> str:
+    if behind:
+        return (
+            f"{behind}: there is a space {'before' if rest.startswith(',') else 'after'} a comma;"
+            " `sam deploy` ends the value there. Write it without spaces"
+        )
     name = re.match(r"([A-Za-z0-9]+)=(?=\s|$)", rest)
     if name:
         return f"{name[1]} has no value: `sam deploy` loses it. Write {name[1]}='' for the empty value"

@@ -42,6 +42,13 @@ def test_each_form_that_is_taken_means_what_it_means_to_sam(
         (["App=bea'con"], "App: "),
         (["App=bea\\ con"], "App: "),
         (["A=b c"], "NAME=VALUE"),
+        (
+            ["CheckerRegions=us-east-1, us-west-2"],
+            "CheckerRegions: there is a space after a comma; `sam deploy`",
+        ),
+        ("Fall=5 CheckerRegions=us-east-1, us-west-2", "CheckerRegions: .* Write it without spaces"),
+        (["PeerEndpoints=us-east-2=a, us-west-2=b"], "PeerEndpoints: there is a space after a comma"),
+        (["CheckerRegions=us-east-1 ,us-west-2"], "CheckerRegions: there is a space before a comma"),
         (["App"], "NAME=VALUE"),
         (["My_App=x"], "NAME=VALUE"),
         (["ParameterKey=App,ParameterValue=shop"], "not as ParameterKey"),
@@ -54,6 +61,11 @@ def test_what_sam_loses_or_reads_differently_is_refused_with_the_repair(value: o
     """The guard would ask about another deployment than the one that SAM changes."""
     with pytest.raises(OverridesError, match=repair.replace("(", r"\(")):
         read_overrides(value)
+
+
+def test_sam_ends_a_list_at_a_space_without_a_word() -> None:
+    """Why a space after a comma is refused: the deployment would have fewer checker Regions."""
+    assert as_sam_reads(["CheckerRegions=us-east-1, us-west-2"]) == {"CheckerRegions": "us-east-1,"}
 
 
 def test_a_refused_token_is_not_shown() -> None:
