@@ -13,7 +13,8 @@ A Region's first record waits until the Region itself serves, and the alarms of 
 own health check.
 
 Exit codes: 0 done, or would do; 1 `sam deploy` failed; 2 wrong use, or the file is not ready; 3 refused;
-4 nothing was deployed, because the change set was not executed; 5 deployed, and the Region does not serve yet.
+4 nothing was deployed, because the change set was not executed; 5 deployed, and the Region does
+not serve yet.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from scripts.aws_account import AccountError, Aws, sentence
 from scripts.checkers import EVER, find_checks, standing_of
+from scripts.constraints import require_accepted
 from scripts.deployed import Outcome, outcome_of
 from scripts.objections import objections
-from scripts.readiness import require_ready
+from scripts.readiness import require_ready, template_of
 from scripts.sam_arguments import with_arguments
 from scripts.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
 from scripts.stack import Declared, Stored, changed, kept
@@ -64,11 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         deployment = with_arguments(deployment, given[end + 1 :])
         declared = require_ready(deployment)
         aws = Aws(deployment)
+        before = aws.stack()
+        require_accepted(template_of(deployment), deployment, before)
     except ConfigurationError as error:
         _complain(str(error))
         return 2
-    try:
-        before = aws.stack()
     except AccountError as error:
         _complain(f"refused to deploy {options.region}: {error}")
         return 3

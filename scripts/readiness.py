@@ -7,10 +7,15 @@ from pathlib import Path
 from scripts.samconfig import ConfigurationError, Deployment
 from scripts.stack import Declared, TemplateUnreadableError, read_declared
 
-__all__ = ["require_ready"]
+__all__ = ["require_ready", "template_of"]
 
 #: What `sam deploy` takes where no template is named. Without it, code goes up without its libraries.
 _BUILT = Path(".aws-sam/build/template.yaml")
+
+
+def template_of(deployment: Deployment) -> Path:
+    """The template that `sam deploy` takes."""
+    return deployment.template or _BUILT
 
 
 def require_ready(deployment: Deployment) -> dict[str, Declared]:
@@ -19,7 +24,7 @@ def require_ready(deployment: Deployment) -> dict[str, Declared]:
         raise ConfigurationError(
             f"{deployment.name} still has REPLACE_ME in {', '.join(left)}: fill in the file first"
         )
-    template = deployment.template or _BUILT
+    template = template_of(deployment)
     if not template.exists():
         repair = (
             "run `.venv/bin/sam build` first"

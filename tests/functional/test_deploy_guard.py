@@ -338,3 +338,15 @@ def test_the_ids_for_global_are_those_of_their_regions(
     said = capsys.readouterr().err
     assert f"SecondHealthCheckId is no check of beacon-prod: us-east-2's is {second}" in said
     assert "FirstHealthCheckId" not in said
+
+
+def test_what_the_template_refuses_is_wrong_use(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it in the dry run, with names, and without the token."""
+    shutil.copy(ROOT / "template.yaml", desk.directory / ".aws-sam/build")
+    desk.file("PathToken=short", "Fall=abc", "Env=Prod_1", "DsqlClusterArns=arn:aws:dsql:x")
+    assert desk.deploy("--first") == 2
+    said = capsys.readouterr()
+    for name in ("PathToken must be", "Fall must be", "Env must be", "DsqlClusterArns must be"):
+        assert name in said.err
+    assert "DsqlEndpoint is missing" in said.err
+    assert "short" not in said.out + said.err

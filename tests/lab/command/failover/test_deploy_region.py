@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,8 +132,12 @@ def test_without_go_it_says_what_it_would_do(desk: Desk) -> None:
 
 def test_a_region_that_is_new_in_the_file_asks_for_first(desk: Desk) -> None:
     """It may be new, or the wrong account; the operator says which. The others are looked at all the same."""
-    with (desk.directory / "samconfig.toml").open("a", encoding="utf-8") as file:
-        file.write(SECTION.format(name="three", region="eu-west-1", overrides="['App=orders', 'Env=lab']"))
+    path = desk.directory / "samconfig.toml"
+    second = tomllib.loads(path.read_text(encoding="utf-8"))["two"]["deploy"]["parameters"]
+    # No record before the Region serves, and a token, which a new stack cannot keep.
+    overrides = [*second["parameter_overrides"], "RoutingPolicy=none", f"PathToken={'t' * 22}"]
+    with path.open("a", encoding="utf-8") as file:
+        file.write(SECTION.format(name="three", region="eu-west-1", overrides=json.dumps(overrides)))
     done = desk.deploy(SECOND, "--go")
     assert done.returncode == 3
     assert "eu-west-1: not deployed yet" in done.stdout
