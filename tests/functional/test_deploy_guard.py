@@ -306,7 +306,7 @@ def test_a_record_is_turned_on_only_in_a_region_that_serves(
     """Its own check decides; whether the other Regions serve says nothing about this one."""
     desk.stack(disabled=True)
     desk.file("PathToken=t", "RoutingPolicy=latency")
-    assert desk.deploy("--go") == 3
+    assert desk.deploy("--go", "--wait", "0") == 3
     said = capsys.readouterr().err
     assert "us-east-1 does not serve yet (its health check is disabled" in said
     assert "keep RoutingPolicy=none until /health passes" in said
