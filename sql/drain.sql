@@ -46,8 +46,10 @@ SELECT refusal, refusal <> '' AS refused FROM (
         THEN :'service' || ' has no Region ' || :'region' || '. Its Regions: '
             || (SELECT string_agg(region, ', ' ORDER BY region) FROM beacon.intent
                  WHERE service = :'service' AND target = :'target') || '.'
-        WHEN :'reason' = '' OR :'actor' = ''
-        THEN 'A drain has a reason and an actor, and one of them is empty.'
+        WHEN :'reason' = ''
+        THEN 'reason is empty: give it as -v reason=TEXT.'
+        WHEN :'actor' = ''
+        THEN 'actor is empty: give it as -v actor=NAME.'
         WHEN CAST(NULLIF(:'minutes', '') AS numeric) <= 0
         THEN 'A drain lasts more than 0 minutes, not ' || :'minutes' || '.'
         WHEN NOT EXISTS (SELECT 1 FROM beacon.intent

@@ -33,7 +33,7 @@ SELECT refusal, refusal <> '' AS refused FROM (
             || (SELECT string_agg(region, ', ' ORDER BY region) FROM beacon.intent
                  WHERE service = :'service' AND target = :'target') || '.'
         WHEN :'actor' = ''
-        THEN 'A release has an actor, and it is empty.'
+        THEN 'actor is empty: give it as -v actor=NAME.'
         WHEN NOT EXISTS (SELECT 1 FROM beacon.intent
                           WHERE service = :'service' AND target = :'target' AND region = :'region'
                             AND forced IS NOT NULL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/runbook.md")
 PEER = "us-east-2"
+#: The operator by the system's own records: USER is unset in a container and under cron.
+ME = pwd.getpwuid(os.getuid()).pw_name
 #: The AWS CLI. Version 2 alone signs for DSQL, and the package index has version 1: boto3 signs in its place.
 AWS = f"""#!/bin/sh
 [ "$1 $2 $3 $5 $#" = "dsql generate-db-connect-auth-token --hostname --region 6" ] || exit 252
@@ -63,7 +66,6 @@ class Shell:
         self.environment = {
             "PATH": f"{directory}:{os.environ['PATH']}",
             "HOME": "/nonexistent",
-            "USER": "alice",
             "PGHOSTADDR": front.address,
             "PGPORT": str(front.port),
             "AWS_ACCESS_KEY_ID": dsql.operator.access_key_id,
@@ -110,7 +112,7 @@ def test_the_block_logs_in_and_the_commands_after_it_work(shell: Shell, page: st
     assert [re.sub(r".*sql/(\w+)\.sql", r"\1", command) for command in found][:2] == ["drain", "release"]
     done = shell.run(block(page) + found[0])
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"us-east-1 +\| drained +\|.*alice", done.stdout)
+    assert re.search(rf"us-east-1 +\| drained +\|.*\| {re.escape(ME)} ", done.stdout)
     done = shell.run(block(page) + "\n".join(found[1:]))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"us-east-1 +\| not drained", done.stdout)
@@ -144,7 +146,7 @@ def test_every_command_of_an_operator_has_a_limit(page: str) -> None:
     """Nothing of it waits for ever, whatever is frozen."""
     text = (ROOT / page).read_text(encoding="utf-8")
     assert commands(page)
-    assert all(command.startswith("timeout 30 psql ") for command in commands(page))
+    assert all(command.startswith("timeout 30 psql -w ") for command in commands(page))
     if page == "docs/runbook.md":
         calls = re.findall(r"^\$ (.*\baws (?:ssm|route53) .*)$", text, re.MULTILINE)
         assert len(calls) >= 4

@@ -185,8 +185,8 @@ def test_a_drain_of_this_region_that_has_expired_is_recorded_too(dsql: DsqlClust
             "There is no deployment another with target dsql. Deployments here: shop-test with target dsql.",
         ),
         ({"target": "mysql"}, "There is no deployment shop-test with target mysql."),
-        ({"reason": ""}, "A drain has a reason and an actor, and one of them is empty."),
-        ({"actor": ""}, "A drain has a reason and an actor, and one of them is empty."),
+        ({"reason": ""}, "reason is empty: give it as -v reason=TEXT."),
+        ({"actor": ""}, "actor is empty: give it as -v actor=NAME."),
         ({"minutes": "-5"}, "A drain lasts more than 0 minutes, not -5."),
         ({"minutes": "soon"}, "Nothing has changed: the error above says why."),
     ],
@@ -209,7 +209,7 @@ def test_a_drain_of_nothing_or_without_reason_fails_in_plain_words(
         ({}, "us-east-1 of shop-test is not drained, so there is nothing to release. Drained: us-east-2."),
         ({"region": "eu-west-1"}, "shop-test has no Region eu-west-1. Its Regions: us-east-1, us-east-2."),
         ({"service": "another"}, "Deployments here: shop-test with target dsql."),
-        ({"region": EAST_2, "actor": ""}, "A release has an actor, and it is empty."),
+        ({"region": EAST_2, "actor": ""}, "actor is empty: give it as -v actor=NAME."),
     ],
 )
 def test_a_release_of_what_is_not_drained_is_refused_and_not_recorded(

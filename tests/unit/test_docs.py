@@ -81,7 +81,8 @@ def test_every_psql_command_sets_the_variables_that_its_script_needs() -> None:
         (path.name, *found)
         for path in PAGES
         for found in re.findall(
-            r"psql((?: -v \S+=(?:'[^']*'|\S+))*) -f (sql/[\w-]+\.sql)", path.read_text("utf-8")
+            r"psql(?: -w)?((?: -v \w+=(?:'[^']*'|\"[^\"]*\"|\S+))*) -f (sql/[\w-]+\.sql)",
+            path.read_text("utf-8"),
         )
     ]
     assert commands
@@ -135,6 +136,42 @@ def test_every_alarm_is_in_the_runbook() -> None:
     assert len(names) >= 6
     short = {re.sub(r"^.*\$\{Env\}-(?:\$\{\w+Region\}-)?([a-z-]+)\W*$", r"\1", name) for name in names}
     assert not {name for name in short if not re.search(rf"^\| `(?:REGION-)?{name}`", runbook, re.MULTILINE)}
+
+
+def test_the_pages_count_the_alarms_of_a_region() -> None:
+    """The README's table of settings and cost.md say how many template.yaml has."""
+    alarms = [node for node in TEMPLATE["Resources"].values() if node["Type"] == "AWS::CloudWatch::Alarm"]
+    words = ("six", "seven", "eight", "nine", "ten")
+    counted = [
+        word
+        for text in ((ROOT / "README.md").read_text(encoding="utf-8"), page("cost.md"))
+        for word in re.findall(r"\b(?:The )?(\w+) alarms (?:on what|watch)", text)
+    ]
+    assert counted == [words[len(alarms) - 6]] * 2
+
+
+def test_an_operator_is_named_by_the_system_and_not_by_the_environment() -> None:
+    """USER is unset in a container and under cron, and a drain without an actor is refused."""
+    texts = [path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md")]
+    texts.append((ROOT / "lab/src/beacon_lab/up.py").read_text(encoding="utf-8"))
+    actors = [
+        actor for text in texts for actor in re.findall(r'-v actor=("[^"]*"|\w+)', text.replace('\\"', '"'))
+    ]
+    assert len(actors) >= 8
+    assert set(actors) - {"NAME"} == {'"$(id -un)"'}
+
+
+def test_the_commands_of_the_runbook_end_by_themselves() -> None:
+    """Whatever they ask may be frozen."""
+    commands = re.findall(
+        r"(?:^\$ |`)((?:timeout \d+ )?(?:aws \w+|curl|psql|dig) [^`\n]*-[^`\n]*)",
+        page("runbook.md"),
+        re.MULTILINE,
+    )
+    assert len(commands) > 10
+    limits = ("timeout ", "curl -s --max-time 5 ", "dig +short +time=2 ")
+    named = ("aws dsql generate-db-connect-admin-auth-token", "aws --version")
+    assert not [it for it in commands if not it.startswith((*limits, *named))]
 
 
 def test_the_figures_of_a_partial_failure_are_those_that_were_measured() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import subprocess
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -118,6 +120,39 @@ def test_a_command_of_the_page_exists_with_its_options(
         jmespath.compile(query)
         for name in re.findall(r"\w+", query.removeprefix("length").partition(".")[0].partition("[]")[0]):
             assert name in output.members, (query, sorted(output.members))
+
+
+def pasted(command: str, directory: Path) -> list[str]:
+    """The words that bash makes of ``command``; a pattern in it that names files is an error, as in zsh."""
+    shell = f"aws() {{ printf '%s\\0' \"$@\"; }}; {command}"
+    done = subprocess.run(
+        ["bash", "-O", "failglob", "-c", shell],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, ""), command
+    return done.stdout.split("\0")[:-1]
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+def test_a_command_of_the_page_can_be_pasted_into_a_shell(command: str, tmp_path: Path) -> None:
+    """Parentheses, braces and stars reach the CLI as they are printed."""
+    assert pasted(command, tmp_path) == shlex.split(command)[1:]
+    for option in ("--query", "--filters", "--event-pattern"):
+        assert f"{option} '" in command or option not in command
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["aws x --query length(Y)", 'aws x --event-pattern {\\"a\\":[\\"b\\",\\"c\\"]}', "aws x --query Y[].[A]"],
+)
+def test_a_command_that_the_shell_would_change_is_noticed(command: str, tmp_path: Path) -> None:
+    """A subshell, a brace expansion, a pattern."""
+    with pytest.raises(AssertionError):
+        assert pasted(command, tmp_path) == shlex.split(command)[1:]
 
 
 def test_an_invented_command_would_be_noticed(caught: Caught, capsys: pytest.CaptureFixture[str]) -> None:

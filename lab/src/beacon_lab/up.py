@@ -34,20 +34,16 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
     dsql = ready["regions"][last]["dsql"]
     app, env = ready["ssm"]["endpoint"].split("/")[1:3]
     where = f"--state-dir {shlex.quote(str(state_dir))} " if state_dir is not None else ""
-    conninfo = (
-        f"host={dsql['host']} hostaddr={dsql['address']} port={dsql['port']} user={dsql['user']}"
-        f" dbname={dsql['database']} sslmode=verify-full sslrootcert={ready['ca_file']}"
-        " connect_timeout=5"
-    )
-    drain = (
-        f'timeout 30 psql "{conninfo}" -v service={app}-{env} -v target=dsql -v region={first}'
-        " -v reason='a try' -v actor=$USER"
+    change = (
+        f"timeout 30 psql -w -v service={app}-{env} -v target=dsql -v region={first}"
+        """ -v reason='a try' -v actor="$(id -un)\""""
     )
     return [
         "",
         "The lab is up. In another shell:",
         "",
         f"  export PATH={Path(sys.executable).parent}:$PATH   # aws and beacon-lab",
+        "  # only in this shell: the AWS CLI here is version 1 and talks to the lab",
         "",
         "  # the AWS APIs",
         f"  export AWS_ENDPOINT_URL={ready['aws_endpoint_url']} AWS_DEFAULT_REGION={first}",
@@ -67,13 +63,16 @@ def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
         "  # what Route 53's checkers ask",
         f"  curl -i --cacert {ready['ca_file']} {region['health_url']}",
         "",
-        f"  # the database, through {last}'s DSQL endpoint, with a token that is good for 15 minutes",
-        f"  export PGPASSWORD=$(beacon-lab token {last} {where}".rstrip() + ")",
-        f'  psql "{conninfo}"',
+        f"  # in the project's directory: log in through {last}, with a token that is good for 15 minutes",
+        f"  export PGHOST={dsql['host']} PGHOSTADDR={dsql['address']} PGPORT={dsql['port']}",
+        f"  export PGUSER={dsql['user']} PGDATABASE={dsql['database']} PGCONNECT_TIMEOUT=5",
+        f"  export PGSSLMODE=verify-full PGSSLROOTCERT={shlex.quote(ready['ca_file'])}",
+        f"  PGPASSWORD=$(beacon-lab token {last} {where}".rstrip() + ") &&",
+        "    export PGPASSWORD && timeout 30 psql -w -f sql/show.sql",
         "",
-        f"  # drain {first} and release it, in the project's directory, through {last}",
-        f"  {drain} -f sql/drain.sql",
-        f"  {drain} -f sql/release.sql",
+        f"  # drain {first} and release it, in the same shell",
+        f"  {change} -f sql/drain.sql",
+        f"  {change} -f sql/release.sql",
         "",
         "  # break it, look, repair it",
         f"  beacon-lab fault {first} dsql-freeze {where}".rstrip(),

@@ -85,7 +85,9 @@ def test_up_says_what_to_try(lab: LabProcess) -> None:
         f"export AWS_ENDPOINT_URL={lab.ready['aws_endpoint_url']} AWS_DEFAULT_REGION={FIRST}",
         f"dig @127.0.0.1 -p {lab.ready['dns']['port']} db.orders.example",
         f"curl -i --cacert {lab.ready['ca_file']} {first['health_url']}",
-        f"host={second['host']} hostaddr=127.0.0.1 port={second['port']} user=operator",
+        f"export PGHOST={second['host']} PGHOSTADDR=127.0.0.1 PGPORT={second['port']}",
+        f"export PGUSER={second['user']} PGDATABASE=postgres",
+        'actor="$(id -un)" -f sql/drain.sql',
         f"beacon-lab fault {FIRST} dsql-freeze --state-dir {lab.state_dir}",
     ):
         assert line in lab.log
