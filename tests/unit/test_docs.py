@@ -154,9 +154,8 @@ def test_an_operator_is_named_by_the_system_and_not_by_the_environment() -> None
     """USER is unset in a container and under cron, and a drain without an actor is refused."""
     texts = [path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md")]
     texts.append((ROOT / "lab/src/beacon_lab/up.py").read_text(encoding="utf-8"))
-    actors = [
-        actor for text in texts for actor in re.findall(r'-v actor=("[^"]*"|\w+)', text.replace('\\"', '"'))
-    ]
+    text = "\n".join(texts).replace('\\"', '"')
+    actors = re.findall(r'-v actor=("[^"]*"|\w+)', text)
     assert len(actors) >= 8
     assert set(actors) - {"NAME"} == {'"$(id -un)"'}
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
+ROOT = Path(__file__).parents[4]
 STRANGER = "127.66.0.1"
 
 
@@ -78,9 +85,15 @@ class Port:
     __hash__ = None  # type: ignore[assignment] # equal to many
 
 
+def printed(lab: LabProcess) -> str:
+    """All that `up` prints: its last line comes after the ready file."""
+    return lab.until("up's lines", lambda: lab.log if "Ctrl-C takes it down." in lab.log else None)
+
+
 def test_up_says_what_to_try(lab: LabProcess) -> None:
     """The lines that `up` prints hold the values of this lab."""
     first, second = lab.ready["regions"][FIRST], lab.ready["regions"][SECOND]["dsql"]
+    log = printed(lab)
     for line in (
         f"export AWS_ENDPOINT_URL={lab.ready['aws_endpoint_url']} AWS_DEFAULT_REGION={FIRST}",
         f"dig @127.0.0.1 -p {lab.ready['dns']['port']} db.orders.example",
@@ -90,7 +103,24 @@ def test_up_says_what_to_try(lab: LabProcess) -> None:
         'actor="$(id -un)" -f sql/drain.sql',
         f"beacon-lab fault {FIRST} dsql-freeze --state-dir {lab.state_dir}",
     ):
-        assert line in lab.log
+        assert line in log
+
+
+def test_the_login_that_up_prints_works(lab: LabProcess, settled: None) -> None:
+    """Pasted into a bare shell in the project's directory, it shows the Regions."""
+    lines = printed(lab).split("# in the project's directory")[1].split("\n", 1)[1].split("\n\n")[0]
+    done = subprocess.run(
+        ["bash", "-c", lines],
+        cwd=ROOT,
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(lab.home)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(rf"{FIRST} +\| not drained", done.stdout)
 
 
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
@@ -113,6 +143,24 @@ def test_dig_gets_nothing_for_a_name_that_is_not_there(lab: LabProcess) -> None:
     assert "status: NXDOMAIN" in inside
     assert "SOA" in inside
     assert "status: REFUSED" in lab.dig("example.org")
+
+
+def test_the_runbook_finds_its_placeholders(lab: LabProcess) -> None:
+    """Its two commands give each Region's health check, then the path that an operator asks."""
+    text = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+    commands = re.findall(r"\$ timeout 20 aws (.*)", text.replace("\\\n", " "))
+    listing, getting = (
+        shlex.split(next(it for it in commands if it.startswith(f"route53 {operation} ")))
+        for operation in ("list-health-checks", "get-health-check")
+    )
+    done = lab.aws(*(word.replace("beacon-prod", "orders-lab") for word in listing))
+    assert done.returncode == 0, done.stderr
+    checks = dict(line.split() for line in done.stdout.splitlines())
+    assert {name.split(":")[2] for name in checks} == {FIRST, SECOND}
+    for name, check in checks.items():
+        done = lab.aws(*(word.replace("HEALTH_CHECK_ID", check) for word in getting))
+        assert done.returncode == 0, done.stderr
+        assert lab.ready["regions"][name.split(":")[2]]["health_url"].endswith(done.stdout.split()[1])
 
 
 @pytest.mark.parametrize("region", [FIRST, SECOND])
