@@ -115,7 +115,7 @@ def row(document: Document) -> EndpointState:
 
 def test_a_drain_that_cannot_be_read_any_more_ends_at_its_expiry(bench: Bench) -> None:
     """Also for a sandbox that never read it: the document says when, by what the database said was left."""
-    ends = bench.drain("now() + interval '3 seconds'")
+    ends = bench.drain("now() + interval '6 seconds'")
     last = bench.round(bench.sandbox())
     known = row(last).forced_until
     assert known is not None
