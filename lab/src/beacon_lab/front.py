@@ -139,19 +139,27 @@ class DsqlFront:
 
     async def stop(self) -> None:
         """Closes everything; no error if it was not started."""
+        if self._server is not None:
+            # asyncio leaves a client unclosed that it has accepted and not connected when its server closes.
+            # So the front first stops to accept, and then lets the loop connect the clients that it accepted.
+            for listening in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await _turns()
         self._close()
-        open_sessions = list(self._sessions)
-        for session in open_sessions:
-            session.reset()
-        await asyncio.gather(*(session.closed for session in open_sessions))
+        await self._reset_sessions()
         await asyncio.gather(*(distant.stop() for distant in self._distant))
         self._distant.clear()
         if self._reserved is not None:
             self._reserved.close()
             self._reserved = None
         # Connections to PostgreSQL that were just given up are closed in the loop's next turns.
-        for _ in range(3):
-            await asyncio.sleep(0)
+        await _turns()
+
+    async def _reset_sessions(self) -> None:
+        open_sessions = list(self._sessions)
+        for session in open_sessions:
+            session.reset()
+        await asyncio.gather(*(session.closed for session in open_sessions))
 
     async def add_listener(self, delay_ms: float) -> int:
         """Opens a second port for callers that are `delay_ms` of round trip away; returns the port."""
@@ -249,3 +257,9 @@ class DsqlFront:
 
     def _new_session(self) -> Session:
         return Session(self._gate, self._sessions)
+
+
+async def _turns() -> None:
+    """Let the loop do what is due now, and what comes of it."""
+    for _ in range(3):
+        await asyncio.sleep(0)
