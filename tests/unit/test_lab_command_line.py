@@ -258,9 +258,10 @@ def test_what_to_try_names_the_peer_of_the_region_that_it_freezes() -> None:
     assert "  beacon-lab fault us-east-1 dsql-freeze" in lines
     commands = [line for line in lines if "psql" in line and not line.lstrip().startswith("#")]
     assert len(commands) == 3
-    for command in commands:
-        assert "host=bcdefghijklmnopqrstuvwxyza.dsql.us-east-2.on.aws " in command
-        assert " connect_timeout=5" in command
+    (host,) = [line for line in lines if "PGHOST=" in line]
+    assert "PGHOST=bcdefghijklmnopqrstuvwxyza.dsql.us-east-2.on.aws " in host
+    assert any("PGCONNECT_TIMEOUT=5" in line for line in lines)
+    assert all("timeout 30 psql -w " in command for command in commands)
     drain, release = commands[1:]
     for command, script in ((drain, "drain"), (release, "release")):
         assert command.lstrip().startswith("timeout 30 psql ")
