@@ -25,7 +25,7 @@ from beacon.health_check import HealthCheck
 from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.settings import Settings
-from beacon.token import Credentials
+from beacon.sigv4 import Credentials
 from beacon_lab.bootstrap import Deployment, prepare
 from beacon_lab.cluster import Cluster
 from beacon_lab.faults import FaultKind

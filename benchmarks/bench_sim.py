@@ -21,7 +21,7 @@ from simulation.partial import Case, Rate, Seen
 from simulation.studies import DAYS, FALLS, PERIODS_S, RISES, Job, RankJob, run_all, run_partial, run_ranks
 from simulation.weather import Kind
 
-from beacon.settings import Policy
+from beacon.model import Policy
 
 _CHART = Path(__file__).parents[1] / "docs" / "adr" / "0007-defaults.svg"
 #: Ranked by priority: latencies do not decide who is in, and have a study of their own.

@@ -13,7 +13,7 @@ from beacon.outcome import Reason
 from beacon.resolver import NameNotResolvedError
 from beacon.session import Row, SessionError
 from beacon.settings import Settings
-from beacon.token import Credentials
+from beacon.sigv4 import Credentials
 
 HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
 ENDPOINT = Endpoint("us-east-1", HOST)

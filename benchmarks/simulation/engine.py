@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from beacon.decide import Subject, decide
-from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome
+from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome, Policy
 from beacon.observe import Pace
-from beacon.settings import RECHECK_MS, Policy
+from beacon.settings import RECHECK_MS
 from simulation.weather import Kind, Weather
 
 __all__ = ["Setup", "Simulation", "Tally", "look"]

@@ -20,8 +20,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count as counter
 
 from beacon.decide import Subject, decide
-from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome
-from beacon.settings import RECHECK_MS, Policy
+from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome, Policy
+from beacon.settings import RECHECK_MS
 from beacon.trigger import EVERY_S
 from beacon_lab.route53.rules import Tally, count, enough_say_healthy
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
-from beacon.settings import Policy
+from beacon.model import Policy
 
 __all__ = ["noisy", "rank_changes"]
 

@@ -11,7 +11,7 @@ import random
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 
-from beacon.settings import Policy
+from beacon.model import Policy
 from simulation.engine import Setup, Simulation, Tally
 from simulation.partial import Case, Seen, simulate
 from simulation.ranking import noisy, rank_changes

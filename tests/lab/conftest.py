@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from beacon.token import Credentials, sign_token
+from beacon.sigv4 import Credentials
+from beacon.token import sign_token
 from beacon_lab.bootstrap import Deployment, prepare
 from beacon_lab.front import DsqlFront
 from beacon_lab.iam_grants import IamGrants

@@ -17,7 +17,7 @@ from beacon.model import Endpoint
 from beacon.probe import ProbeContext
 from beacon.resolver import NameNotResolvedError, Resolver
 from beacon.settings import Settings
-from beacon.token import Credentials
+from beacon.sigv4 import Credentials
 from beacon_lab.bootstrap import run_script
 from beacon_lab.faults import FaultKind
 

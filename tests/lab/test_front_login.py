@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon.token import Credentials, sign_token
+from beacon.sigv4 import Credentials
+from beacon.token import sign_token
 from beacon_lab.front import DsqlFront
 
 if TYPE_CHECKING:

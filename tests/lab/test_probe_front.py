@@ -14,7 +14,7 @@ from beacon.model import Endpoint, Forced, Intent, Outcome, ProbeReport
 from beacon.probe import DsqlProbe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.settings import Settings
-from beacon.token import Credentials
+from beacon.sigv4 import Credentials
 from beacon_lab.dsql_rules import Refusal
 from beacon_lab.faults import FaultKind
 from beacon_lab.pki import Authority

@@ -12,14 +12,14 @@ from moto import mock_aws
 
 from beacon.decide import Subject
 from beacon.document import Expected, parse
-from beacon.model import Document, Effective, Endpoint, EndpointState
+from beacon.model import Document, Effective, Endpoint, EndpointState, Policy
 from beacon.observe import Observer, Pace
 from beacon.probe import DsqlProbe, ProbeContext
 from beacon.publisher import Publisher
 from beacon.resolver import Resolver
-from beacon.settings import Policy, Settings
+from beacon.settings import Settings
+from beacon.sigv4 import Credentials
 from beacon.store import ParameterStore
-from beacon.token import Credentials
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster

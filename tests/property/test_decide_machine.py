@@ -15,8 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from beacon.decide import Decision, Subject, decide
 from beacon.document import Expected, parse, serialize
-from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Outcome
-from beacon.settings import Policy
+from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Outcome, Policy
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1")
 OBSERVATIONS = {

@@ -27,11 +27,10 @@ from hypothesis.stateful import (
 
 from beacon.decide import Subject
 from beacon.document import DocumentError, Expected
-from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Outcome
+from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Outcome, Policy
 from beacon.observe import Observer, Pace, Round
 from beacon.publisher import Publisher, RoundReport
 from beacon.reader import Reader
-from beacon.settings import Policy
 from beacon.store import Stored, StoreError
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2")

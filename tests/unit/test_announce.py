@@ -16,8 +16,7 @@ from moto import mock_aws
 from beacon.announce import DETAIL_TYPE, SOURCE, Announcer, detail_of
 from beacon.changes import changes_between
 from beacon.decide import Subject, decide
-from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome
-from beacon.settings import Policy
+from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome, Policy
 
 ROOT = Path(__file__).parents[2]
 REGIONS = ("us-east-1", "us-east-2")

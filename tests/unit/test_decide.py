@@ -18,8 +18,8 @@ from beacon.model import (
     Observation,
     Observed,
     Outcome,
+    Policy,
 )
-from beacon.settings import Policy
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
 MS = NOW.replace(microsecond=456000)

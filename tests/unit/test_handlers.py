@@ -18,10 +18,11 @@ from moto import mock_aws
 from beacon.canary import CanaryReport
 from beacon.decide import Subject, decide
 from beacon.document import Expected, parse
-from beacon.model import Endpoint, Observation, Outcome
+from beacon.model import Endpoint, Observation, Outcome, Policy
+from beacon.names import search_string
 from beacon.observe import Round
 from beacon.publisher import RoundReport
-from beacon.settings import Policy, SettingsError, search_string
+from beacon.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]
 HOSTS = {name: name[-1] * 26 + f".dsql.{name}.on.aws" for name in ("us-east-1", "us-east-2")}

@@ -10,8 +10,8 @@ import pytest
 import beacon.health
 from beacon.health import IntentMemory, Response, Verdict, judge, not_allowed, render, undecipherable
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.names import search_string
 from beacon.outcome import Reason, outcome_of
-from beacon.settings import search_string
 
 REGION = "us-east-1"
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)

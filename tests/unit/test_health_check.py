@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from beacon.health_check import HealthCheck
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
-from beacon.settings import Settings, search_string
+from beacon.names import search_string
+from beacon.settings import Settings
 
 CANARY = "canary-7f3a"
 HOST = "c" * 26 + ".dsql.us-east-1.on.aws"

@@ -14,6 +14,7 @@ import beacon
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "layers/beacon/src/beacon"
 PURE = ["model", "decide", "rank", "changes", "document", "reader", "outcome", "health", "intent", "settings"]
+PURE += ["names"]
 PURE += ["sigv4", "token", "candidates", "conninfo"]
 OUTSIDE = {"boto3", "botocore", "psycopg", "socket", "ssl", "select", "time", "os", "threading", "subprocess"}
 OUTSIDE |= {"random", "asyncio", "sys", "pathlib", "io", "logging", "urllib.request", "http"}

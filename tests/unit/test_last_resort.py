@@ -15,7 +15,7 @@ import pytest
 
 from beacon.health import IntentMemory, judge, render
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
-from beacon.settings import search_string
+from beacon.names import search_string
 from beacon_lab.route53 import rules
 from beacon_lab.route53.records import Failover, RecordSet, choose
 

@@ -17,7 +17,7 @@ from beacon.outcome import Reason, outcome_of
 from beacon.probe import DsqlProbe, ProbeContext
 from beacon.resolver import NameNotResolvedError, Resolver
 from beacon.session import SessionError
-from beacon.token import Credentials
+from beacon.sigv4 import Credentials
 
 
 @pytest.fixture

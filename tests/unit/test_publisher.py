@@ -9,10 +9,9 @@ import pytest
 
 from beacon.decide import Subject
 from beacon.document import Expected, parse, serialize
-from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome
+from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome, Policy
 from beacon.observe import Observer, Pace, Round
 from beacon.publisher import Publisher, RoundReport
-from beacon.settings import Policy
 from beacon.store import Stored, StoreError
 
 A, B = "us-east-1", "us-east-2"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beacon.settings import search_string
+from beacon.names import search_string
 from beacon_lab.stack.identity import Identity
 from beacon_lab.stack.read import read_health_check, read_record
 from beacon_lab.stack.resolve import Resolver

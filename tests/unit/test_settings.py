@@ -6,7 +6,9 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from beacon.settings import Policy, Settings, SettingsError, host_problem, search_string
+from beacon.model import Policy
+from beacon.names import host_problem, search_string
+from beacon.settings import Settings, SettingsError
 
 EAST = "a" * 26 + ".dsql.us-east-1.on.aws"
 OHIO = "b" * 26 + ".dsql.us-east-2.on.aws"

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from beacon.decide import Subject, decide
-from beacon.model import Document, Endpoint, Observation, Outcome, ProbeReport
+from beacon.model import Document, Endpoint, Observation, Outcome, Policy, ProbeReport
 from beacon.observe import Observer
 from beacon.outcome import Reason
 from beacon.probe import DsqlProbe, ProbeContext
 from beacon.resolver import Resolver
 from beacon.session import SessionError
-from beacon.settings import Policy, Settings
-from beacon.token import Credentials
+from beacon.settings import Settings
+from beacon.sigv4 import Credentials
 
 # The benchmarks are no package: they find each other by their folder.
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

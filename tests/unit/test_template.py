@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from beacon.settings import Settings, search_string
+from beacon.names import search_string
+from beacon.settings import Settings
 from beacon_lab.stack.identity import Identity
 from beacon_lab.stack.model import AliasTarget, RecordResource
 from beacon_lab.stack.read import read_api, read_functions, read_health_check, read_record, read_schedules

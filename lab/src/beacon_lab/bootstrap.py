@@ -8,7 +8,8 @@ from pathlib import Path
 
 import psycopg
 
-from beacon.token import Credentials, sign_token
+from beacon.sigv4 import Credentials
+from beacon.token import sign_token
 from beacon_lab.front import DsqlFront
 from beacon_lab.gate import ADMIN
 from beacon_lab.postgres import DATABASE

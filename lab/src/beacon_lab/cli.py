@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from beacon.token import Credentials, sign_token
+from beacon.sigv4 import Credentials
+from beacon.token import sign_token
 from beacon_lab import control, state
 from beacon_lab.errors import LabBrokenError, LabError
 from beacon_lab.faults import FaultKind

@@ -15,9 +15,10 @@ import pytest
 
 from beacon.credentials import find_credentials
 from beacon.health_check import HealthCheck
+from beacon.names import search_string
 from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
-from beacon.settings import Settings, search_string
+from beacon.settings import Settings
 from beacon.suspend_clock import suspend_aware
 from beacon.trigger import EdgeTrigger
 from beacon_lab.dsql_rules import Refusal

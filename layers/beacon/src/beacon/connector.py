@@ -33,8 +33,9 @@ from beacon.outcome import Reason
 from beacon.resolver import NameNotResolvedError, Resolver
 from beacon.session import Session, SessionError
 from beacon.settings import Settings
+from beacon.sigv4 import Credentials
 from beacon.suspend_clock import suspend_aware
-from beacon.token import Credentials, sign_token
+from beacon.token import sign_token
 from beacon.trust import system_ca_file
 
 __all__ = ["Connector", "ProbeContext"]

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from beacon.sigv4 import Credentials
 from beacon.suspend_clock import suspend_aware
-from beacon.token import Credentials
 
 if TYPE_CHECKING:
     from botocore.session import Session

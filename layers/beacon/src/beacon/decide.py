@@ -67,9 +67,9 @@ from beacon.model import (
     Observation,
     Observed,
     Outcome,
+    Policy,
 )
 from beacon.rank import rank, rank_when_empty
-from beacon.settings import Policy
 
 __all__ = ["ALL_FAILED", "WOULD_BE_EMPTY", "Decision", "Subject", "decide", "step"]
 

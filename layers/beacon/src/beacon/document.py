@@ -25,7 +25,7 @@ from enum import Enum
 from typing import TypeVar
 
 from beacon.model import MAX_LATENCY_MS, Document, Effective, EndpointState, Forced, Observed
-from beacon.settings import host_problem
+from beacon.names import host_problem
 
 __all__ = [
     "MAX_BYTES",

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from beacon.model import Forced, Intent, Outcome, ProbeReport
-from beacon.settings import search_string
+from beacon.names import search_string
 
 __all__ = ["IntentMemory", "Response", "Verdict", "judge", "not_allowed", "render", "undecipherable"]
 

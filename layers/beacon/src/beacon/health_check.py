@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 
 from beacon.health import IntentMemory, Response, Verdict, judge, not_allowed, render, undecipherable
 from beacon.model import Observation, Outcome, ProbeReport
+from beacon.names import TARGET, service_name
 from beacon.outcome import Reason
 from beacon.probe import PROBES, Probe, ProbeContext
 from beacon.resolver import Resolver
-from beacon.settings import TARGET, Settings, SettingsError, service_name
+from beacon.settings import Settings, SettingsError
 from beacon.suspend_clock import suspend_aware
 from beacon.telemetry import Telemetry
 from beacon.trigger import EdgeTrigger

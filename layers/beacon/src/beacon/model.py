@@ -1,4 +1,4 @@
-"""What the domain talks about: endpoints, observations, intents, states, documents and changes.
+"""What the domain talks about: endpoints, observations, intents, states, documents, changes, the policy.
 
 Pure: frozen values that validate themselves; no I/O and no clock. All instants are timezone-aware UTC,
 all durations carry their unit in the name.
@@ -23,6 +23,7 @@ __all__ = [
     "Observation",
     "Observed",
     "Outcome",
+    "Policy",
     "ProbeReport",
 ]
 
@@ -205,3 +206,41 @@ class Change:
     before: EndpointState | None
     after: EndpointState
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the decision judges: counts of consecutive observations, and how endpoints are ranked.
+
+    ``rise_apart_s`` is the least time between passes that count towards ``rise``: below the shortest
+    schedule, so that each of its rounds counts, and far above the rounds of a burst of events.
+    ``failback_hold_s`` is how long a recovered endpoint is in before it may be preferred again; between one
+    and two ticks of the usual schedule, so that it is always two, whatever a tick is late.
+    """
+
+    fall: int = 5
+    rise: int = 2
+    rise_apart_s: float = 5.0
+    failback_hold_s: float = 90.0
+    ranking: str = "latency"
+    rank_margin: float = 0.30
+    smoothing: float = 0.3
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 1 <= self.fall <= 20:
+            problems.append(f"fall must be 1-20, not {self.fall}")
+        if not 1 <= self.rise <= 20:
+            problems.append(f"rise must be 1-20, not {self.rise}")
+        if not 0 <= self.rise_apart_s <= 10:
+            problems.append(f"rise_apart_s must be 0-10, not {self.rise_apart_s}")
+        if not 0 <= self.failback_hold_s <= 3600:
+            problems.append(f"failback_hold_s must be 0-3600, not {self.failback_hold_s}")
+        if self.ranking not in {"latency", "priority"}:
+            problems.append(f"ranking must be latency or priority, not {self.ranking!r}")
+        if not 0 <= self.rank_margin <= 0.9:
+            problems.append(f"rank margin must be 0-0.9, not {self.rank_margin}")
+        if not 0 < self.smoothing <= 1:
+            problems.append(f"smoothing must be above 0 and at most 1, not {self.smoothing}")
+        if problems:
+            raise ValueError("; ".join(problems))

@@ -21,10 +21,9 @@ from typing import Protocol
 
 from beacon.decide import Decision, Subject, decide
 from beacon.document import DocumentError, Expected, serialize
-from beacon.model import Change, Document, Effective, Observed
+from beacon.model import Change, Document, Effective, Observed, Policy
 from beacon.observe import Observer, Round
 from beacon.reader import Reader
-from beacon.settings import Policy
 from beacon.store import Stored, StoreError
 
 __all__ = ["FROZEN_NEWS_S", "Announce", "Publisher", "RoundReport", "Store"]

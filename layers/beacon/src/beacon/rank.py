@@ -17,8 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from beacon.model import Effective, EndpointState, Forced, Observed
-from beacon.settings import Policy
+from beacon.model import Effective, EndpointState, Forced, Observed, Policy
 
 __all__ = ["rank", "rank_when_empty"]
 

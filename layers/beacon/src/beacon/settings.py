@@ -30,23 +30,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from beacon.model import Endpoint
+from beacon.model import Endpoint, Policy
+from beacon.names import TARGET, host_problem, service_name
 
-__all__ = [
-    "RECHECK_MS",
-    "TARGET",
-    "Policy",
-    "Settings",
-    "SettingsError",
-    "host_problem",
-    "region_of_host",
-    "search_string",
-    "service_name",
-]
+__all__ = ["RECHECK_MS", "Settings", "SettingsError"]
 
-TARGET = "dsql"
 #: Milliseconds between the starts of rechecks, unless set otherwise (docs/adr/0007-defaults.md).
 RECHECK_MS = 750
 # Bounded, so that a role name that holds both and a Region fits IAM's 64 characters, and the search string
@@ -60,8 +50,6 @@ _ROLE = re.compile(r"(?!admin$)[a-z_][a-z0-9_]{0,62}")
 _FUNCTION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # Letters of any alphabet; no control character, and no byte that is not UTF-8 (a surrogate, to Python).
 _FILE = re.compile(r"/[^\x00-\x1f\x7f\ud800-\udfff]{1,1023}")
-# `<id>.dsql.<region>.on.aws`; the second label gets a suffix for a private endpoint.
-_DSQL_HOST = re.compile(r"[a-z0-9]{26}\.dsql(-[a-z0-9]{1,16})?\.(?P<region>[a-z0-9-]{1,20})\.on\.aws")
 #: A document must fit the 4,096 bytes of a parameter.
 _MOST_ENDPOINTS = 10
 
@@ -72,44 +60,6 @@ class SettingsError(Exception):
     def __init__(self, reasons: list[str]) -> None:
         self.reasons = tuple(reasons)
         super().__init__(f"{len(reasons)} setting(s) cannot be used: " + "; ".join(reasons))
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How the decision judges: counts of consecutive observations, and how endpoints are ranked.
-
-    ``rise_apart_s`` is the least time between passes that count towards ``rise``: below the shortest
-    schedule, so that each of its rounds counts, and far above the rounds of a burst of events.
-    ``failback_hold_s`` is how long a recovered endpoint is in before it may be preferred again; between one
-    and two ticks of the usual schedule, so that it is always two, whatever a tick is late.
-    """
-
-    fall: int = 5
-    rise: int = 2
-    rise_apart_s: float = 5.0
-    failback_hold_s: float = 90.0
-    ranking: str = "latency"
-    rank_margin: float = 0.30
-    smoothing: float = 0.3
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not 1 <= self.fall <= 20:
-            problems.append(f"fall must be 1-20, not {self.fall}")
-        if not 1 <= self.rise <= 20:
-            problems.append(f"rise must be 1-20, not {self.rise}")
-        if not 0 <= self.rise_apart_s <= 10:
-            problems.append(f"rise_apart_s must be 0-10, not {self.rise_apart_s}")
-        if not 0 <= self.failback_hold_s <= 3600:
-            problems.append(f"failback_hold_s must be 0-3600, not {self.failback_hold_s}")
-        if self.ranking not in {"latency", "priority"}:
-            problems.append(f"ranking must be latency or priority, not {self.ranking!r}")
-        if not 0 <= self.rank_margin <= 0.9:
-            problems.append(f"rank margin must be 0-0.9, not {self.rank_margin}")
-        if not 0 < self.smoothing <= 1:
-            problems.append(f"smoothing must be above 0 and at most 1, not {self.smoothing}")
-        if problems:
-            raise ValueError("; ".join(problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +76,7 @@ class Settings:
     publish_every_s: int = 60
     write_canary: bool = False
     speed: float = 1.0
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     publisher_function: str | None = None
     ca_file: str | None = None
     database: str = "postgres"
@@ -185,32 +135,6 @@ class Settings:
         if reader.reasons:
             raise SettingsError(reader.reasons)
         return settings
-
-
-def service_name(app: str, env: str) -> str:
-    """The deployment's name."""
-    return f"{app}-{env}"
-
-
-def search_string(service: str, region: str) -> str:
-    """What Route 53 looks for in a serving answer; template.yaml composes the same string."""
-    return f"beacon:{service}:{region}:serving"
-
-
-def host_problem(host: str, region: str) -> str | None:
-    """Why ``host`` cannot be a DSQL endpoint of ``region``, or ``None`` when it can be one."""
-    match = _DSQL_HOST.fullmatch(host)
-    if match is None:
-        return f"{host!r} is not a DSQL endpoint (<26 characters>.dsql.<region>.on.aws, lower case)"
-    if match["region"] != region:
-        return f"{host!r} is an endpoint of {match['region']}, not of {region!r}"
-    return None
-
-
-def region_of_host(host: str) -> str | None:
-    """The Region of a DSQL endpoint by its name, or ``None`` when ``host`` cannot be one."""
-    match = _DSQL_HOST.fullmatch(host)
-    return None if match is None else match["region"]
 
 
 class _Reader:

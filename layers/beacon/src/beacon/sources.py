@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 from beacon.candidates import Candidate, from_document
 from beacon.document import DocumentError, Expected
 from beacon.model import Endpoint
+from beacon.names import TARGET, host_problem, region_of_host, service_name
 from beacon.reader import Reader
-from beacon.settings import TARGET, host_problem, region_of_host, service_name
 
 if TYPE_CHECKING:
     from beacon.store import ParameterStore

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from beacon.sigv4 import Credentials, Scope, signature
 
-__all__ = ["Credentials", "sign_token"]
+__all__ = ["sign_token"]
 
 _SERVICE = "dsql"
 _EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
