@@ -1,7 +1,7 @@
 """Ten minutes of chaos at real-time speed: services that use the client read and write all the while.
 
-Five of them, each with its own knowledge of endpoints (`beacon_lab.service_orders`), the first with fifty
-transactions a second; endpoints freeze, refuse, reset, deny, drop connections without a word and heal;
+Five of them, each with its own knowledge of endpoints (`beacon_lab.scenarios.service_orders`), the first with
+fifty transactions a second; endpoints freeze, refuse, reset, deny, drop connections without a word and heal;
 Regions are drained and released; SSM goes down. MINUTES and SEED choose another length and another course.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 from results import Result
 
-from beacon_lab.chaos import Outcome, run_chaos
 from beacon_lab.lab import Lab
-from beacon_lab.service_orders import KNOWLEDGE, prepare_documents, service_orders
+from beacon_lab.scenarios.chaos import Outcome, run_chaos
+from beacon_lab.scenarios.service_orders import KNOWLEDGE, prepare_documents, service_orders
 from beacon_lab.settings import LabSettings
 
 _PER_S, _OTHERS_PER_S, _WORKERS = 50.0, 20.0, 8

@@ -26,10 +26,10 @@ from results import Result
 from two_regions import FAR, NEAR, TwoRegions, two_regions
 
 from beacon import Endpoints, SsmDocument, StaticList, connect
-from beacon.credentials import CredentialChain
-from beacon.document import serialize
+from beacon.aws.credentials import CredentialChain
+from beacon.document.form import serialize
+from beacon.dsql.resolver import Resolver
 from beacon.model import Document, Effective, EndpointState, Observed
-from beacon.resolver import Resolver
 from beacon_lab.faults import FaultKind
 
 _PICKS = 20_000

@@ -27,11 +27,11 @@ from cpu_share import ShareUnavailableError, cpu_share, first_in_line, share_of_
 from one_region import OneRegion, one_region
 from results import Result
 
-from beacon_lab.build import Built, build
-from beacon_lab.function_spec import Runtime
-from beacon_lab.processes import Processes
-from beacon_lab.python313 import BuildUnavailableError
-from beacon_lab.sandbox import Kind, Sandbox
+from beacon_lab.awslambda.build import Built, build
+from beacon_lab.awslambda.function_spec import Runtime
+from beacon_lab.awslambda.python313 import BuildUnavailableError
+from beacon_lab.awslambda.sandbox import Kind, Sandbox
+from beacon_lab.processes.children import Processes
 
 _ROOT = Path(__file__).parents[1]
 _EVENT = (_ROOT / "events" / "checker-get.json").read_bytes()

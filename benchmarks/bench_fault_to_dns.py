@@ -20,8 +20,8 @@ from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
 from beacon_lab.predict import dns_after, ssm_after
+from beacon_lab.scenarios.watch import Seen, Watch
 from beacon_lab.settings import LabSettings
-from beacon_lab.watch import Seen, Watch
 
 _LIMIT_S = 150.0
 

@@ -21,17 +21,17 @@ from typing import Any, TypeVar
 from one_region import trusted
 from results import Result
 
-from beacon.health_check import HealthCheck
-from beacon.probe import PROBES, Probe, ProbeContext
-from beacon.resolver import Resolver
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.probe import PROBES, Probe, ProbeContext
+from beacon.dsql.resolver import Resolver
+from beacon.health.check import HealthCheck
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
-from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.cluster import Cluster
+from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.cluster import Cluster
+from beacon_lab.dsql.principals import DbAction, Principal
 from beacon_lab.faults import FaultKind
-from beacon_lab.pki import Authority
-from beacon_lab.principals import DbAction, Principal
-from beacon_lab.processes import Processes
+from beacon_lab.network.pki import Authority
+from beacon_lab.processes.children import Processes
 
 REGION = "us-east-1"
 DB_USER = "beacon_probe"

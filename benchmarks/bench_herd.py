@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 from results import Result
 
-from beacon_lab.connect_limit import BURST
-from beacon_lab.herd import Herd, HerdWatch, run_herd
+from beacon_lab.dsql.connect_limit import BURST
 from beacon_lab.lab import Lab
+from beacon_lab.scenarios.herd import Herd, HerdWatch, run_herd
 from beacon_lab.settings import LabSettings
 
 _PER_S = 2.0

@@ -32,13 +32,13 @@ from results import Result
 from round_cost import Cost, cost_of
 from ten_regions import ten_regions
 
-from beacon.trigger import EVERY_S
-from beacon_lab.aws import Down
+from beacon.health.trigger import EVERY_S
+from beacon_lab.aws.front import Down
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
+from beacon_lab.scenarios.watch import Watch
 from beacon_lab.settings import LabSettings
-from beacon_lab.watch import Watch
 
 _GOAL_S = 8.0
 _LIMIT_S = 150.0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from results import Result
 
-from beacon_lab.build import build
-from beacon_lab.python313 import BuildUnavailableError
+from beacon_lab.awslambda.build import build
+from beacon_lab.awslambda.python313 import BuildUnavailableError
 
 _ROOT = Path(__file__).parents[1]
 _MB = 1e6

@@ -26,7 +26,7 @@ from cpu_share import first_in_line
 from one_region import OneRegion, one_region
 from results import Result
 
-from beacon.intent import ONE_REGION
+from beacon.dsql.intent import ONE_REGION
 
 _ROOT = Path(__file__).parents[1]
 _EVENT = json.loads((_ROOT / "events" / "checker-get.json").read_bytes())

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from one_region import OneRegion
 
-from beacon_lab.build import Built
-from beacon_lab.function_spec import FunctionSpec
-from beacon_lab.python313 import BuildUnavailableError
+from beacon_lab.awslambda.build import Built
+from beacon_lab.awslambda.function_spec import FunctionSpec
+from beacon_lab.awslambda.python313 import BuildUnavailableError
 
 __all__ = ["USUAL", "Variant", "variants"]
 

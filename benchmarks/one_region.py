@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
-from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.cluster import Cluster
-from beacon_lab.pki import Authority
-from beacon_lab.principals import DbAction
-from beacon_lab.processes import Processes
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
+from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.cluster import Cluster
+from beacon_lab.dsql.principals import DbAction
+from beacon_lab.network.pki import Authority
+from beacon_lab.processes.children import Processes
 
 __all__ = ["OneRegion", "one_region", "trusted"]
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from ten_regions import TenRegions
 
-from beacon.decide import Subject, decide
+from beacon.dsql.probe import DsqlProbe, Probe, ProbeContext
+from beacon.dsql.resolver import Resolver
 from beacon.model import Document, Outcome
-from beacon.observe import Observer, Pace
-from beacon.probe import DsqlProbe, Probe, ProbeContext
-from beacon.resolver import Resolver
+from beacon.publisher.decide import Subject, decide
+from beacon.publisher.observe import Observer, Pace
 from beacon.settings import Settings
 
 __all__ = ["Cost", "cost_of"]

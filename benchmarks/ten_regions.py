@@ -16,14 +16,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from beacon.aws.sigv4 import Credentials
 from beacon.model import Endpoint
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
-from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.cluster import Cluster
-from beacon_lab.pki import Authority
-from beacon_lab.principals import DbAction
-from beacon_lab.processes import Processes
+from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.cluster import Cluster
+from beacon_lab.dsql.principals import DbAction
+from beacon_lab.network.pki import Authority
+from beacon_lab.processes.children import Processes
 
 __all__ = ["REGIONS", "TenRegions", "ten_regions"]
 

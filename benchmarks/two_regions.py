@@ -21,13 +21,13 @@ from typing import Any
 from one_region import trusted
 
 from beacon import Endpoints, StaticList
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
-from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.cluster import OPERATOR_ROLE, Cluster
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
+from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.cluster import OPERATOR_ROLE, Cluster
 from beacon_lab.faults import FaultKind
-from beacon_lab.pki import Authority
-from beacon_lab.processes import Processes
+from beacon_lab.network.pki import Authority
+from beacon_lab.processes.children import Processes
 
 __all__ = ["FAR", "NEAR", "TwoRegions", "two_regions"]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-import beacon.connector
+import beacon.dsql.connector
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.resolver import NameNotResolvedError
+from beacon.dsql.session import Row, SessionError
 from beacon.model import Endpoint
 from beacon.outcome import Reason
-from beacon.resolver import NameNotResolvedError
-from beacon.session import Row, SessionError
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
 
 HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
 ENDPOINT = Endpoint("us-east-1", HOST)
@@ -77,8 +77,8 @@ class World:
     def take_the_place_of_libpq(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Have connectors open sessions of this world."""
         monkeypatch.setattr(FakeSession, "world", self, raising=False)
-        monkeypatch.setattr(beacon.connector, "Session", FakeSession)
-        monkeypatch.setattr(beacon.connector, "_wait", self.wait)
+        monkeypatch.setattr(beacon.dsql.connector, "Session", FakeSession)
+        monkeypatch.setattr(beacon.dsql.connector, "_wait", self.wait)
 
     @property
     def open_sessions(self) -> int:

@@ -24,9 +24,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from beacon.decide import Subject, decide
 from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome, Policy
-from beacon.observe import Pace
+from beacon.publisher.decide import Subject, decide
+from beacon.publisher.observe import Pace
 from beacon.settings import RECHECK_MS
 from simulation.weather import Kind, Weather
 
@@ -117,8 +117,8 @@ def look(
 ) -> tuple[list[Observation], float]:
     """One endpoint's observations of a round that starts at ``at_s``, and when they ended.
 
-    The rules of :mod:`beacon.observe`: a lost probe is repeated, ``recheck_s`` from start to start or as soon
-    as it has ended, until one passes or ``most`` were lost.
+    The rules of :mod:`beacon.publisher.observe`: a lost probe is repeated, ``recheck_s`` from start to start
+    or as soon as it has ended, until one passes or ``most`` were lost.
     """
     seen: list[Observation] = []
     while True:

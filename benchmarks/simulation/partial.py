@@ -1,9 +1,9 @@
 """Partial failures: a share of the statements fails or hangs, and what each of Beacon's rules sees of it.
 
 Each statement fails with the same probability, independently of every other; logins succeed. The rules are
-those of the code: the probe (:mod:`beacon.probe`) with its second chance over a fresh connection and its
+those of the code: the probe (:mod:`beacon.dsql.probe`) with its second chance over a fresh connection and its
 login every 30-45 s, Route 53's checkers (:mod:`beacon_lab.route53.rules`), the publisher's rechecks and its
-real decision (:mod:`beacon.decide`), and the alarm ``probes-fail`` of template.yaml.
+real decision (:mod:`beacon.publisher.decide`), and the alarm ``probes-fail`` of template.yaml.
 
 Lambda gives a request to the idle sandbox that was used last. That is an assumption: AWS documents nothing.
 Time is in seconds from the start of the failure. Before it, all was well.
@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count as counter
 
-from beacon.decide import Subject, decide
+from beacon.health.trigger import EVERY_S
 from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome, Policy
+from beacon.publisher.decide import Subject, decide
 from beacon.settings import RECHECK_MS
-from beacon.trigger import EVERY_S
 from beacon_lab.route53.rules import Tally, count, enough_say_healthy
 
 __all__ = ["ALARM_MINUTES", "ALARM_OF", "Case", "Probing", "Rate", "Seen", "simulate"]

@@ -8,7 +8,7 @@
 // "last-resort" behind it. What is wrong with the text goes to stderr, and the last good document is used.
 // Exit status 1: no endpoint is known. As a module: `parse` and `candidates`. No packages needed.
 //
-// The rules are those of layers/beacon/src/beacon/document.py and reader.py. One difference: JavaScript
+// The rules are those of layers/beacon/src/beacon/document/form.py and reader.py. One difference: JavaScript
 // cannot tell 1.0 from 1, and takes either for a whole number, as JSON Schema does.
 
 import { readFileSync, renameSync, writeFileSync } from "node:fs";

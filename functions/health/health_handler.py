@@ -1,6 +1,6 @@
 """Lambda entry point of the health endpoint that Route 53 polls."""
 
-from beacon.health_check import HealthCheck
+from beacon.health.check import HealthCheck
 
 _check = HealthCheck()
 

@@ -6,10 +6,10 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from beacon.canary import CanaryReport
 from beacon.model import Change, Effective, EndpointState, Observed
-from beacon.publisher import RoundReport
-from beacon.publishing import make_invocation
+from beacon.publisher.assembly import make_invocation
+from beacon.publisher.canary import CanaryReport
+from beacon.publisher.round import RoundReport
 from beacon.settings import Settings
 
 # A publisher whose settings are wrong must not run at all: the last published document stays as it is.

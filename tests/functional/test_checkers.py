@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from beacon_lab.address_plan import CHECKER_RANGES
-from beacon_lab.pki import Authority
+from beacon_lab.network.address_plan import CHECKER_RANGES
+from beacon_lab.network.pki import Authority
+from beacon_lab.network.tcp import hang_up
 from beacon_lab.route53 import rules
 from beacon_lab.route53.checkers import CHECKERS, CheckerFleet, HealthChange
 from beacon_lab.route53.observations import CalculatedCheckError, UnknownCheckError
 from beacon_lab.route53.poll import Dial, attempt
 from beacon_lab.route53.rules import CHECKER_REGIONS, Attempt, CheckType, HealthCheck, Outcome, Trouble
-from beacon_lab.tcp import hang_up
 
 FQDN = "abc123.execute-api.us-east-1.amazonaws.com"
 WANTED = "beacon:shop-prod:us-east-1:serving"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from beacon_lab.build import Built, build
-from beacon_lab.lambda_runtime import locked_requirements
-from beacon_lab.python313 import BuildUnavailableError, find_python313
+from beacon_lab.awslambda.build import Built, build
+from beacon_lab.awslambda.python313 import BuildUnavailableError, find_python313
+from beacon_lab.awslambda.runtime import locked_requirements
 
 ROOT = Path(__file__).parents[2]
 UNCHECKED_HASH = 0b01  # the flags word of a .pyc (PEP 552): by hash, and never compared with the source
@@ -72,7 +72,7 @@ def test_the_layer_brings_what_the_functions_import_and_not_what_lambda_has(buil
 
 def test_the_health_path_takes_the_layers_libpq_without_psycopg(built: Built) -> None:
     """Out of the two that are there the one for this processor, new enough to save a round trip of TLS."""
-    code = "import sys, beacon.libpq as it; print(it.VERSION >= 170000, 'psycopg' in sys.modules)"
+    code = "import sys, beacon.dsql.libpq as it; print(it.VERSION >= 170000, 'psycopg' in sys.modules)"
     assert run(built, code, "-S").split() == ["True", "False"]
 
 

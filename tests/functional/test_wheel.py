@@ -53,8 +53,9 @@ def test_the_wheel_holds_the_library_its_types_and_nothing_else(wheel: Path) -> 
         )
     assert "beacon/py.typed" in names
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"beacon"}
-    sources = {path.name for path in (ROOT / "layers/beacon/src/beacon").glob("*.py")}
-    assert {Path(name).name for name in names if name.endswith(".py")} == sources
+    library = ROOT / "layers/beacon/src"
+    sources = {str(path.relative_to(library)) for path in library.rglob("*.py")}
+    assert {name for name in names if name.endswith(".py")} == sources
     assert metadata["Name"] == "dsql-beacon"
     assert set(metadata.get_all("Provides-Extra") or ()) == {"dns", "pool", "publisher", "ssm"}
     assert metadata["Requires-Python"] == ">=3.11"

@@ -17,15 +17,15 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
-from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.front import DsqlFront
-from beacon_lab.iam_grants import IamGrants
-from beacon_lab.pki import Authority
-from beacon_lab.postgres import Postgres
-from beacon_lab.principals import Principal, Principals
-from beacon_lab.processes import Processes
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
+from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.front import DsqlFront
+from beacon_lab.dsql.iam_grants import IamGrants
+from beacon_lab.dsql.postgres import Postgres
+from beacon_lab.dsql.principals import Principal, Principals
+from beacon_lab.network.pki import Authority
+from beacon_lab.processes.children import Processes
 
 SQL = Path(__file__).parents[2] / "sql"
 REGIONS = ("us-east-1", "us-east-2")

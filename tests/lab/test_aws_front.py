@@ -24,11 +24,11 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 
-from beacon_lab.aws import AwsFront, Down
+from beacon_lab.aws.front import AwsFront, Down
+from beacon_lab.aws.lambda_api import Invoked, ThrottledError, UnknownFunctionError
+from beacon_lab.aws.moto_process import MOTO_URL, MotoProcess
 from beacon_lab.errors import LabError
-from beacon_lab.lambda_api import Invoked, ThrottledError, UnknownFunctionError
-from beacon_lab.moto_process import MOTO_URL, MotoProcess
-from beacon_lab.processes import Processes
+from beacon_lab.processes.children import Processes
 from beacon_lab.route53.checkers import CheckerFleet
 from beacon_lab.route53.control_plane import ControlPlane
 from beacon_lab.route53.dns_server import DnsServer

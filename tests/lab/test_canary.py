@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon.canary import WriteCanary
-from beacon.credentials import NoCredentialsError
+from beacon.aws.credentials import NoCredentialsError
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.probe import ProbeContext
+from beacon.dsql.resolver import NameNotResolvedError, Resolver
 from beacon.model import Endpoint
-from beacon.probe import ProbeContext
-from beacon.resolver import NameNotResolvedError, Resolver
+from beacon.publisher.canary import WriteCanary
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
-from beacon_lab.bootstrap import run_script
+from beacon_lab.dsql.bootstrap import run_script
 from beacon_lab.faults import FaultKind
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon_lab.dsql_rules import Refusal
+from beacon_lab.dsql.rules import Refusal
 from beacon_lab.faults import FaultKind
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.lab.conftest import DsqlCluster
 
-    from beacon_lab.front import DsqlFront
+    from beacon_lab.dsql.front import DsqlFront
 
 pytestmark = pytest.mark.lab
 

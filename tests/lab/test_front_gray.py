@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon_lab.connect_limit import ConnectLimit
+from beacon_lab.dsql.connect_limit import ConnectLimit
 from beacon_lab.faults import WHOLE, Extent, FaultKind
-from beacon_lab.host_addresses import Condition, HostAddresses
+from beacon_lab.network.host_addresses import Condition, HostAddresses
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
-from beacon_lab.front import DsqlFront
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
+from beacon_lab.dsql.front import DsqlFront
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster

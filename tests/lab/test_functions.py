@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
+from beacon_lab.awslambda.functions import Function
+from beacon_lab.awslambda.sandbox import Kind
 from beacon_lab.faults import FaultKind
-from beacon_lab.function_spec import FunctionSpec, Runtime
-from beacon_lab.functions import Function
-from beacon_lab.process_table import identify
-from beacon_lab.processes import Processes
-from beacon_lab.sandbox import Kind
+from beacon_lab.processes.children import Processes
+from beacon_lab.processes.process_table import identify
 
 pytestmark = pytest.mark.lab
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from beacon_lab.address_plan import checker_source
+from beacon_lab.apigateway.gateway import Gateway
+from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
+from beacon_lab.awslambda.functions import Function
 from beacon_lab.faults import FaultKind
-from beacon_lab.function_spec import FunctionSpec, Runtime
-from beacon_lab.functions import Function
-from beacon_lab.gateway import Gateway
-from beacon_lab.pki import Authority
-from beacon_lab.processes import Processes
+from beacon_lab.network.address_plan import checker_source
+from beacon_lab.network.pki import Authority
+from beacon_lab.processes.children import Processes
 from beacon_lab.stack.model import ApiResource, Route
 
 pytestmark = pytest.mark.lab
@@ -456,7 +456,7 @@ def test_an_error_of_the_gateway_is_logged_without_the_request(
     def broken(*_: object, **named: object) -> None:
         raise ValueError(f"no route for {named}")
 
-    monkeypatch.setattr("beacon_lab.gateway.find_route", broken)
+    monkeypatch.setattr("beacon_lab.apigateway.gateway.find_route", broken)
 
     async def scenario() -> Response:
         async with serving(tmp_path) as front:

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon_lab import postgres_place as module
-from beacon_lab.postgres import Postgres, PostgresError
-from beacon_lab.process_table import descendants, entry, snapshot
-from beacon_lab.processes import Processes
-from beacon_lab.shared_memory import segments
+from beacon_lab.dsql import postgres_place as module
+from beacon_lab.dsql.postgres import Postgres, PostgresError
+from beacon_lab.processes.children import Processes
+from beacon_lab.processes.process_table import descendants, entry, snapshot
+from beacon_lab.processes.shared_memory import segments
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster
@@ -138,8 +138,8 @@ DATABASE_ONLY = textwrap.dedent(
     """
     import asyncio, sys
     from pathlib import Path
-    from beacon_lab.postgres import Postgres
-    from beacon_lab.processes import Processes
+    from beacon_lab.dsql.postgres import Postgres
+    from beacon_lab.processes.children import Processes
 
     async def main():
         async with Processes() as processes:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.probe import DsqlProbe, ProbeContext
+from beacon.dsql.resolver import Resolver
 from beacon.model import Endpoint, Forced, Intent, Outcome, ProbeReport
-from beacon.probe import DsqlProbe, ProbeContext
-from beacon.resolver import Resolver
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
-from beacon_lab.dsql_rules import Refusal
+from beacon_lab.dsql.rules import Refusal
 from beacon_lab.faults import FaultKind
-from beacon_lab.pki import Authority
+from beacon_lab.network.pki import Authority
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster
 
-    from beacon_lab.principals import Principal
+    from beacon_lab.dsql.principals import Principal
 
 pytestmark = pytest.mark.lab
 

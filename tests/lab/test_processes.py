@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from beacon_lab.process_table import Identity, entry, identify, session_tree, snapshot
-from beacon_lab.processes import Processes, ProcessesError
+from beacon_lab.processes.children import Processes, ProcessesError
+from beacon_lab.processes.process_table import Identity, entry, identify, session_tree, snapshot
 
 pytestmark = pytest.mark.lab
 
@@ -44,7 +44,7 @@ LAB = textwrap.dedent(
     """
     import asyncio, json, os, sys
     from pathlib import Path
-    from beacon_lab.processes import Processes
+    from beacon_lab.processes.children import Processes
 
     async def main():
         directory = Path(sys.argv[1])

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 from moto import mock_aws
 
-from beacon.decide import Subject
-from beacon.document import Expected, parse
+from beacon.aws.sigv4 import Credentials
+from beacon.document.form import Expected, parse
+from beacon.document.store import ParameterStore
+from beacon.dsql.probe import DsqlProbe, ProbeContext
+from beacon.dsql.resolver import Resolver
 from beacon.model import Document, Effective, Endpoint, EndpointState, Policy
-from beacon.observe import Observer, Pace
-from beacon.probe import DsqlProbe, ProbeContext
-from beacon.publisher import Publisher
-from beacon.resolver import Resolver
+from beacon.publisher.decide import Subject
+from beacon.publisher.observe import Observer, Pace
+from beacon.publisher.round import Publisher
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
-from beacon.store import ParameterStore
 
 if TYPE_CHECKING:
     from tests.lab.conftest import DsqlCluster

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from beacon_lab.function_spec import FunctionSpec, Runtime
-from beacon_lab.lambda_log import LambdaLog
-from beacon_lab.process_table import entry
-from beacon_lab.processes import Processes
-from beacon_lab.sandbox import Kind, Outcome, Sandbox, SandboxError
+from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
+from beacon_lab.awslambda.log import LambdaLog
+from beacon_lab.awslambda.sandbox import Kind, Outcome, Sandbox, SandboxError
+from beacon_lab.processes.children import Processes
+from beacon_lab.processes.process_table import entry
 
 pytestmark = pytest.mark.lab
 

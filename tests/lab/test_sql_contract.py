@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from beacon_lab.bootstrap import run_script
-from beacon_lab.sql_script import ScriptRefusedError
+from beacon_lab.dsql.bootstrap import run_script
+from beacon_lab.dsql.sql_script import ScriptRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from beacon_lab.herd import Herd, HerdWatch, run_herd
 from beacon_lab.lab import Lab
+from beacon_lab.scenarios.herd import Herd, HerdWatch, run_herd
 from beacon_lab.settings import LabSettings
 
 pytestmark = pytest.mark.lab

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from beacon.decide import Decision, Subject, decide
-from beacon.document import Expected, parse, serialize
+from beacon.document.form import Expected, parse, serialize
 from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Outcome, Policy
+from beacon.publisher.decide import Decision, Subject, decide
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1")
 OBSERVATIONS = {

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck as Suppressed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beacon.health_check import HealthCheck
+from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
 from beacon.names import search_string
 from beacon.settings import Settings

@@ -2,8 +2,8 @@
 
 Each sequence is a list of moments. Before each of them some time passes, in use or frozen, and the database
 may change how it takes logins and how it answers; then one probe runs. The promises that are held against
-each report are those of the outcome table and of :mod:`beacon.login_watch`, told by what the database did and
-not by what the probe remembers.
+each report are those of the outcome table and of :mod:`beacon.dsql.login_watch`, told by what the database
+did and not by what the probe remembers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests.fake_database import DRAIN, ENDPOINT, HOST, NEVER, NOBODY, SETTINGS, FakeSession, Step, World
 
+from beacon.dsql.probe import DsqlProbe, ProbeContext
+from beacon.dsql.resolver import Resolver
+from beacon.dsql.session import SessionError
 from beacon.model import Outcome, ProbeReport
 from beacon.outcome import Reason
-from beacon.probe import DsqlProbe, ProbeContext
-from beacon.resolver import Resolver
-from beacon.session import SessionError
 
 _DEADLINE_S: Final = 1.0
 #: A login is tried this long after the last one at the latest, and never sooner after an overload.

@@ -25,13 +25,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from beacon.decide import Subject
-from beacon.document import DocumentError, Expected
+from beacon.document.form import DocumentError, Expected
+from beacon.document.reader import Reader
+from beacon.document.store import Stored, StoreError
 from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Outcome, Policy
-from beacon.observe import Observer, Pace, Round
-from beacon.publisher import Publisher, RoundReport
-from beacon.reader import Reader
-from beacon.store import Stored, StoreError
+from beacon.publisher.decide import Subject
+from beacon.publisher.observe import Observer, Pace, Round
+from beacon.publisher.round import Publisher, RoundReport
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 ENDPOINTS = tuple(

@@ -12,8 +12,8 @@ import botocore.session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
 
 _LABEL = st.text(string.ascii_lowercase + string.digits, min_size=26, max_size=26)
 _REGION = st.sampled_from(["us-east-1", "us-east-2", "ap-northeast-3", "eu-central-1", "us-gov-west-1"])

@@ -11,8 +11,8 @@ import botocore.credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon.sigv4 import Credentials
-from beacon.trigger import invoke_headers
+from beacon.aws.sigv4 import Credentials
+from beacon.health.trigger import invoke_headers
 
 _SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=16, max_size=60)
 _INSTANTS = st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001 - made aware here

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from beacon_lab.address_plan import CHECKER_RANGES, OPERATOR_ADDRESS, checker_source, public_address
+from beacon_lab.network.address_plan import CHECKER_RANGES, OPERATOR_ADDRESS, checker_source, public_address
 
 
 @pytest.mark.parametrize("place", CHECKER_RANGES)

@@ -13,10 +13,10 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from beacon.announce import DETAIL_TYPE, SOURCE, Announcer, detail_of
-from beacon.changes import changes_between
-from beacon.decide import Subject, decide
 from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome, Policy
+from beacon.publisher.announce import DETAIL_TYPE, SOURCE, Announcer, detail_of
+from beacon.publisher.changes import changes_between
+from beacon.publisher.decide import Subject, decide
 
 ROOT = Path(__file__).parents[2]
 REGIONS = ("us-east-1", "us-east-2")

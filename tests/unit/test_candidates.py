@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon.candidates import Candidate, from_document, merged
+from beacon.client.candidates import Candidate, from_document, merged
 from beacon.model import Document, Effective, Endpoint, EndpointState, Forced, Observed
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)

@@ -17,18 +17,18 @@ import pytest
 from tests.instants import FIRST, monotonic_instants
 
 import beacon
-from beacon.candidates import Candidate
-from beacon.connection import settle
-from beacon.credentials import CredentialChain
-from beacon.dialer import Login
-from beacon.endpoints import Endpoints
-from beacon.local_view import LocalView
+from beacon.aws.credentials import CredentialChain
+from beacon.aws.sigv4 import Credentials
+from beacon.client.candidates import Candidate
+from beacon.client.connection import settle
+from beacon.client.dialer import Login
+from beacon.client.endpoints import Endpoints
+from beacon.client.local_view import LocalView
+from beacon.client.pool_care import RETIRE_S, PoolCare, PoolPolicy, Verdict
+from beacon.client.race import ConnectError, Race, Won
+from beacon.client.sources import Fetched
+from beacon.dsql.resolver import Resolver
 from beacon.model import Endpoint
-from beacon.pool_care import RETIRE_S, PoolCare, PoolPolicy, Verdict
-from beacon.race import ConnectError, Race, Won
-from beacon.resolver import Resolver
-from beacon.sigv4 import Credentials
-from beacon.sources import Fetched
 from beacon.suspend_clock import SuspendAwareClock
 
 NEAR, FAR = "a" * 26 + ".dsql.us-east-1.on.aws", "b" * 26 + ".dsql.us-east-2.on.aws"
@@ -164,8 +164,8 @@ def test_addresses_and_credentials_age_while_the_sandbox_is_frozen(
         asked.append(session)
         return Credentials("a", "b")
 
-    monkeypatch.setattr("beacon.credentials._new_session", object)
-    monkeypatch.setattr("beacon.credentials._from_session", found)
+    monkeypatch.setattr("beacon.aws.credentials._new_session", object)
+    monkeypatch.setattr("beacon.aws.credentials._from_session", found)
     chain = CredentialChain({}, sandbox.lasting)
     chain()
     assert (endpoints.resolver.known("host", 30), chain.ready) == (["127.0.0.1"], True)
@@ -271,8 +271,8 @@ def test_nothing_that_lasts_holds_a_monotonic_instant(
     sandbox: Sandbox, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each object that lives on after a call, after each kind of call has left what it leaves."""
-    monkeypatch.setattr("beacon.credentials._new_session", lambda: None)
-    monkeypatch.setattr("beacon.credentials._from_session", lambda _: Credentials("a", "b"))
+    monkeypatch.setattr("beacon.aws.credentials._new_session", lambda: None)
+    monkeypatch.setattr("beacon.aws.credentials._from_session", lambda _: Credentials("a", "b"))
     chain = CredentialChain({}, sandbox.lasting)
     chain()
     care = PoolCare(endpoints, PoolPolicy(), 4, longest)
@@ -318,16 +318,15 @@ def test_the_system_s_monotonic_clock_is_read_within_one_call_alone() -> None:
         "endpoints": {"__init__"},  # the default of the clock that races and waits are given
         "sources": {"fetch"},
     }
-    client = [
-        *("local_view", "feed", "endpoints", "candidates", "sources", "race", "dialer", "connection"),
-        *("pool", "async_pool", "pool_care", "connect_rate", "transaction", "resolver", "credentials"),
-    ]
+    client = [*sorted((LAYER / "client").glob("[a-z]*.py"))]
+    assert len(client) > 10
+    client += [LAYER / "dsql/resolver.py", LAYER / "aws/credentials.py"]
     found: dict[str, set[str]] = {}
     for module in client:
-        tree = ast.parse((LAYER / f"{module}.py").read_text())
+        tree = ast.parse(module.read_text())
         for function in ast.walk(tree):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and _names_monotonic(function):
-                found.setdefault(module, set()).add(function.name)
+                found.setdefault(module.stem, set()).add(function.name)
         assert not any(_is_monotonic(node) for node in tree.body)
     assert found == readers
 

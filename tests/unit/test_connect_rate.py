@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon.connect_rate import REFILL_S, ConnectRate
+from beacon.client.connect_rate import REFILL_S, ConnectRate
 
 
 def shortest(low: float, _high: float) -> float:

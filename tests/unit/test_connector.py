@@ -7,15 +7,15 @@ from typing import cast
 
 import pytest
 
-import beacon.connector
-from beacon.connector import Connector, ProbeContext
-from beacon.credentials import NoCredentialsError
+import beacon.dsql.connector
+from beacon.aws.credentials import NoCredentialsError
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.connector import Connector, ProbeContext
+from beacon.dsql.resolver import NameNotResolvedError, Resolver
+from beacon.dsql.session import SessionError
 from beacon.model import Endpoint
 from beacon.outcome import Reason
-from beacon.resolver import NameNotResolvedError, Resolver
-from beacon.session import SessionError
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
 
 HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
 ENDPOINT = Endpoint("us-east-1", HOST)
@@ -89,8 +89,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """A network with no address; one connection at the most may be left open."""
     network = Network({})
     monkeypatch.setattr(FakeLogin, "network", network, raising=False)
-    monkeypatch.setattr(beacon.connector, "Session", FakeLogin)
-    monkeypatch.setattr(beacon.connector, "_wait", network.wait)
+    monkeypatch.setattr(beacon.dsql.connector, "Session", FakeLogin)
+    monkeypatch.setattr(beacon.dsql.connector, "_wait", network.wait)
     yield network
     assert len(network.open_logins()) <= 1
 

@@ -30,13 +30,13 @@ from moto.server import ThreadedMotoServer
 from tests.pages import ROOT, blocks, page, section
 
 import beacon
-from beacon import candidates as order
-from beacon.document import DocumentError, Expected, serialize
-from beacon.local_view import LEAST_STAGGER_S, MOST_STAGGER_S
+from beacon.client import candidates as order
+from beacon.client.local_view import LEAST_STAGGER_S, MOST_STAGGER_S
+from beacon.client.pool_care import HOME_S, RETIRE_S, PoolPolicy
+from beacon.client.transaction import RetryPolicy
+from beacon.document.form import DocumentError, Expected, serialize
+from beacon.document.reader import Reader
 from beacon.model import Document, Effective, EndpointState, Forced, Observed
-from beacon.pool_care import HOME_S, RETIRE_S, PoolPolicy
-from beacon.reader import Reader
-from beacon.transaction import RetryPolicy
 
 CONSUMERS = page("docs/consumers.md")
 SCRIPT = ROOT / "docs/examples/candidates.mjs"

@@ -12,8 +12,8 @@ from scripts import cost
 from scripts.cost import Setting, lines, requests, total
 from scripts.cost_page import LEAN, PAGE, fill, tables
 
-from beacon.health import Verdict, render
-from beacon.telemetry import Telemetry
+from beacon.health.telemetry import Telemetry
+from beacon.health.verdict import Verdict, render
 from beacon_lab.stack.resolve import Resolver
 from beacon_lab.stack.translate import read_template, translate
 
@@ -185,7 +185,7 @@ def test_the_functions_are_those_of_the_template() -> None:
 def metrics_in_the_code() -> set[str]:
     """Every metric name that the functions' code counts with, however it does."""
     names: set[str] = set()
-    for path in [*(ROOT / "layers/beacon/src/beacon").glob("*.py"), *(ROOT / "functions").rglob("*.py")]:
+    for path in [*(ROOT / "layers/beacon/src/beacon").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 called = getattr(node.func, "attr", getattr(node.func, "id", ""))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import pytest
 from botocore.exceptions import ClientError, CredentialRetrievalError, ProfileNotFound
 
-from beacon.credentials import CredentialChain, NoCredentialsError, find_credentials
-from beacon.sigv4 import Credentials
+from beacon.aws.credentials import CredentialChain, NoCredentialsError, find_credentials
+from beacon.aws.sigv4 import Credentials
 
 CANARY = "canary-7f3a"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": CANARY}
@@ -84,7 +84,7 @@ class Botocore:
 def botocore(monkeypatch: pytest.MonkeyPatch) -> Iterator[Botocore]:
     """In the place of botocore's session; it hangs no longer afterwards."""
     made = Botocore()
-    monkeypatch.setattr("beacon.credentials._new_session", made.new_session)
+    monkeypatch.setattr("beacon.aws.credentials._new_session", made.new_session)
     yield made
     made.open.set()
     wait_until(lambda: not renewing())

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon.decide import Decision, Subject, decide, step
 from beacon.model import (
     MAX_LATENCY_MS,
     Document,
@@ -20,6 +19,7 @@ from beacon.model import (
     Outcome,
     Policy,
 )
+from beacon.publisher.decide import Decision, Subject, decide, step
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
 MS = NOW.replace(microsecond=456000)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from beacon.disk_copy import DiskCopy
+from beacon.client.disk_copy import DiskCopy
 
-LAYER = Path(sys.modules["beacon.disk_copy"].__file__ or "").parents[1]
+LAYER = Path(sys.modules["beacon.client.disk_copy"].__file__ or "").parents[2]
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_threads_of_one_process_lose_nothing(path: Path) -> None:
 def test_a_reader_meets_a_whole_file_while_processes_write(path: Path) -> None:
     """Two processes write at the same time; whatever is read is one of the states that they wrote."""
     script = (
-        "import sys; from pathlib import Path; from beacon.disk_copy import DiskCopy\n"
+        "import sys; from pathlib import Path; from beacon.client.disk_copy import DiskCopy\n"
         "copy = DiskCopy(Path(sys.argv[1]))\n"
         "for number in range(200): copy.write(sys.argv[2], sys.argv[2] * 200 + str(number))\n"
     )

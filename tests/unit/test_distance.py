@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 from typing import Any
 
-from beacon_lab import tcp
-from beacon_lab.distance import DistantListener
+from beacon_lab.network import tcp
+from beacon_lab.network.distance import DistantListener
 
 ROUND_TRIP_MS = 40.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from functools import cache
@@ -208,24 +209,41 @@ def test_every_metric_is_in_the_runbook() -> None:
     assert not {name for name in names if f"`{name}`" not in page("runbook.md")}
 
 
-def test_every_module_of_the_library_is_on_the_map() -> None:
-    """A module that architecture.md does not place has no place."""
-    text = page("architecture.md").split("### The library")[1].split("\n### ")[0]
-    modules = {path.stem for path in (ROOT / "layers/beacon/src/beacon").glob("[a-z]*.py")}
-    assert not {name for name in modules if f"`{name}`" not in text}
+MAPPED = [("The library", ROOT / "layers/beacon/src/beacon"), ("The lab", ROOT / "lab/src/beacon_lab")]
 
 
-def test_every_module_of_the_lab_that_is_named_exists() -> None:
-    """The map leads to files that are there."""
-    text = page("architecture.md").split("### The lab")[1].split("\nDecisions")[0]
-    named = {
-        name
-        for row in re.findall(r"^\|(.+)\|$", text, re.MULTILINE)
-        for name in re.findall(r"`([\w/]+)`", row)
-    }
-    lab = ROOT / "lab/src/beacon_lab"
-    assert len(named) > 30
-    assert not {name for name in named if not (lab / name).is_dir() and not (lab / f"{name}.py").is_file()}
+def rows_of_the_map(heading: str) -> dict[str, tuple[str, str]]:
+    """What architecture.md says of each folder, and which of its files it opens first."""
+    text = page("architecture.md").split(f"### {heading}")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \| `(\w+\.py)` \|", text, re.MULTILINE)
+    return {folder: (sentence, first) for folder, sentence, first in rows}
+
+
+@pytest.mark.parametrize(("heading", "package"), MAPPED, ids=["library", "lab"])
+def test_the_map_has_a_row_for_each_folder(heading: str, package: Path) -> None:
+    """No folder is missing, no row is left over, and the file to open first is there."""
+    rows = rows_of_the_map(heading)
+    folders = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert len(folders) > 5
+    assert set(rows) == folders | {"root"}
+    for folder, (_, first) in rows.items():
+        assert (package / ("" if folder == "root" else folder) / first).is_file(), folder
+
+
+@pytest.mark.parametrize(("heading", "package"), MAPPED, ids=["library", "lab"])
+def test_a_folder_is_described_once(heading: str, package: Path) -> None:
+    """The map repeats the sentence that the folder's own `__init__.py` opens with."""
+    for folder, (sentence, _) in rows_of_the_map(heading).items():
+        if folder != "root":
+            tree = ast.parse((package / folder / "__init__.py").read_text(encoding="utf-8"))
+            assert (ast.get_docstring(tree) or "").splitlines()[0] == sentence, folder
+
+
+@pytest.mark.parametrize(("heading", "package"), MAPPED, ids=["library", "lab"])
+def test_every_module_is_in_a_folder(heading: str, package: Path) -> None:
+    """A folder inside a folder, or a module in a directory without `__init__.py`, would not be on the map."""
+    known = {package} | {package / folder for folder in rows_of_the_map(heading) if folder != "root"}
+    assert {path.parent for path in package.rglob("*.py")} == known
 
 
 CONTROLS = {

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from beacon.document import MAX_BYTES, DocumentError, Expected, candidates, parse, serialize
+from beacon.document.form import MAX_BYTES, DocumentError, Expected, candidates, parse, serialize
 from beacon.model import Document, Effective, EndpointState, Forced, Observed
 from beacon.outcome import Reason
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beacon_lab.dsql_rules import IamChange, Kind, Transaction, check_setting, read_sql
+from beacon_lab.dsql.rules import IamChange, Kind, Transaction, check_setting, read_sql
 
 ARN = "arn:aws:iam::123456789012:role/shop-test-health-us-east-1"
 

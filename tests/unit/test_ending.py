@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from beacon_lab.ending import end_tasks
+from beacon_lab.scenarios.ending import end_tasks
 
 
 def test_a_task_that_swallows_its_first_cancellations_ends_all_the_same() -> None:

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from beacon.candidates import Candidate
-from beacon.credentials import CredentialChain
-from beacon.disk_copy import DiskCopy
-from beacon.document import serialize
-from beacon.endpoints import Endpoints
-from beacon.feed import SourceStatus
-from beacon.local_view import LocalView
+from beacon.aws.credentials import CredentialChain
+from beacon.aws.sigv4 import Credentials
+from beacon.client.candidates import Candidate
+from beacon.client.disk_copy import DiskCopy
+from beacon.client.endpoints import Endpoints
+from beacon.client.feed import SourceStatus
+from beacon.client.local_view import LocalView
+from beacon.client.sources import DnsRecord, Fetched, Source, SourceError, SsmDocument, StaticList
+from beacon.document.form import serialize
+from beacon.document.store import StoreError
 from beacon.model import Document, Effective, Endpoint, EndpointState, Observed
-from beacon.sigv4 import Credentials
-from beacon.sources import DnsRecord, Fetched, Source, SourceError, SsmDocument, StaticList
-from beacon.store import StoreError
 from beacon.suspend_clock import suspend_aware
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
@@ -135,7 +135,7 @@ class Down:
 @pytest.fixture
 def ssm_down(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call leaves this machine."""
-    monkeypatch.setattr("beacon.store.ParameterStore", Down)
+    monkeypatch.setattr("beacon.document.store.ParameterStore", Down)
 
 
 @contextmanager

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from beacon_lab.event_queue import Delivery, EventQueue, backoff_s
-from beacon_lab.sandbox import Kind
+from beacon_lab.awslambda.event_queue import Delivery, EventQueue, backoff_s
+from beacon_lab.awslambda.sandbox import Kind
 
 
 def attempts_until_end(

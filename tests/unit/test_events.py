@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from beacon.health_check import HealthCheck
+from beacon.health.check import HealthCheck
 from beacon_lab.stack.translate import read_template
 
 ROOT = Path(__file__).parents[2]

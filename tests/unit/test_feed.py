@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from beacon import feed as feed_module
-from beacon.candidates import Candidate
-from beacon.disk_copy import DiskCopy
-from beacon.feed import Feed, SourceStatus
+from beacon.client import feed as feed_module
+from beacon.client.candidates import Candidate
+from beacon.client.disk_copy import DiskCopy
+from beacon.client.feed import Feed, SourceStatus
+from beacon.client.sources import Fetched, SourceError, StaticList
 from beacon.model import Endpoint
-from beacon.sources import Fetched, SourceError, StaticList
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 EAST_1 = "a" * 26 + ".dsql.us-east-1.on.aws"
@@ -491,10 +491,10 @@ def test_after_a_fork_the_child_asks_by_itself() -> None:
     script = """
 import os, sys, threading, time
 from datetime import UTC, datetime
-from beacon.candidates import Candidate
-from beacon.feed import Feed
+from beacon.client.candidates import Candidate
+from beacon.client.feed import Feed
 from beacon.model import Endpoint
-from beacon.sources import Fetched
+from beacon.client.sources import Fetched
 
 class Pid:
     name, taken = "pid", ""

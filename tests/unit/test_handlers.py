@@ -15,13 +15,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from beacon.canary import CanaryReport
-from beacon.decide import Subject, decide
-from beacon.document import Expected, parse
+from beacon.document.form import Expected, parse
 from beacon.model import Endpoint, Observation, Outcome, Policy
 from beacon.names import search_string
-from beacon.observe import Round
-from beacon.publisher import RoundReport
+from beacon.publisher.canary import CanaryReport
+from beacon.publisher.decide import Subject, decide
+from beacon.publisher.observe import Round
+from beacon.publisher.round import RoundReport
 from beacon.settings import SettingsError
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beacon.health_check import HealthCheck
+from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
 from beacon.names import search_string
 from beacon.settings import Settings

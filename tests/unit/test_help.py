@@ -17,7 +17,12 @@ LIBRARY = Path(beacon.__file__).parent
 SECRET = "canary-of-help"
 
 
-@pytest.mark.parametrize("module", sorted(path.stem for path in LIBRARY.glob("[a-z]*.py")))
+MODULES = sorted(
+    ".".join(path.relative_to(LIBRARY).with_suffix("").parts) for path in LIBRARY.rglob("[a-z]*.py")
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_no_signature_shows_the_environment(module: str) -> None:
     """A default value is shown, with whatever it holds."""
     script = f"import importlib, pydoc; print(pydoc.render_doc(importlib.import_module('beacon.{module}')))"

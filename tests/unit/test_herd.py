@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from beacon.endpoints import Endpoints
-from beacon.local_view import LocalView
+from beacon.aws.sigv4 import Credentials
+from beacon.client.endpoints import Endpoints
+from beacon.client.local_view import LocalView
+from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.client.race import Attempt, ConnectError
+from beacon.client.sources import StaticList
 from beacon.model import Endpoint
 from beacon.outcome import Reason
-from beacon.pool_care import PoolCare, PoolPolicy, Verdict
-from beacon.race import Attempt, ConnectError
-from beacon.sigv4 import Credentials
-from beacon.sources import StaticList
-from beacon_lab.token_bucket import TokenBucket
+from beacon_lab.network.token_bucket import TokenBucket
 
 BROKEN = "a" * 26 + ".dsql.us-east-1.on.aws"
 SURVIVOR = "b" * 26 + ".dsql.us-east-2.on.aws"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beacon.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
+from beacon.dsql.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
 from beacon.model import Forced, Intent
 
 ALIVE = (None, None, None, None, None)

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from beacon.canary import CanaryReport, WriteCanary
-from beacon.invocation import Invocation, Tempo
-from beacon.publisher import Publisher
+from beacon.publisher.canary import CanaryReport, WriteCanary
+from beacon.publisher.invocation import Invocation, Tempo
+from beacon.publisher.round import Publisher
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 

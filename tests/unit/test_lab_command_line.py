@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from beacon_lab import cli, control, state
-from beacon_lab.consumer_process import Tally
 from beacon_lab.errors import LabError
 from beacon_lab.faults import Extent, FaultKind
+from beacon_lab.scenarios.consumer_process import Tally
 from beacon_lab.settings import LabSettings
 from beacon_lab.up import what_to_try
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from beacon_lab.chance import Chance
-from beacon_lab.connect_limit import RATE_EXCEEDED, TOO_MANY, ConnectLimit
-from beacon_lab.dsql_rules import Refusal
+from beacon_lab.dsql.chance import Chance
+from beacon_lab.dsql.connect_limit import RATE_EXCEEDED, TOO_MANY, ConnectLimit
+from beacon_lab.dsql.rules import Refusal
 from beacon_lab.faults import WHOLE, Extent, FaultKind
 
 OUTCOME = Refusal("XX000", "no")

@@ -15,8 +15,8 @@ import pytest
 
 from beacon_lab import state
 from beacon_lab.errors import LabError
-from beacon_lab.ports import require_port
-from beacon_lab.process_table import identify
+from beacon_lab.network.ports import require_port
+from beacon_lab.processes.process_table import identify
 from beacon_lab.ready_file import ReadyFile
 
 URL = "http://127.0.0.1:1"

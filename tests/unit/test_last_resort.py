@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from beacon.health import IntentMemory, judge, render
+from beacon.health.verdict import IntentMemory, judge, render
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
 from beacon.names import search_string
 from beacon_lab.route53 import rules

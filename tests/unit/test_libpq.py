@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from psycopg import pq
 
-from beacon import libpq
-from beacon.libpq import Connection, LibpqError, Polling
+from beacon.dsql import libpq
+from beacon.dsql.libpq import Connection, LibpqError, Polling
 
 LAYER = Path(libpq.__file__).parents[1]
 NOWHERE = b"host=a hostaddr=127.0.0.1 port=1 sslmode=disable gssencmode=disable"
@@ -40,7 +40,7 @@ def test_it_is_the_library_that_psycopg_brings() -> None:
 
 def test_psycopg_itself_is_not_imported() -> None:
     """That is what the module is for."""
-    run = python("import sys, beacon.libpq; print(*sys.modules)")
+    run = python("import sys, beacon.dsql.libpq; print(*sys.modules)")
     assert run.returncode == 0, run.stderr
     assert not [name for name in run.stdout.split() if name.startswith("psycopg")]
 
@@ -52,7 +52,7 @@ def test_without_the_wheel_the_systems_library_is_taken_or_missed(system: str) -
         "import importlib.util, ctypes.util\n"
         "importlib.util.find_spec = lambda name: None\n"
         f"ctypes.util.find_library = lambda name: {system}\n"
-        "import beacon.libpq"
+        "import beacon.dsql.libpq"
     )
     run = python(code)
     assert run.returncode == 1

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon.candidates import Candidate
-from beacon.local_view import LEAST_STAGGER_S, MOST_STAGGER_S, PASSED_OVER_S, LocalView
+from beacon.client.candidates import Candidate
+from beacon.client.local_view import LEAST_STAGGER_S, MOST_STAGGER_S, PASSED_OVER_S, LocalView
 from beacon.model import Endpoint
 
 HOSTS = ("a", "b", "c", "d")

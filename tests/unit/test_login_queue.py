@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from beacon_lab.login_queue import LoginQueue
+from beacon_lab.dsql.login_queue import LoginQueue
 
 
 def test_steps_keep_their_order_and_others_run_in_between() -> None:

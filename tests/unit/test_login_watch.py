@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-import beacon.login_watch
-from beacon.login_watch import PATIENCE_S, LoginWatch
+import beacon.dsql.login_watch
+from beacon.dsql.login_watch import PATIENCE_S, LoginWatch
 from beacon.model import Observation, Outcome, ProbeReport
 from beacon.outcome import Reason, outcome_of
 
@@ -132,5 +132,5 @@ def test_a_login_is_due_within_the_promised_minute_whatever_the_jitter(share: fl
 
 def test_the_documented_table_has_the_rows_that_are_tested() -> None:
     """A new row needs a test here."""
-    rows = re.findall(r"  (pass|fail)\b", beacon.login_watch.__doc__ or "")
+    rows = re.findall(r"  (pass|fail)\b", beacon.dsql.login_watch.__doc__ or "")
     assert rows == ["fail", "pass", "pass", "pass", "fail", "pass"]

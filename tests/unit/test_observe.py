@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
-from beacon.observe import Observer, Pace
+from beacon.publisher.observe import Observer, Pace
 
 A, B = "us-east-1", "us-east-2"
 PACE = Pace(deadline_s=0.5, recheck_s=1.0, fall=3)

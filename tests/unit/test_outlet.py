@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from beacon_lab.gate import Gate, Pace
-from beacon_lab.iam_grants import IamGrants
-from beacon_lab.outlet import Outlet
-from beacon_lab.pki import Authority
-from beacon_lab.principals import Principals
-from beacon_lab.tls_channel import TlsIdentity
+from beacon_lab.dsql.gate import Gate, Pace
+from beacon_lab.dsql.iam_grants import IamGrants
+from beacon_lab.dsql.outlet import Outlet
+from beacon_lab.dsql.principals import Principals
+from beacon_lab.network.pki import Authority
+from beacon_lab.network.tls_channel import TlsIdentity
 
 
 class Recorder(asyncio.Transport):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beacon_lab import pgwire
-from beacon_lab.pgwire import CancelRequest, Encryption, MessageCutter, Startup, WireError, read_opening
+from beacon_lab.dsql import pgwire
+from beacon_lab.dsql.pgwire import CancelRequest, Encryption, MessageCutter, Startup, WireError, read_opening
 
 
 @given(

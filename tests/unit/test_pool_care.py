@@ -9,13 +9,13 @@ from itertools import pairwise
 
 import pytest
 
-from beacon.candidates import Candidate
-from beacon.endpoints import Endpoints
-from beacon.local_view import LocalView
+from beacon.aws.sigv4 import Credentials
+from beacon.client.candidates import Candidate
+from beacon.client.endpoints import Endpoints
+from beacon.client.local_view import LocalView
+from beacon.client.pool_care import HOME_S, RETIRE_S, PoolCare, PoolPolicy, Verdict, _Why
+from beacon.client.sources import Fetched
 from beacon.model import Endpoint
-from beacon.pool_care import HOME_S, RETIRE_S, PoolCare, PoolPolicy, Verdict, _Why
-from beacon.sigv4 import Credentials
-from beacon.sources import Fetched
 
 BEST, NEXT, THIRD, GONE = "best", "next", "third", "gone"
 USE, LOOK, REPLACE = Verdict.USE, Verdict.LOOK, Verdict.REPLACE

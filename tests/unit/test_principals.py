@@ -7,7 +7,7 @@ from urllib.parse import quote
 import botocore.session
 import pytest
 
-from beacon_lab.principals import DbAction, Principal, Principals, Refused, TokenRefused, verify_token
+from beacon_lab.dsql.principals import DbAction, Principal, Principals, Refused, TokenRefused, verify_token
 
 HOST = "abcdefghijklmnopqrstuvwxyz.dsql.us-east-1.on.aws"
 REGION = "us-east-1"

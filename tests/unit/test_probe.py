@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 import pytest
 from tests.fake_database import DRAIN, ENDPOINT, HOST, NEVER, NOBODY, SETTINGS, Rows, Step, World, code
 
-import beacon.connector
-import beacon.probe
-from beacon.credentials import NoCredentialsError
-from beacon.intent import ALL_REGIONS, ONE_REGION
-from beacon.login_watch import PATIENCE_S
+import beacon.dsql.connector
+import beacon.dsql.probe
+from beacon.aws.credentials import NoCredentialsError
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.intent import ALL_REGIONS, ONE_REGION
+from beacon.dsql.login_watch import PATIENCE_S
+from beacon.dsql.probe import DsqlProbe, ProbeContext
+from beacon.dsql.resolver import NameNotResolvedError, Resolver
+from beacon.dsql.session import SessionError
 from beacon.model import Endpoint, Forced, Intent, Observation, Outcome, ProbeReport
 from beacon.outcome import Reason, outcome_of
-from beacon.probe import DsqlProbe, ProbeContext
-from beacon.resolver import NameNotResolvedError, Resolver
-from beacon.session import SessionError
-from beacon.sigv4 import Credentials
 
 
 @pytest.fixture
@@ -581,7 +581,7 @@ def test_a_defect_leaves_no_connection_behind(
     world.queries = [[(0.0, NOBODY), (0.0, NOBODY)], [(0.0, NOBODY)]]
     look(probe, world)
     with monkeypatch.context() as patched:
-        patched.setattr(beacon.probe, "parse_intents", lambda _rows: 1 / 0)
+        patched.setattr(beacon.dsql.probe, "parse_intents", lambda _rows: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             look(probe, world)
     assert world.open_sessions == 0

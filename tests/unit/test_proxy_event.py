@@ -6,10 +6,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from beacon_lab.api_routes import find_route
-from beacon_lab.proxy_event import Endpoint, MalformedAnswerError, Match, Request, proxy_event, read_answer
+from beacon_lab.apigateway.proxy_event import (
+    Endpoint,
+    MalformedAnswerError,
+    Match,
+    Request,
+    proxy_event,
+    read_answer,
+)
+from beacon_lab.apigateway.routes import find_route
+from beacon_lab.network.token_bucket import TokenBucket
 from beacon_lab.stack.model import Route
-from beacon_lab.token_bucket import TokenBucket
 
 HOST = "abc123.execute-api.us-east-1.amazonaws.com"
 ENDPOINT = Endpoint(api_id="abc123", account_id="123456789012", stage="live", host=HOST)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon.decide import Subject
-from beacon.document import Expected, parse, serialize
+from beacon.document.form import Expected, parse, serialize
+from beacon.document.store import Stored, StoreError
 from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome, Policy
-from beacon.observe import Observer, Pace, Round
-from beacon.publisher import Publisher, RoundReport
-from beacon.store import Stored, StoreError
+from beacon.publisher.decide import Subject
+from beacon.publisher.observe import Observer, Pace, Round
+from beacon.publisher.round import Publisher, RoundReport
 
 A, B = "us-east-1", "us-east-2"
 HOSTS = {A: "a" * 26 + ".dsql.us-east-1.on.aws", B: "b" * 26 + ".dsql.us-east-2.on.aws"}

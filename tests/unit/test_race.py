@@ -16,17 +16,17 @@ from typing import Any, ClassVar, cast
 import pytest
 from psycopg import pq
 
-from beacon.candidates import Candidate
-from beacon.credentials import CredentialChain, NoCredentialsError
-from beacon.dialer import Dialer, Login
-from beacon.endpoints import Endpoints
-from beacon.local_view import MOST_STAGGER_S, LocalView
+from beacon.aws.credentials import CredentialChain, NoCredentialsError
+from beacon.aws.sigv4 import Credentials
+from beacon.client.candidates import Candidate
+from beacon.client.dialer import Dialer, Login
+from beacon.client.endpoints import Endpoints
+from beacon.client.local_view import MOST_STAGGER_S, LocalView
+from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.client.race import LAST_RESORT_S, Attempt, ConnectError, Race, Won
+from beacon.client.sources import DnsRecord, StaticList
+from beacon.dsql.resolver import Flight, Resolver
 from beacon.model import Endpoint
-from beacon.pool_care import PoolCare, PoolPolicy, Verdict
-from beacon.race import LAST_RESORT_S, Attempt, ConnectError, Race, Won
-from beacon.resolver import Flight, Resolver
-from beacon.sigv4 import Credentials
-from beacon.sources import DnsRecord, StaticList
 
 REGIONS = {"a": "us-east-1", "b": "us-east-2", "c": "us-west-2", "d": "eu-west-1"}
 HOSTS = {name: f"{name * 26}.dsql.{region}.on.aws" for name, region in REGIONS.items()}
@@ -232,7 +232,7 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     """On which everybody logs in quickly unless told otherwise; every address is dialled by its own name."""
     made = Stage()
     monkeypatch.setattr(Line, "stage", made, raising=False)
-    monkeypatch.setattr("beacon.race.pq.PGconn", Line)
+    monkeypatch.setattr("beacon.client.race.pq.PGconn", Line)
     return made
 
 
@@ -959,7 +959,7 @@ def test_an_event_loop_never_asks_for_credentials_itself(monkeypatch: pytest.Mon
         askers.append(threading.current_thread())
         raise NoCredentialsError("none")
 
-    monkeypatch.setattr("beacon.credentials._new_session", asked)
+    monkeypatch.setattr("beacon.aws.credentials._new_session", asked)
     dialer = Dialer(real(unused_port(), credentials=CredentialChain({})), Login("orders"))
     with pytest.raises(ConnectError, match="nothing was tried: none"):
         asyncio.run(dialer.dial_async())
@@ -972,7 +972,7 @@ def test_where_no_endpoint_is_known_the_error_says_what_the_sources_said(
     dial: Callable[[Dialer], Won], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is their trouble, and no attempt; whoever connects waits until they have been asked, no longer."""
-    monkeypatch.setattr("beacon.sources._DNS_S", 0.1)
+    monkeypatch.setattr("beacon.client.sources._DNS_S", 0.1)
     record = DnsRecord("db.example.org", nameservers=["127.0.0.1"], port=unused_port())
     with Endpoints(record, credentials=lambda: Credentials("a", "b")) as endpoints:
         with pytest.raises(ConnectError) as caught:

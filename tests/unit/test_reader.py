@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon.document import DocumentError, Expected, serialize
+from beacon.document.form import DocumentError, Expected, serialize
+from beacon.document.reader import Reader
 from beacon.model import Document, Effective, EndpointState, Observed
-from beacon.reader import Reader
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 EPOCH = int(NOW.timestamp() * 1000)

@@ -35,7 +35,7 @@ def _template() -> dict[str, Any]:
 def _metrics() -> set[str]:
     """Every metric name that the handlers' code passes to the two ways of counting."""
     names: set[str] = set()
-    for path in [*(ROOT / "layers/beacon/src/beacon").glob("*.py"), *(ROOT / "functions").rglob("*.py")]:
+    for path in [*(ROOT / "layers/beacon/src/beacon").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "single_metric":
                 names |= {ast.literal_eval(node.args[0])}

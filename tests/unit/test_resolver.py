@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from beacon import resolver as resolver_module
-from beacon.resolver import NameNotResolvedError, Resolver
+from beacon.dsql import resolver as resolver_module
+from beacon.dsql.resolver import NameNotResolvedError, Resolver
 
 LAYER = Path(resolver_module.__file__).parents[1]
 
@@ -197,7 +197,7 @@ def test_a_look_up_that_a_fork_left_behind_is_begun_anew() -> None:
     """The child has it listed, and nobody to end it: it looks the name up itself."""
     script = """
 import os, sys, threading
-from beacon.resolver import Resolver
+from beacon.dsql.resolver import Resolver
 parent, asked = os.getpid(), threading.Event()
 
 def lookup(host):

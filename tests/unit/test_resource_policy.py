@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from beacon_lab.resource_policy import PolicyError, ResourcePolicy, Verdict, method_arn
+from beacon_lab.apigateway.resource_policy import PolicyError, ResourcePolicy, Verdict, method_arn
 
 API = "arn:aws:execute-api:us-east-1:123456789012:abc123"
 HEALTH = method_arn(API, stage="live", method="GET", path="/token/health")

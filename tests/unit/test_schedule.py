@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from beacon_lab.schedule import Schedule, default_event
+from beacon_lab.awslambda.schedule import Schedule, default_event
 
 
 def schedule(events: list[object], *, every_s: float, speed: float, duplicate_every: int = 0) -> Schedule:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from beacon.dsql.session import Session, SessionError
 from beacon.outcome import Reason
-from beacon.session import Session, SessionError
-from beacon_lab.pki import Authority, Certificate
+from beacon_lab.network.pki import Authority, Certificate
 
 HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
 CANARY = "canary-7f3a"

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
-from beacon.decide import Subject, decide
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.probe import DsqlProbe, ProbeContext
+from beacon.dsql.resolver import Resolver
+from beacon.dsql.session import SessionError
 from beacon.model import Document, Endpoint, Observation, Outcome, Policy, ProbeReport
-from beacon.observe import Observer
 from beacon.outcome import Reason
-from beacon.probe import DsqlProbe, ProbeContext
-from beacon.resolver import Resolver
-from beacon.session import SessionError
+from beacon.publisher.decide import Subject, decide
+from beacon.publisher.observe import Observer
 from beacon.settings import Settings
-from beacon.sigv4 import Credentials
 
 # The benchmarks are no package: they find each other by their folder.
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -320,7 +320,7 @@ def test_the_model_of_a_probe_is_the_probe(
         def open(self, _deadline: float) -> Coin:
             return Coin(case, rng, clock)
 
-    monkeypatch.setattr("beacon.probe.Connector", Connector)
+    monkeypatch.setattr("beacon.dsql.probe.Connector", Connector)
     arguments: dict[str, Any] = {
         "credentials": lambda: Credentials("AKID", "secret"),
         "clock": lambda: clock[0],

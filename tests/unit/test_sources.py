@@ -20,11 +20,11 @@ import dns.rrset
 import pytest
 from moto import mock_aws
 
-from beacon.candidates import Candidate
-from beacon.document import serialize
+from beacon.client.candidates import Candidate
+from beacon.client.sources import DnsRecord, Fetched, Source, SourceError, SsmDocument, StaticList
+from beacon.document.form import serialize
+from beacon.document.store import StoreError
 from beacon.model import Document, Effective, Endpoint, EndpointState, Observed
-from beacon.sources import DnsRecord, Fetched, Source, SourceError, SsmDocument, StaticList
-from beacon.store import StoreError
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 EPOCH = int(NOW.timestamp() * 1000)
@@ -123,7 +123,7 @@ class StubStore:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> type[StubStore]:
     """SSM without a parameter."""
-    monkeypatch.setattr("beacon.store.ParameterStore", StubStore)
+    monkeypatch.setattr("beacon.document.store.ParameterStore", StubStore)
     monkeypatch.setattr(StubStore, "answer", None)
     monkeypatch.setattr(StubStore, "made", [])
     return StubStore
@@ -268,7 +268,7 @@ def test_a_store_that_fails_is_a_source_error_with_its_code(store: type[StubStor
 def test_without_boto3_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked for at the first fetch, in whatever process that is."""
     monkeypatch.setitem(sys.modules, "boto3", None)
-    monkeypatch.delitem(sys.modules, "beacon.store", raising=False)
+    monkeypatch.delitem(sys.modules, "beacon.document.store", raising=False)
     with pytest.raises(SourceError, match=r"install dsql-beacon\[ssm\]"):
         ssm().fetch()
 
@@ -365,7 +365,7 @@ def test_a_name_server_that_is_silent_holds_up_its_thread_within_the_limit(
     serve: ServeDns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The limit is that of a whole look-up, also where each alias takes its time."""
-    monkeypatch.setattr("beacon.sources._DNS_S", 0.4)
+    monkeypatch.setattr("beacon.client.sources._DNS_S", 0.4)
     chain = {f"a{number}.example.org.": (5, f"a{number + 1}.example.org.") for number in range(7)}
     for server, name in ((serve({}, delay_s=30), "db.example.org"), (serve(chain, 0.15), "a0.example.org")):
         began = time.monotonic()
@@ -376,7 +376,7 @@ def test_a_name_server_that_is_silent_holds_up_its_thread_within_the_limit(
 
 def test_a_name_server_that_refuses_every_packet_is_a_source_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens: the same as silence, and no exception of the system's."""
-    monkeypatch.setattr("beacon.sources._DNS_S", 0.2)
+    monkeypatch.setattr("beacon.client.sources._DNS_S", 0.2)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beacon_lab.sql_script import ScriptRefusedError, StatementError, run
+from beacon_lab.dsql.sql_script import ScriptRefusedError, StatementError, run
 
 SQL = Path(__file__).parents[2] / "sql"
 VARIABLES = {"a": "it's; -- x", "b": 'ro"le', "c": "back\\slash"}

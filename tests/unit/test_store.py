@@ -10,7 +10,7 @@ from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 from moto import mock_aws
 
-from beacon.store import ParameterStore, Stored, StoreError
+from beacon.document.store import ParameterStore, Stored, StoreError
 
 PATH = "/orders/prod/dsql"
 CANARY = "canary-7f3a"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-from beacon.health_check import HealthCheck
+from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
 from beacon.settings import Settings
 from beacon_lab.stack.resolve import Resolver
@@ -183,7 +183,7 @@ def test_the_other_alarms_watch_lambda_under_the_functions_names() -> None:
 @pytest.mark.parametrize("every_s", [10, 20, 30, 60, 120, 300])
 def test_a_document_is_too_old_when_the_last_one_ends_to_be_valid(every_s: int) -> None:
     """As long as the publisher says its documents hold; and a publisher that never runs is missed too."""
-    publishing: Any = importlib.import_module("beacon.publishing")
+    publishing: Any = importlib.import_module("beacon.publisher.assembly")
     valid_s = max(publishing._VALID_AT_LEAST_S, publishing._VALID_PERIODS * every_s)
     alarm = alarms(PublishEverySeconds=str(every_s))["DocumentTooOld"]
     assert alarm["Period"] * alarm["EvaluationPeriods"] == valid_s

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
 
 HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
 KEYS = Credentials("AKIDEXAMPLE", "canary-secret", "canary/session+token==")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from beacon.trigger import EVERY_S, EdgeTrigger
+from beacon.health.trigger import EVERY_S, EdgeTrigger
 
 
 class _Clock:

@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from beacon.sigv4 import Credentials
-from beacon.token import sign_token
+from beacon.aws.sigv4 import Credentials
+from beacon.dsql.token import sign_token
 from beacon_lab import control, state
 from beacon_lab.errors import LabBrokenError, LabError
 from beacon_lab.faults import FaultKind
@@ -200,8 +200,8 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from beacon_lab.demo import run_demo  # noqa: PLC0415 - as above
-    from beacon_lab.parent import end_with_parent  # noqa: PLC0415
+    from beacon_lab.processes.parent import end_with_parent  # noqa: PLC0415
+    from beacon_lab.scenarios.demo import run_demo  # noqa: PLC0415 - as above
 
     end_with_parent()
     # A shorter hold than the template's default: the whole walk is to fit into two minutes.

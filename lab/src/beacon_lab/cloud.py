@@ -12,15 +12,15 @@ import aiohttp
 import boto3
 from botocore.config import Config
 
-from beacon_lab.address_plan import public_address
-from beacon_lab.aws import AwsFront
+from beacon_lab.aws.front import AwsFront
+from beacon_lab.aws.moto_process import MOTO_URL, MotoError, MotoProcess
+from beacon_lab.awslambda.functions_port import RegionalFunctions
 from beacon_lab.defects import Defects
+from beacon_lab.dsql.principals import Principal
 from beacon_lab.errors import LabError
-from beacon_lab.functions_port import RegionalFunctions
-from beacon_lab.moto_process import MOTO_URL, MotoError, MotoProcess
-from beacon_lab.ports import port_errors
-from beacon_lab.principals import Principal
-from beacon_lab.processes import Processes
+from beacon_lab.network.address_plan import public_address
+from beacon_lab.network.ports import port_errors
+from beacon_lab.processes.children import Processes
 from beacon_lab.region import Region
 from beacon_lab.route53.checkers import CheckerFleet
 from beacon_lab.route53.control_plane import ControlPlane

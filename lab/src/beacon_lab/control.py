@@ -26,7 +26,7 @@ from aiohttp import web
 
 from beacon_lab.errors import LabError
 from beacon_lab.faults import Extent, FaultKind
-from beacon_lab.http_log import HTTP_LOG
+from beacon_lab.network.http_log import HTTP_LOG
 
 __all__ = ["Control", "Controlled", "call"]
 

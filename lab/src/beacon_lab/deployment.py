@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from beacon_lab.address_plan import OPERATOR_ADDRESS
-from beacon_lab.cluster import Cluster
+from beacon_lab.awslambda.function_spec import FunctionSpec
+from beacon_lab.dsql.cluster import Cluster
+from beacon_lab.dsql.principals import DbAction
 from beacon_lab.errors import LabError
-from beacon_lab.function_spec import FunctionSpec
-from beacon_lab.principals import DbAction
+from beacon_lab.network.address_plan import OPERATOR_ADDRESS
 from beacon_lab.route53.rules import CHECKER_REGIONS
 from beacon_lab.settings import LabSettings
 from beacon_lab.stack import FunctionResource, Stack

@@ -2,7 +2,7 @@
 
 The order: database and AWS APIs; a stack per Region without records; schema and grants; functions and
 gateways; `/health` passes everywhere; records on; checkers, DNS and schedules. At any end, also by SIGKILL,
-the watcher of :mod:`beacon_lab.processes` leaves no process and no directory behind.
+the watcher of :mod:`beacon_lab.processes.children` leaves no process and no directory behind.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ import psycopg
 
 from beacon.settings import RECHECK_MS
 from beacon_lab import state
-from beacon_lab.bootstrap import Deployment, prepare
-from beacon_lab.build import Built
-from beacon_lab.build_process import build_apart
+from beacon_lab.apigateway.gateway import Gateway
+from beacon_lab.awslambda.build import Built
+from beacon_lab.awslambda.build_process import build_apart
+from beacon_lab.awslambda.function_spec import Runtime
+from beacon_lab.awslambda.functions import Function
 from beacon_lab.cloud import Cloud
-from beacon_lab.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
 from beacon_lab.control import Control
 from beacon_lab.defects import Defects
 from beacon_lab.deployment import DB_USER, Values, project_root, specs
+from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
+from beacon_lab.dsql.operator import Operator
+from beacon_lab.dsql.postgres import PostgresError
 from beacon_lab.errors import LabError
 from beacon_lab.faults import WHOLE, Extent, FaultKind
-from beacon_lab.function_spec import Runtime
-from beacon_lab.functions import Function
-from beacon_lab.gateway import Gateway
-from beacon_lab.operator import Operator
-from beacon_lab.pki import Authority
-from beacon_lab.ports import port_errors
-from beacon_lab.postgres import PostgresError
+from beacon_lab.network.pki import Authority
+from beacon_lab.network.ports import port_errors
 from beacon_lab.preconditions import make_directory, require
 from beacon_lab.predict import Pace
-from beacon_lab.processes import Processes
+from beacon_lab.processes.children import Processes
 from beacon_lab.readiness import await_healthy, await_published
 from beacon_lab.ready_file import ReadyFile
 from beacon_lab.region import Region, make_schedules

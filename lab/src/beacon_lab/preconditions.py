@@ -9,7 +9,7 @@ from pathlib import Path
 
 from beacon_lab import state
 from beacon_lab.errors import LabError
-from beacon_lab.ports import require_port
+from beacon_lab.network.ports import require_port
 from beacon_lab.ready_file import ReadyFile
 from beacon_lab.settings import LabSettings
 

@@ -15,8 +15,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from beacon_lab.dsql.principals import Principal
 from beacon_lab.errors import LabError
-from beacon_lab.principals import Principal
 
 __all__ = ["await_healthy", "await_published"]
 

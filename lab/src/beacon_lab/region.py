@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from beacon_lab.aws import AwsFront, Down
+from beacon_lab.apigateway.gateway import Gateway
+from beacon_lab.aws.front import AwsFront, Down
+from beacon_lab.awslambda.functions import Function
+from beacon_lab.awslambda.schedule import Schedule
 from beacon_lab.defects import Defects
+from beacon_lab.dsql.front import DsqlFront
 from beacon_lab.faults import WHOLE, Extent, FaultKind
-from beacon_lab.front import DsqlFront
-from beacon_lab.functions import Function
-from beacon_lab.gateway import Gateway
-from beacon_lab.schedule import Schedule
 from beacon_lab.stack import Stack
 
 __all__ = ["Region"]

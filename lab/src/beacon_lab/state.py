@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from beacon_lab.errors import LabError
-from beacon_lab.process_table import Identity, identify
+from beacon_lab.processes.process_table import Identity, identify
 
 __all__ = [
     "Claim",

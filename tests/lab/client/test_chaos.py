@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from beacon_lab.chaos import Account, Outcome, run_chaos
 from beacon_lab.lab import Lab
-from beacon_lab.service_orders import KNOWLEDGE, prepare_documents, service_orders
+from beacon_lab.scenarios.chaos import Account, Outcome, run_chaos
+from beacon_lab.scenarios.service_orders import KNOWLEDGE, prepare_documents, service_orders
 from beacon_lab.settings import LabSettings
 
 pytestmark = pytest.mark.lab

@@ -14,9 +14,9 @@ import pytest
 from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
 from beacon import CommitOutcomeUnknownError, ConnectError, QueryTimeoutError, StaticList
-from beacon.candidates import Candidate
+from beacon.client.candidates import Candidate
+from beacon.client.sources import Fetched
 from beacon.model import Endpoint
-from beacon.sources import Fetched
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab

@@ -24,7 +24,7 @@ from tests.lab.client.conftest import FAR, NEAR, Client
 from tests.pages import blocks, page, section
 
 import beacon
-from beacon.document import serialize
+from beacon.document.form import serialize
 from beacon.model import Document, Effective, EndpointState, Observed
 from beacon_lab.faults import FaultKind
 from beacon_lab.route53.dns_server import DnsServer

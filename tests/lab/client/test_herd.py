@@ -17,7 +17,7 @@ from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 from tests.lab.client.test_pool import Held, regions_in, until
 
 from beacon import Connection, Pool, PoolPolicy, connect
-from beacon.pool_care import Verdict
+from beacon.client.pool_care import Verdict
 from beacon.suspend_clock import SuspendAwareClock
 from beacon_lab.faults import FaultKind
 

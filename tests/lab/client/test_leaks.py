@@ -18,8 +18,8 @@ import pytest
 from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
 from beacon import ConnectError, Endpoints, StaticList
-from beacon.local_view import LocalView
-from beacon.resolver import Resolver
+from beacon.client.local_view import LocalView
+from beacon.dsql.resolver import Resolver
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab

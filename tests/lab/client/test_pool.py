@@ -18,9 +18,9 @@ from psycopg_pool import PoolTimeout
 from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
 from beacon import AsyncPool, Pool, PoolPolicy, StaticList
-from beacon.candidates import Candidate
+from beacon.client.candidates import Candidate
+from beacon.client.pool_care import RETIRE_S, PoolCare, Verdict
 from beacon.model import Endpoint
-from beacon.pool_care import RETIRE_S, PoolCare, Verdict
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab
@@ -287,8 +287,8 @@ def test_an_exception_of_a_signals_handler_loses_no_connection(client: Client) -
 
 def test_the_keeper_outlives_a_pool_that_is_used_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """psycopg_pool refuses it a connection then; it looks again, and closing works."""
-    monkeypatch.setattr("beacon.pool_care._CALM_S", 0.002)
-    monkeypatch.setattr("beacon.pool_care._BUSY_S", 0.002)
+    monkeypatch.setattr("beacon.client.pool_care._CALM_S", 0.002)
+    monkeypatch.setattr("beacon.client.pool_care._BUSY_S", 0.002)
     monkeypatch.setattr(PoolCare, "is_anyone_astray", lambda _self: True)
     with Pool(client.endpoints(), min_size=1, max_size=1, max_waiting=1, **client.login) as pool:
         pool.wait(5)
@@ -325,14 +325,14 @@ def test_a_pool_for_asyncio_closes_also_when_its_keeper_has_failed(
             await asyncio.wait({pool._keeper}, timeout=5)
         return pool
 
-    monkeypatch.setattr("beacon.pool_care._CALM_S", 0.002)
+    monkeypatch.setattr("beacon.client.pool_care._CALM_S", 0.002)
     monkeypatch.setattr(PoolCare, "is_anyone_astray", broken)
     assert asyncio.run(story()).closed
 
 
 def test_a_pool_in_which_all_is_well_is_left_alone(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its statistics are those of its users, and it may shrink."""
-    monkeypatch.setattr("beacon.pool_care._CALM_S", 0.01)
+    monkeypatch.setattr("beacon.client.pool_care._CALM_S", 0.01)
     with Pool(client.endpoints(), min_size=2, **client.login) as pool:
         pool.wait(5)
         looks: list[float] = []

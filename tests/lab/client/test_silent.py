@@ -16,10 +16,10 @@ from psycopg_pool import PoolTimeout
 from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
 from beacon import AsyncPool, DnsRecord, Pool, PoolPolicy, QueryTimeoutError, SsmDocument, StaticList
-from beacon.document import serialize
-from beacon.local_view import LocalView
+from beacon.client.local_view import LocalView
+from beacon.client.sources import Fetched, Source
+from beacon.document.form import serialize
 from beacon.model import Document, Effective, EndpointState, Observed
-from beacon.sources import Fetched, Source
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab

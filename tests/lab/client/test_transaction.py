@@ -14,7 +14,7 @@ import pytest
 from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
 from beacon import CommitOutcomeUnknownError, Connection, RetryPolicy, transact, transact_async
-from beacon_lab.dsql_rules import Refusal
+from beacon_lab.dsql.rules import Refusal
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab

@@ -30,7 +30,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from beacon_lab import control
-from beacon_lab.process_table import Identity, descendants, snapshot
+from beacon_lab.processes.process_table import Identity, descendants, snapshot
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -44,7 +44,7 @@ T = TypeVar("T")
 #: Becomes the program that follows, which the kernel ends with SIGTERM should the test run be killed.
 BOUND = (
     "import os, sys\n"
-    "from beacon_lab.parent import end_with_parent\n"
+    "from beacon_lab.processes.parent import end_with_parent\n"
     "end_with_parent()\n"
     "os.execvp(sys.argv[1], sys.argv[1:])\n"
 )

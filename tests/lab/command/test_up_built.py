@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from beacon_lab.process_table import Identity
-from beacon_lab.python313 import BuildUnavailableError, find_python313
+from beacon_lab.awslambda.python313 import BuildUnavailableError, find_python313
+from beacon_lab.processes.process_table import Identity
 
 if TYPE_CHECKING:
     from tests.lab.command.conftest import Up
@@ -44,7 +44,7 @@ def test_up_serves_what_sam_build_made(up: Up) -> None:
         assert interpreter == "python3.13"
         assert environment["PYTHONPATH"].split(":") == [environment["LAMBDA_TASK_ROOT"], str(layer)]
         assert "PYTHONPYCACHEPREFIX" not in environment
-    sources = list((layer / "beacon").glob("*.py"))
+    sources = list((layer / "beacon").rglob("*.py"))
     assert sources
     for source in sources:
         compiled = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"

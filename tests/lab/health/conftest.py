@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from beacon.credentials import find_credentials
-from beacon.health_check import HealthCheck
+from beacon.aws.credentials import find_credentials
+from beacon.dsql.probe import PROBES, Probe, ProbeContext
+from beacon.dsql.resolver import Resolver
+from beacon.health.check import HealthCheck
+from beacon.health.trigger import EdgeTrigger
 from beacon.names import search_string
-from beacon.probe import PROBES, Probe, ProbeContext
-from beacon.resolver import Resolver
 from beacon.settings import Settings
 from beacon.suspend_clock import suspend_aware
-from beacon.trigger import EdgeTrigger
-from beacon_lab.dsql_rules import Refusal
+from beacon_lab.dsql.rules import Refusal
 from beacon_lab.faults import WHOLE, Extent, FaultKind
 
 if TYPE_CHECKING:

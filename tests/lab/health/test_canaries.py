@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from beacon.probe import DsqlProbe
-from beacon.session import Session, SessionError
-from beacon.trigger import EdgeTrigger
-from beacon_lab import pgwire
+from beacon.dsql.probe import DsqlProbe
+from beacon.dsql.session import Session, SessionError
+from beacon.health.trigger import EdgeTrigger
+from beacon_lab.dsql import pgwire
+from beacon_lab.dsql.relay import Relay
 from beacon_lab.faults import FaultKind
-from beacon_lab.relay import Relay
 
 if TYPE_CHECKING:
     from tests.lab.health.conftest import Sandbox, Station

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from beacon.trigger import EdgeTrigger
+from beacon.health.trigger import EdgeTrigger
 from beacon_lab.faults import FaultKind
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from beacon_lab.dsql.relay import Relay
+from beacon_lab.dsql.session import Session
 from beacon_lab.faults import Extent, FaultKind
-from beacon_lab.pki import Authority
-from beacon_lab.relay import Relay
-from beacon_lab.session import Session
+from beacon_lab.network.pki import Authority
 
 if TYPE_CHECKING:
     from tests.lab.health.conftest import Answer, Sandbox, Station

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import pytest
 
-from beacon_lab.address_plan import checker_source
-from beacon_lab.functions import Function
+from beacon_lab.awslambda.functions import Function
+from beacon_lab.awslambda.sandbox import Outcome
 from beacon_lab.lab import Lab
+from beacon_lab.network.address_plan import checker_source
 from beacon_lab.region import Region
-from beacon_lab.sandbox import Outcome
 from beacon_lab.settings import LabSettings
 
 pytestmark = pytest.mark.lab

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import psycopg
     from tests.lab.health.conftest import Station
 
-    from beacon.probe import Probe
+    from beacon.dsql.probe import Probe
 
 pytestmark = pytest.mark.lab
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
 
-from beacon_lab.address_plan import checker_source, public_address
+from beacon_lab.network.address_plan import checker_source, public_address
 from beacon_lab.route53 import rules
 from beacon_lab.route53.distances import round_trip_ms
 from beacon_lab.route53.observations import CalculatedCheckError, Observation, UnknownCheckError, describe

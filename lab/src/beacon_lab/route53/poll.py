@@ -13,6 +13,7 @@ import socket
 import ssl
 from dataclasses import dataclass, field, replace
 
+from beacon_lab.network.tcp import hang_up
 from beacon_lab.route53.rules import (
     BODY_BYTES,
     BODY_LIMIT_S,
@@ -22,7 +23,6 @@ from beacon_lab.route53.rules import (
     HealthCheck,
     Trouble,
 )
-from beacon_lab.tcp import hang_up
 
 USER_AGENT = "Amazon-Route53-Health-Check-Service (ref {id}; report http://amzn.to/1vsZADi)"
 _HEAD_BYTES = 16 * 1024

@@ -18,15 +18,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from beacon.async_pool import AsyncPool
-    from beacon.connection import AsyncConnection, Connection, QueryTimeoutError, connect, connect_async
-    from beacon.endpoints import Endpoints
-    from beacon.feed import SourceStatus
-    from beacon.pool import Pool
-    from beacon.pool_care import PoolPolicy
-    from beacon.race import Attempt, ConnectError
-    from beacon.sources import DnsRecord, SsmDocument, StaticList
-    from beacon.transaction import CommitOutcomeUnknownError, RetryPolicy, transact, transact_async
+    from beacon.client.async_pool import AsyncPool
+    from beacon.client.connection import (
+        AsyncConnection,
+        Connection,
+        QueryTimeoutError,
+        connect,
+        connect_async,
+    )
+    from beacon.client.endpoints import Endpoints
+    from beacon.client.feed import SourceStatus
+    from beacon.client.pool import Pool
+    from beacon.client.pool_care import PoolPolicy
+    from beacon.client.race import Attempt, ConnectError
+    from beacon.client.sources import DnsRecord, SsmDocument, StaticList
+    from beacon.client.transaction import CommitOutcomeUnknownError, RetryPolicy, transact, transact_async
 
 __all__ = [
     "AsyncConnection",
@@ -53,15 +59,21 @@ __all__ = [
 __version__ = "0.1.0"
 
 _WHERE = {
-    "beacon.async_pool": ("AsyncPool",),
-    "beacon.connection": ("AsyncConnection", "Connection", "QueryTimeoutError", "connect", "connect_async"),
-    "beacon.endpoints": ("Endpoints",),
-    "beacon.feed": ("SourceStatus",),
-    "beacon.pool": ("Pool",),
-    "beacon.pool_care": ("PoolPolicy",),
-    "beacon.race": ("Attempt", "ConnectError"),
-    "beacon.sources": ("DnsRecord", "SsmDocument", "StaticList"),
-    "beacon.transaction": ("CommitOutcomeUnknownError", "RetryPolicy", "transact", "transact_async"),
+    "beacon.client.async_pool": ("AsyncPool",),
+    "beacon.client.connection": (
+        "AsyncConnection",
+        "Connection",
+        "QueryTimeoutError",
+        "connect",
+        "connect_async",
+    ),
+    "beacon.client.endpoints": ("Endpoints",),
+    "beacon.client.feed": ("SourceStatus",),
+    "beacon.client.pool": ("Pool",),
+    "beacon.client.pool_care": ("PoolPolicy",),
+    "beacon.client.race": ("Attempt", "ConnectError"),
+    "beacon.client.sources": ("DnsRecord", "SsmDocument", "StaticList"),
+    "beacon.client.transaction": ("CommitOutcomeUnknownError", "RetryPolicy", "transact", "transact_async"),
 }
 
 

@@ -161,7 +161,7 @@ class EndpointState:
 class Document:
     """What one Region's publisher says of one target: every endpoint, best first.
 
-    ``counted_at`` is the last round whose passes counted towards a return (:mod:`beacon.decide`).
+    ``counted_at`` is the last round whose passes counted towards a return (:mod:`beacon.publisher.decide`).
     """
 
     service: str

@@ -30,7 +30,7 @@ a defect of Beacon, a sandbox out of resources        unknown    ``internal``
 ====================================================  =========  ==============================
 
 A new login that fails in any other way is a failure with its own row, also while an open session answers: an
-application's connections begin with a login. :mod:`beacon.probe` says when a login is tried.
+application's connections begin with a login. :mod:`beacon.dsql.probe` says when a login is tried.
 
 Sources: PostgreSQL 16 appendix A (SQLSTATE), the Aurora DSQL User Guide (OC000, OC001, connection limits).
 Pure: no I/O.

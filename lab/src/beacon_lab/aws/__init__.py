@@ -1,0 +1,1 @@
+"""The AWS APIs behind one endpoint URL: moto, and the answers that the lab gives itself."""

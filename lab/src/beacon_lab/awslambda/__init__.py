@@ -1,0 +1,1 @@
+"""Lambda on one machine: real sandboxes, their queue of events, the schedule, and the built code."""

@@ -1,0 +1,45 @@
+"""Lambda's Invoke for the AWS front: finds a function by Region and name, and runs or queues the event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Protocol
+
+from beacon_lab.aws.lambda_api import Invoked, ThrottledError, UnknownFunctionError
+from beacon_lab.awslambda.functions import Function
+from beacon_lab.awslambda.sandbox import Kind
+
+__all__ = ["RegionalFunctions"]
+
+
+class HasFunctions(Protocol):
+    """What is asked of a Region."""
+
+    def function_named(self, name: str) -> Function | None:
+        """The function that is deployed as ``name``."""
+
+
+class RegionalFunctions:
+    """The functions of every Region of a lab; ``regions`` may be filled later."""
+
+    def __init__(self, regions: Mapping[str, HasFunctions]) -> None:
+        self._regions = regions
+
+    async def invoke(self, region: str, function: str, payload: bytes) -> Invoked:
+        """Run and wait. Raises UnknownFunctionError and ThrottledError."""
+        outcome = await self._find(region, function).invoke(json.loads(payload))
+        if outcome.kind is Kind.THROTTLED:
+            raise ThrottledError
+        return Invoked(outcome.payload, function_error=outcome.kind is not Kind.OK)
+
+    async def enqueue(self, region: str, function: str, payload: bytes) -> None:
+        """Queue an asynchronous invocation. Raises UnknownFunctionError."""
+        self._find(region, function).enqueue(json.loads(payload))
+
+    def _find(self, region: str, function: str) -> Function:
+        found = self._regions.get(region)
+        named = found.function_named(function) if found else None
+        if named is None:
+            raise UnknownFunctionError(function)
+        return named

@@ -1,0 +1,1 @@
+"""Aurora DSQL on one machine: PostgreSQL, and one front for each Region."""

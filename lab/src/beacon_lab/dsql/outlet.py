@@ -1,0 +1,110 @@
+"""The way out to one client of a DSQL front: encryption, then the pace that a fault may impose."""
+
+import asyncio
+import socket
+from collections import deque
+
+from beacon_lab.dsql.gate import Gate
+from beacon_lab.network import tcp
+from beacon_lab.network.tls_channel import TlsChannel
+
+__all__ = ["Outlet"]
+
+
+class Outlet:
+    """Writes to a client's socket. `tls` is set when the handshake begins; before, what is sent is plain."""
+
+    def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
+        self._gate = gate
+        self._loop = loop
+        self._transport: asyncio.Transport | None = None
+        self._held: deque[bytes] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._frozen = False
+        self.tls: TlsChannel | None = None
+
+    def open(self, transport: asyncio.Transport) -> None:
+        """The client has connected."""
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, plain: bytes) -> None:
+        """Sends one message, in its turn; several at once when nothing is slow."""
+        if not plain:
+            return
+        if self._gate.pace is None and not self._held:
+            self._write(plain)
+        else:
+            self._held.append(plain)
+            self._keep_pace()
+
+    def send_now(self, data: bytes) -> None:
+        """Sends bytes as they are, past TLS and pace."""
+        if data and not self._frozen and self._transport is not None:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Sends what TLS itself has to say."""
+        if self.tls is not None:
+            self.send_now(self.tls.outgoing())
+
+    def quicken(self) -> None:
+        """Sends at once what was held back."""
+        self._stop_timer()
+        while self._held:
+            self._write(self._held.popleft())
+
+    def freeze(self) -> None:
+        """Nothing goes out any more, and nothing is read."""
+        self._frozen = True
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def finish(self) -> None:
+        """Closes after what was sent, with TLS's goodbye; what is still held back is dropped."""
+        self.forget()
+        if self.tls is not None:
+            self.tls.say_goodbye()
+            self.flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def reset(self) -> None:
+        """Closes with RST."""
+        if self._transport is not None:
+            tcp.reset(self._transport)
+
+    def forget(self) -> None:
+        """Drops what is held back: TLS takes nothing more after its goodbye."""
+        self._stop_timer()
+        self._held.clear()
+
+    def _write(self, plain: bytes) -> None:
+        if self.tls is None:
+            self.send_now(plain)
+        else:
+            self.tls.send(plain)
+            self.flush()
+
+    def _keep_pace(self) -> None:
+        if self._timer is None and self._held:
+            pace = self._gate.pace
+            delay_s = 0.0 if pace is None else pace.delay_ms / 1000
+            self._timer = self._loop.call_later(delay_s, self._send_next)
+
+    def _send_next(self) -> None:
+        self._timer = None
+        if self._frozen or not self._held:
+            return
+        pace = self._gate.pace
+        packet = self._held.popleft()
+        if pace is not None and pace.drip_bytes and len(packet) > pace.drip_bytes:
+            self._held.appendleft(packet[pace.drip_bytes :])
+            packet = packet[: pace.drip_bytes]
+        self._write(packet)
+        self._keep_pace()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

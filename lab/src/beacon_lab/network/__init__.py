@@ -1,0 +1,1 @@
+"""Addresses, ports, certificates, distance and throttling on loopback."""

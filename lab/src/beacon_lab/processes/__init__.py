@@ -1,0 +1,1 @@
+"""The lab's child processes, none of which outlives it."""

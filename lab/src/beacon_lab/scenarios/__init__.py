@@ -1,0 +1,1 @@
+"""What runs against a whole lab: the demo, consumers, a herd and chaos."""

@@ -1,0 +1,1 @@
+"""What services use: where to connect, connections, pools and transactions."""

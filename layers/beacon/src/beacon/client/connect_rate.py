@@ -1,0 +1,99 @@
+"""How fast one pool connects, so that a fleet of pools stays below what a DSQL cluster takes. No I/O.
+
+A cluster takes 100 new connections a second from all of its clients together, and a burst of 1,000. When
+an endpoint breaks, every pool of a fleet loses its connections at the same moment. None knows of the others.
+
+=============================================  =====================================================
+a connect                                      starts
+=============================================  =====================================================
+of the first filling of the pool               at once
+of the first half after that                   after a short random pause, all of it in about a second
+                                               (the very first one at once: a request is waiting)
+of the second half                             one after the other, so that all of it takes ``refill_s``
+any                                            never more than ``limit`` in any one second
+=============================================  =====================================================
+
+The half is an allowance that fills up again as slowly as it is used up. So one connection that broke is
+replaced at once, and a pool whose connections break again and again does not hammer the cluster. A connect
+that comes to nothing uses up none of it. When the cluster says that it has too many connections (53300,
+53400), what is left of it is lost; :mod:`beacon.client.local_view` says when to ask again.
+
+Source: Aurora DSQL User Guide, quotas (connection rate, burst capacity).
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["REFILL_S", "ConnectRate"]
+
+#: In what time the second half is opened: fifty pools of twenty make about 70 connects a second then.
+REFILL_S = 7.0
+#: In what time the first half is opened, about.
+_FIRST_HALF_S = 1.0
+_REFILL_JITTER = (0.5, 1.5)
+
+
+class ConnectRate:
+    """The connects of one pool of ``size``, by the module's rules; safe to use from several threads."""
+
+    def __init__(
+        self,
+        limit: int,
+        size: int,
+        refill_s: float = REFILL_S,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._lock = threading.Lock()
+        self._jitter = jitter
+        self._starts: deque[float] = deque(maxlen=limit)
+        self._half = max(2, (size + 1) // 2)
+        self._gap_s = refill_s / self._half
+        self._left = size + self._half
+        #: When the next connect may start, and when the allowance grows again (``None``: it is full).
+        self._next_at = float("-inf")
+        self._grows_at: float | None = None
+
+    def take(self, now: float) -> float:
+        """Start ``now`` if that is allowed and return 0; else say how long to wait before asking again."""
+        with self._lock:
+            self._grow(now)
+            if self._left == 0 and self._grows_at is None:
+                self._grows_at = now + self._gap_s * self._jitter(*_REFILL_JITTER)
+            full = len(self._starts) == self._starts.maxlen
+            ready_at = max(self._starts[0] + 1.0 if full else now, self._next_at)
+            if self._left == 0 and self._grows_at is not None:
+                ready_at = max(ready_at, self._grows_at)
+            if ready_at > now:
+                return ready_at - now
+            self._starts.append(now)
+            self._use(now)
+            return 0.0
+
+    def give_back(self) -> None:
+        """A connect that was started came to nothing: it is not of those that were opened."""
+        with self._lock:
+            self._left += 1
+
+    def slow_down(self) -> None:
+        """The cluster has too many connections: what comes now comes as the second half does."""
+        with self._lock:
+            self._left = 0
+
+    def _grow(self, now: float) -> None:
+        while self._grows_at is not None and self._grows_at <= now and self._left < self._half:
+            self._left += 1
+            self._grows_at += self._gap_s * self._jitter(*_REFILL_JITTER)
+        if self._left >= self._half:
+            self._grows_at = None
+
+    def _use(self, now: float) -> None:
+        self._left -= 1
+        if self._left >= self._half:
+            return  # the first filling
+        self._next_at = now + self._jitter(0.0, 2 * _FIRST_HALF_S / self._half)
+        if self._grows_at is None:
+            self._grows_at = now + self._gap_s * self._jitter(*_REFILL_JITTER)

@@ -1,0 +1,155 @@
+"""The endpoints that a client may connect to, best first: from sources in order, cached, known to the end.
+
+Give it to :func:`beacon.connect` and the pools. One object serves a whole process; its sources are asked in
+the background, and once anything is known no call waits for a source again. Past its ``valid_until`` a
+document still ranks, and all of its endpoints are candidates: nobody is ever left without one.
+
+Needs of the network, of SSM or of STS on the way of a connect: none, once a document and credentials are
+known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self
+
+from beacon.aws.credentials import CredentialChain
+from beacon.aws.sigv4 import Credentials
+from beacon.client.candidates import Candidate, merged
+from beacon.client.disk_copy import DiskCopy
+from beacon.client.feed import Feed, SourceStatus
+from beacon.client.local_view import LocalView
+from beacon.client.sources import Source
+from beacon.dsql.resolver import Resolver
+from beacon.suspend_clock import suspend_aware
+
+__all__ = ["Endpoints"]
+
+#: The most that a first call waits for sources, where another source knows endpoints already.
+_OTHERS_S = 1.0
+#: How often a caller that waits looks at the other sources.
+_NAP_S = 0.02
+
+
+class Endpoints:
+    """Candidates from ``sources``, whose order is that of trust; see :func:`beacon.client.candidates.merged`.
+
+    ``refresh_s`` is how often SSM and DNS are asked, jittered by a quarter (SSM allows 40 reads a second and
+    Region, shared by all); ``copy`` a file that keeps the last good answers for the next process;
+    ``dial`` maps a host to the ``(address, port)`` to connect to instead of resolving it, like ``curl
+    --connect-to``; ``credentials`` returns what tokens are signed with, and must not block.
+    ``clock`` is for what lasts from one call to the next, ``monotonic`` for what begins and ends within one
+    (:mod:`beacon.suspend_clock`), both in seconds; ``now`` is the wall clock (UTC), for what others dated.
+
+    Raises ``ValueError`` with every reason at once.
+    """
+
+    def __init__(
+        self,
+        *sources: Source,
+        refresh_s: float = 10.0,
+        copy: str | Path | None = None,
+        dial: Mapping[str, tuple[str, int]] | None = None,
+        credentials: Callable[[], Credentials] | None = None,
+        resolver: Resolver | None = None,
+        local: LocalView | None = None,
+        clock: Callable[[], float] = suspend_aware,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        names = [source.name for source in sources]
+        problems = [
+            f"the source {name} is given twice" for name in sorted(set(names)) if names.count(name) > 1
+        ]
+        if not sources:
+            problems.append("name at least one source, such as SsmDocument(app, env)")
+        if not 1 <= refresh_s <= 3600:
+            problems.append(f"refresh_s must be 1-3600, not {refresh_s}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        self.clock = clock
+        self.monotonic = monotonic
+        self.now = now
+        self.credentials = credentials or CredentialChain()
+        self.resolver = resolver or Resolver()
+        self.local = local or LocalView()
+        self._dial = dict(dial or {})
+        disk = DiskCopy(Path(copy)) if copy is not None else None
+        self._feeds = [
+            Feed(source, refresh_s, copy=disk, changed=self._forget, clock=clock, now=now)
+            for source in sources
+        ]
+        self._known: tuple[Candidate, ...] = ()
+        self._known_at = float("-inf")
+        self._waited = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def should_wait(self, began: float, wait_s: float) -> bool:
+        """Whether a caller that ``began`` to wait, by :attr:`monotonic`, is to wait on for a first answer.
+
+        Nobody waits where every source has been asked; for ``wait_s`` at the most where nothing is known,
+        less where one source knows endpoints already, and then never again once somebody's time was up.
+        """
+        for feed in self._feeds:
+            feed.poke()
+        if self._waited or all(feed.answered for feed in self._feeds):
+            return False
+        known = any(feed.candidates() for feed in self._feeds)
+        if self.monotonic() - began < (min(wait_s, _OTHERS_S) if known else wait_s):
+            return True
+        self._waited = known and wait_s > 0
+        return False
+
+    def candidates(self, wait_s: float = 0.0) -> Sequence[Candidate]:
+        """The candidates in the order to try them; empty when no source has said anything usable yet.
+
+        The first calls of a process may wait for its sources, ``wait_s`` at the most.
+        """
+        began = self.monotonic()
+        while self.should_wait(began, wait_s):
+            # The last one may have answered a moment ago.
+            asked = next((feed for feed in self._feeds if not feed.answered), None)
+            if asked is not None:
+                asked.wait(_NAP_S)
+        return self.local.ordered(self.published(), self.clock())
+
+    def published(self) -> tuple[Candidate, ...]:
+        """The same as the sources have it, without what this process met itself."""
+        # Read once: a source's thread may forget it at any moment.
+        clock, known = self.clock(), self._known
+        # A document that comes to its end changes who is a candidate, without any news.
+        if not known or not 0 <= clock - self._known_at < 1.0:
+            self._known = known = self._merge()
+            self._known_at = clock
+        return known
+
+    def status(self) -> tuple[SourceStatus, ...]:
+        """Each source's age and trouble, in order."""
+        return tuple(feed.status() for feed in self._feeds)
+
+    def close(self) -> None:
+        """Stop asking; what is known stays usable."""
+        for feed in self._feeds:
+            feed.close()
+
+    def _merge(self) -> tuple[Candidate, ...]:
+        found = merged(feed.candidates() for feed in self._feeds)
+        if not self._dial:
+            return found
+        return tuple(
+            replace(each, endpoint=replace(each.endpoint, dial=self._dial.get(each.endpoint.host)))
+            for each in found
+        )
+
+    def _forget(self) -> None:
+        """Have the next call put the list together anew."""
+        self._known = ()

@@ -1,0 +1,68 @@
+"""How anybody who reads documents goes on from one to the next: the same rules for publisher and consumers.
+
+=============================================  ==========================================================
+what is found                                  what a reader does
+=============================================  ==========================================================
+nothing, or nothing readable                   keeps the last good document, whose age it can tell
+a malformed or foreign document                ignores it whole and says why (:mod:`beacon.document.form`)
+an epoch lower than the last, or from beyond   ignores it: a delayed writer, or a clock far ahead
+now + 5 minutes
+the last epoch once more, another content      ignores it: of two writers in one millisecond the first
+                                               counts, until the next epoch settles it
+anything else                                  takes it
+=============================================  ==========================================================
+
+Past ``valid_until`` every endpoint is a candidate again, in ranked order. Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from beacon.document.form import DocumentError, Expected, candidates, parse, serialize
+from beacon.model import Document, EndpointState
+
+__all__ = ["Reader"]
+
+
+class Reader:
+    """Holds the last good document of one target."""
+
+    def __init__(self, expected: Expected) -> None:
+        self._expected = expected
+        self._last: Document | None = None
+        self._text = ""
+
+    @property
+    def last(self) -> Document | None:
+        """The last good document; ``None`` before the first."""
+        return self._last
+
+    @property
+    def text(self) -> str:
+        """The last good document as it was read; empty before the first."""
+        return self._text
+
+    def accept(self, text: str, now: datetime) -> Document:
+        """Take ``text`` for the next document by the module's rules.
+
+        Raises :class:`~beacon.document.form.DocumentError` with every reason against it; the last one stays
+        then.
+        """
+        document = parse(text, self._expected, now, self._last)
+        if self._last is not None and document.epoch == self._last.epoch and text != self._text:
+            raise DocumentError(["epoch is that of the last document, whose content was another"])
+        self._last, self._text = document, text
+        return document
+
+    def keep(self, document: Document) -> None:
+        """Go on from a document of one's own."""
+        self._last, self._text = document, serialize(document)
+
+    def age_s(self, now: datetime) -> float | None:
+        """How old the last good document is; never negative, ``None`` before the first."""
+        return None if self._last is None else max(0.0, (now - self._last.as_of).total_seconds())
+
+    def candidates(self, now: datetime) -> tuple[EndpointState, ...]:
+        """The endpoints to try, best first; none before the first document."""
+        return () if self._last is None else candidates(self._last, now)

@@ -1,0 +1,1 @@
+"""One Aurora DSQL endpoint: its address, its token, a login, and the probe that reads the intents."""

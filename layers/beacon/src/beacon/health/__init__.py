@@ -1,0 +1,1 @@
+"""The health function: one request, one probe, one verdict, one response."""

@@ -1,0 +1,1 @@
+"""The publisher function: observe every Region, decide, write the document, announce the changes."""

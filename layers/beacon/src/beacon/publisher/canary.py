@@ -1,0 +1,87 @@
+"""The write canary: commit a row through this Region's endpoint, since a SELECT never meets the commit path.
+
+It runs apart from the probes, over a connection of its own that is opened and closed each time, and its
+result is a metric and a line in the log. It never ejects: a failed commit can be a missing grant or a quota,
+and to take a Region out that reads well would be the greater harm. Needs ``sql/canary.sql``.
+
+A conflict (40001) is retried once: somebody else's canary wrote the same row, which is proof enough that
+commits work; the second one counts as passed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from beacon.aws.credentials import NoCredentialsError
+from beacon.dsql.connector import Connector, ProbeContext
+from beacon.dsql.resolver import NameNotResolvedError
+from beacon.dsql.session import SessionError
+from beacon.model import Endpoint, Outcome
+from beacon.outcome import CONFLICT, Reason, outcome_of
+
+__all__ = ["CanaryReport", "WriteCanary"]
+
+#: Parameters: service, target, Region. One statement, so that it is a transaction of its own.
+_UPSERT: Final = (
+    b"INSERT INTO beacon.canary (service, target, region, written_at) VALUES ($1, $2, $3, now())"
+    b" ON CONFLICT (service, target, region) DO UPDATE SET written_at = EXCLUDED.written_at"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CanaryReport:
+    """How a write ended: a reason code of :mod:`beacon.outcome`, the SQLSTATE if the server gave one, and the
+    milliseconds that it took, connecting included.
+    """
+
+    reason: str
+    latency_ms: float
+    sqlstate: str | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether no row is known to be committed, whoever's fault that is."""
+        return outcome_of(Reason(self.reason)) is not Outcome.PASS
+
+
+class WriteCanary:
+    """Writes through one endpoint, under the probes' deadline."""
+
+    def __init__(self, endpoint: Endpoint, context: ProbeContext) -> None:
+        self._endpoint = endpoint
+        self._context = context
+        self._connector = Connector(endpoint, context)
+
+    def run(self) -> CanaryReport:
+        """Commit one row; return within the deadline, whatever the fault."""
+        clock = self._context.clock
+        started = clock()
+        sqlstate = None
+        try:
+            reason = self._write(started + self._context.settings.probe_deadline_s)
+        except SessionError as error:
+            reason, sqlstate = error.reason, error.sqlstate
+        except NameNotResolvedError as error:
+            reason = Reason.TIMEOUT if error.stalled else Reason.NAME
+        except NoCredentialsError:
+            reason = Reason.NO_CREDENTIALS
+        except Exception:  # noqa: BLE001 - a defect here must not take the publisher's next round along
+            reason = Reason.INTERNAL
+        return CanaryReport(reason.value, (clock() - started) * 1000, sqlstate)
+
+    def _write(self, deadline: float) -> Reason:
+        settings, region = self._context.settings, self._endpoint.region
+        session = self._connector.open(deadline)
+        try:
+            for _ in range(2):
+                try:
+                    session.query(_UPSERT, [settings.service, settings.target, region], deadline)
+                except SessionError as error:
+                    if error.sqlstate not in CONFLICT:
+                        raise
+                    continue
+                return Reason.OK
+            return Reason.CONFLICT
+        finally:
+            session.close()

@@ -1,0 +1,180 @@
+"""One round of observations: every endpoint at the same time, a first fail rechecked at once.
+
+Open connections are asked first, all by the caller's own thread, which then waits for their answers together:
+while all is well, a round needs no other thread and no connection keeps another one waiting. What does not
+answer in its share of the deadline, has no open connection or loses it goes on in a thread of its own.
+
+An endpoint that passes is probed once. One that fails is probed again, a recheck interval apart from start to
+start, until it passes or has failed ``fall`` times in a row, so that a confirmation takes seconds and not
+ticks of the schedule. The first probe has the whole deadline, a recheck no longer than the interval: of a
+silent endpoint every probe takes all the time that it may. An endpoint that is known to be down needs no
+confirmation and is probed once.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from beacon.dsql.probe import REUSED_SHARE, AskingProbe, Probe
+from beacon.model import Intent, Observation, Outcome, ProbeReport
+from beacon.outcome import Reason
+
+__all__ = ["Observer", "Pace", "Round"]
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long one probe may take, how far apart rechecks start, and how many fails confirm."""
+
+    deadline_s: float
+    recheck_s: float
+    fall: int
+
+    def allowed_s(self, *, first: bool) -> float:
+        """How long one probe may take: the first of a round, or a recheck."""
+        return self.deadline_s if first else min(self.deadline_s, self.recheck_s)
+
+    @property
+    def confirm_s(self) -> float:
+        """What it takes at the most to confirm that an endpoint is down."""
+        return self.deadline_s + (self.fall - 1) * self.recheck_s
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Each Region's observations, oldest first, and the intents, read through whichever endpoint answered."""
+
+    observations: Mapping[str, tuple[Observation, ...]]
+    intents: Mapping[str, Intent] | None
+
+
+class Observer:
+    """Probes every Region's endpoint concurrently, each within its deadline.
+
+    The threads are kept from round to round: starting them would cost more than a probe does.
+    """
+
+    def __init__(
+        self,
+        probes: Mapping[str, Probe],
+        pace: Pace,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._probes = dict(probes)
+        self._pace = pace
+        self._clock = clock
+        self._sleep = sleep
+        self._pool = ThreadPoolExecutor(max(1, len(self._probes) - 1), thread_name_prefix="beacon-probe")
+
+    def run(self, known_down: Collection[str] = ()) -> Round:
+        """Make one round; ``known_down`` are the Regions whose fails need no confirmation."""
+        most = {region: 1 if region in known_down else self._pace.fall for region in self._probes}
+        started = self._clock()
+        reports: dict[str, list[ProbeReport]] = {}
+        futures: dict[str, Future[list[ProbeReport]]] = {}
+
+        def hand_over(regions: Iterable[str]) -> None:
+            for region in regions:
+                probe = self._probes[region]
+                futures[region] = self._pool.submit(self._look, probe, most[region], started)
+
+        try:
+            questions = _Questions(self._probes, started + self._pace.deadline_s * REUSED_SHARE, self._clock)
+            others = [region for region in self._probes if region not in questions.open]
+            # One is kept for the caller's own thread, when that has nothing else to do.
+            own = None if questions.open else others.pop()
+            hand_over(others)
+            while questions.open:
+                heard, lost = questions.wait()
+                reports |= {region: [report] for region, report in heard.items()}
+                own = lost.pop() if lost and not questions.open else None
+                hand_over(lost)
+            if own is not None:
+                reports[own] = self._look(self._probes[own], most[own], started)
+        finally:
+            # Whatever becomes of ours: no probe may still be in use when the next round begins.
+            reports |= {region: future.result() for region, future in futures.items()}
+        read = (report.intents for region in self._probes for report in reversed(reports[region]))
+        return Round(
+            observations={
+                region: tuple(report.observation for report in reports[region]) for region in self._probes
+            },
+            intents=next((intents for intents in read if intents is not None), None),
+        )
+
+    def _look(self, probe: Probe, most: int, started: float) -> list[ProbeReport]:
+        reports: list[ProbeReport] = []
+        fails = 0
+        while True:
+            report = self._probe_once(probe, started + self._pace.allowed_s(first=not reports))
+            reports.append(report)
+            fails += report.observation.outcome is Outcome.FAIL
+            if report.observation.outcome is not Outcome.FAIL or fails >= most:
+                return reports
+            self._sleep(max(0.0, started + self._pace.recheck_s - self._clock()))
+            started = self._clock()
+
+    def _probe_once(self, probe: Probe, deadline: float) -> ProbeReport:
+        try:
+            return probe.run(deadline)
+        except Exception:  # noqa: BLE001 - a defect in one probe must not take the round or an endpoint down
+            reason = Reason.INTERNAL.value
+            return ProbeReport(Observation(Outcome.UNKNOWN, reason, warning=reason))
+
+
+class _Questions:
+    """The open connections that have been asked, and the answers that come, all in one thread.
+
+    ``open`` maps the Regions whose answers are awaited to the descriptors to wait for.
+    """
+
+    def __init__(self, probes: Mapping[str, Probe], end: float, clock: Callable[[], float]) -> None:
+        self._end = end
+        self._clock = clock
+        self._probes = {region: probe for region, probe in probes.items() if isinstance(probe, AskingProbe)}
+        self._poller = select.poll()
+        self._regions: dict[int, str] = {}
+        self.open: dict[str, int] = {}
+        for region, probe in self._probes.items():
+            descriptor = self._safely(region, probe.ask)
+            if descriptor is not None:
+                self.open[region] = descriptor
+                self._regions[descriptor] = region
+                self._poller.register(descriptor, select.POLLIN)
+
+    def wait(self) -> tuple[dict[str, ProbeReport], list[str]]:
+        """Wait for something to come; what was heard, by Region, and who is to go on by itself: it has lost
+        its connection, or the time for answers is over."""
+        left_s = self._end - self._clock()
+        heard: dict[str, ProbeReport] = {}
+        lost: list[str] = []
+        for descriptor, _ in self._poller.poll(max(0.0, left_s) * 1000):
+            region = self._regions[descriptor]
+            report = self._safely(region, self._probes[region].hear)
+            if report is not None:
+                heard[region] = report
+            elif not self._probes[region].asked:
+                lost.append(region)
+        if left_s <= 0:
+            # Also who keeps sending and never comes to an end.
+            lost = [region for region in self.open if region not in heard]
+        for region in (*heard, *lost):
+            self._poller.unregister(self.open.pop(region))
+        return heard, lost
+
+    def _safely(self, region: str, act: Callable[[], _T]) -> _T | None:
+        try:
+            return act()
+        except Exception:  # noqa: BLE001 - a defect in one probe must not take the round or an endpoint down
+            # By itself it comes to the same end, and says so.
+            self._probes[region].close()
+            return None
