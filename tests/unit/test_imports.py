@@ -1,4 +1,7 @@
-"""What a module may import: pure modules nothing of the outside, the health path nothing heavy."""
+"""What a module may import: the arrows between the folders, pure modules, and what each program loads.
+
+Health, publisher and client never import one another. What is below never imports what is above. The client
+loads no probe, no settings and no boto3 when it is imported. Pure modules import nothing of the outside."""
 
 import ast
 import inspect
@@ -49,6 +52,139 @@ def test_a_pure_module_imports_nothing_of_the_outside(name: str) -> None:
     assert outside == set()
     own = {module for module in found if module in MODULES} - {"beacon"}
     assert {module for module in own if not MODULES[module].name.startswith("__")} <= PURE_NAMES
+
+
+#: What every folder of the library may import of the root.
+DOMAIN = {"model", "names", "outcome", "suspend_clock"}
+#: Folder, or module of the root -> what it may import of the library, itself apart. A lazy import and one for
+#: types count as any other. Only the package itself names the client, for its public names.
+ARROWS: dict[str, set[str]] = {
+    "model": set(),
+    "names": set(),
+    "suspend_clock": set(),
+    "outcome": {"model"},
+    "settings": {"model", "names"},
+    "aws": DOMAIN,
+    "dsql": {*DOMAIN, "settings", "aws"},
+    "document": {*DOMAIN, "aws"},
+    "health": {*DOMAIN, "settings", "aws", "dsql"},
+    "publisher": {*DOMAIN, "settings", "aws", "dsql", "document"},
+    "client": {*DOMAIN, "aws", "dsql", "document"},
+    "__init__": {"client"},
+}
+#: The same for the lab. Its root stands on every folder; only the command line imports a scenario.
+LAB = ROOT / "lab/src/beacon_lab"
+FAILURES = {"errors", "faults"}
+LAB_ARROWS: dict[str, set[str]] = {
+    "processes": FAILURES,
+    "network": FAILURES,
+    "stack": FAILURES,
+    "route53": {*FAILURES, "network"},
+    "aws": {*FAILURES, "network", "processes", "route53"},
+    "awslambda": {*FAILURES, "aws", "processes"},
+    "apigateway": {*FAILURES, "awslambda", "network", "stack"},
+    "dsql": {*FAILURES, "network", "processes", "route53"},
+}
+PARTS = set(LAB_ARROWS)
+
+
+def place_of(module: str) -> str:
+    """The folder of a module, or the module itself in a package's root: `beacon.dsql.probe` is in `dsql`."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def forbidden(path: Path, package: Path, arrows: dict[str, set[str]]) -> set[str]:
+    """What the module at ``path`` imports of its own package against ``arrows``."""
+    own = path.relative_to(package).parts[0].removesuffix(".py")
+    allowed = arrows[own] | {own}
+    reached = {name for name in imports_of(path) if name.partition(".")[0] == package.name}
+    return {name for name in reached if place_of(name) not in allowed}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_no_module_imports_what_stands_above_or_beside_it(module: str) -> None:
+    """Health, publisher and client are three programs; `aws`, `dsql` and `document` know none of them."""
+    assert forbidden(MODULES[module], LIBRARY, ARROWS) == set()
+
+
+@pytest.mark.parametrize("part", sorted(PARTS))
+def test_no_part_of_the_lab_imports_the_lab_or_a_scenario(part: str) -> None:
+    """A part plays one service of AWS; what puts the parts together is in the lab's root."""
+    for path in (LAB / part).glob("*.py"):
+        assert forbidden(path, LAB, LAB_ARROWS) == set(), path.name
+
+
+def test_only_the_command_line_imports_a_scenario() -> None:
+    """A lab runs without its demo."""
+    roots = {path.stem for path in LAB.glob("*.py")}
+    arrows = {name: roots | PARTS | ({"scenarios"} if name == "cli" else set()) for name in roots}
+    for path in LAB.glob("*.py"):
+        assert forbidden(path, LAB, arrows) == set(), path.name
+    for path in (LAB / "scenarios").glob("*.py"):
+        assert forbidden(path, LAB, {"scenarios": (roots - {"cli"}) | PARTS}) == set(), path.name
+
+
+@pytest.mark.parametrize(
+    ("inside", "line"),
+    [
+        ("health/check.py", "from beacon.publisher.round import Publisher"),
+        ("health/check.py", "from beacon.client import race"),
+        ("health/trigger.py", "from beacon.document.form import parse"),
+        ("publisher/round.py", "import beacon.client.feed"),
+        ("publisher/decide.py", "from beacon.health.verdict import judge"),
+        ("client/pool.py", "from beacon.health.verdict import judge"),
+        ("client/pool.py", "from beacon.settings import Settings"),
+        ("client/dialer.py", "def later():\n    from beacon.publisher import round"),
+        ("dsql/probe.py", "from beacon.health.check import HealthCheck"),
+        ("document/store.py", "from beacon.dsql.probe import PROBES"),
+        ("aws/sigv4.py", "from beacon import dsql"),
+        ("model.py", "from beacon.outcome import Reason"),
+        ("names.py", "from beacon import Endpoints"),
+        ("dsql/session.py", "import beacon"),
+    ],
+)
+def test_the_rules_find_an_import_that_is_forbidden(inside: str, line: str, tmp_path: Path) -> None:
+    """Beside every import that the module has already."""
+    package = tmp_path / "beacon"
+    path = package / inside
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{(LIBRARY / inside).read_text()}\n{line}\n")
+    assert forbidden(path, package, ARROWS) != set()
+
+
+def test_every_folder_has_its_rule() -> None:
+    """A new folder is refused until its arrows are here and in docs/architecture.md."""
+    assert {place_of(module) for module in MODULES} == set(ARROWS)
+    assert {path.parent.name for path in LAB.glob("*/*.py")} == {*LAB_ARROWS, "scenarios"}
+
+
+def test_the_arrows_lead_down() -> None:
+    """There is an order in which each folder stands on earlier ones alone."""
+    for arrows in (ARROWS, {**LAB_ARROWS, "errors": set[str](), "faults": set[str]()}):
+        placed: set[str] = set()
+        while ready := {name for name, below in arrows.items() if name not in placed and below <= placed}:
+            placed |= ready
+        assert placed == set(arrows)
+
+
+@pytest.mark.parametrize(("heading", "arrows"), [("The library", ARROWS), ("The lab", LAB_ARROWS)])
+def test_the_map_shows_the_same_arrows(heading: str, arrows: dict[str, set[str]]) -> None:
+    """The column `may import` of docs/architecture.md."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    text = page.split(f"### {heading}")[1].split("\n### ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\|([^|]*)\|$", text, re.MULTILINE))
+    folders = [name for name in arrows if name in rows]
+    assert len(folders) > 5
+    for folder in folders:
+        shown = set(re.findall(r"`(\w+)`", rows[folder])) - {"root"}
+        assert shown == arrows[folder] & set(folders), folder
+
+
+def test_a_folder_s_own_file_runs_nothing() -> None:
+    """A cold start pays for what it imports, and for no list of names beside it."""
+    for path in LIBRARY.glob("*/__init__.py"):
+        (only,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(only, ast.Expr), path
 
 
 def test_a_pure_module_reads_no_clock() -> None:
@@ -130,6 +266,23 @@ def test_sources_load_no_library_before_they_fetch() -> None:
     loaded = loaded_by(code)
     assert "beacon.client.endpoints" in loaded
     assert heavy(loaded) == set()
+
+
+def test_the_client_loads_no_probe_no_settings_and_no_client_of_aws() -> None:
+    """Whatever a service imports of it; the two functions' own folders neither."""
+    client = sorted(name for name in MODULES if name.startswith("beacon.client"))
+    assert len(client) > 10
+    loaded = loaded_by("import " + ", ".join(client))
+    assert set(client) <= loaded
+    strange = (
+        "beacon.health",
+        "beacon.publisher",
+        "beacon.settings",
+        "beacon.dsql.probe",
+        "boto3",
+        "botocore",
+    )
+    assert {name for name in loaded if name.startswith(strange)} == set()
 
 
 def test_a_connection_loads_no_pool_and_no_client_of_aws() -> None:
