@@ -14,7 +14,7 @@ pytestmark = pytest.mark.lab
 
 #: Small enough for two cores in CI; the limit is small in proportion, so that most logins are over it. The
 #: full size, 50 processes with 20 connections each, is `make bench NAME=herd`.
-HERD = Herd(processes=6, pool_size=20, per_s=4.0, watch_s=20.0, move_within_s=90.0, rate_per_s=10.0, burst=20)
+HERD = Herd(processes=6, pool_size=20, per_s=4.0, watch_s=20.0, move_within_s=90.0, rate_per_s=5.0, burst=10)
 
 
 async def _run(lines: list[str]) -> HerdWatch:
