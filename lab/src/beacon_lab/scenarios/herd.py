@@ -97,8 +97,8 @@ class HerdWatch:
     def goodput_back_s(self) -> int:
         """The first second from which on at least 80 % of the usual reads are served in every two seconds.
 
-        In two, because a report that comes a moment late counts for the second after. The last two seconds
-        are left out: the herd stops in them.
+        In two, because a report that comes a moment late counts for the second after. The last two whole
+        seconds of the watch are left out: their reports may come after its end.
         """
         seconds = range(max(self.served, default=0) - 1)
         bad = [
@@ -146,6 +146,8 @@ async def run_herd(lab: Lab, herd: Herd, say: Callable[[str], None]) -> HerdWatc
             if watch.moved_after_s is None and watch.connections >= _MOVED_SHARE * herd.connections:
                 watch.moved_after_s = watcher.passed_s
                 say(f"{watch.connections} of them at {survivor} after {watch.moved_after_s:.1f} s")
+        # The members end now: what they report while they close their pools is not goodput that was lost.
+        watcher.end()
         # All at once: each takes a moment to close its pool.
         await asyncio.gather(*(member.finish() for member in members))
         watch.admitted, watch.refused, watch.most_logins_per_s = here.admitted, here.refused, here.most_per_s
@@ -188,6 +190,7 @@ class _Watcher:
         self._host = lab.cluster.fronts[survivor].host
         self._watch = watch
         self._began: float | None = None
+        self._ended = False
         self.calm = 0
         """How many reads the herd was served since this was set to 0, before the fault."""
         self._read_at = 0.0
@@ -223,8 +226,14 @@ class _Watcher:
         self._note_failed_polls()
         self._watch.failed_polls.clear()
 
+    def end(self) -> None:
+        """Count no further report."""
+        self._ended = True
+
     def count(self, line: dict[str, object]) -> None:
         """Take in a second of one member of the herd."""
+        if self._ended:
+            return
         if self._began is None:
             self.calm += int(str(line["served"]))
         else:
