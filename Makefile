@@ -57,7 +57,7 @@ lint: $(STAMP) $(CHECKOV) ## formatter, linter, types, templates
 	for template in $(TEMPLATES); do SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
 		$(RUN)/sam validate --lint --template $$template || exit 1; done
 	$(RUN)/python -m tools.template_gate $(CHECKOV)
-	$(RUN)/python -m pytest -q tests/unit/test_template*.py
+	$(RUN)/python -m pytest -q tests/template
 
 bench: $(STAMP) ## benchmarks (NAME=fault_to_dns runs one); writes benchmarks/results.json
 	$(RUN)/python benchmarks/run.py $(NAME)

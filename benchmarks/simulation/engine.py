@@ -5,9 +5,9 @@ count, and nothing but independent loss p is about, a round matters only if some
 probes in a row: fewer are followed by a pass in the same round, which sets the count back to where it was.
 The number of rounds until one matters is geometric with 1 - (1 - p^fall)^endpoints, so it is drawn, and that
 round is made with the endpoints that lose ``fall`` in a row drawn under the condition that one does. Both
-facts, and the rates with and without the short cut, are held by tests/unit/test_simulation.py. All other
-rounds (during and after bursts and outages, and while an endpoint is out, counting, waiting or held back) are
-made one by one.
+facts, and the rates with and without the short cut, are held by tests/unit/benchmarks/test_simulation.py. All
+other rounds (during and after bursts and outages, and while an endpoint is out, counting, waiting or held
+back) are made one by one.
 
 The edge trigger starts extra rounds: the first endpoint's own health function is polled at random moments,
 and a lost probe of its own asks for a round, at most every ten seconds.

@@ -1,8 +1,8 @@
 """How often noise alone changes the rank of two endpoints that are up, under ranking by latency.
 
 The same two rules as in :mod:`beacon.publisher.decide`, for two endpoints that pass every round, written out
-because this is about every round and none can be skipped; tests/unit/test_simulation.py holds them to the
-real ones.
+because this is about every round and none can be skipped; tests/unit/benchmarks/test_simulation.py holds them
+to the real ones.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ import boto3
 import pytest
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
+from tests.places import ROOT
 
 from beacon_lab.stack import Code, Deployer, ParametersError, RecordRefusedError, Stack, TemplateError
 
-ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "template.yaml"
 SESSION = boto3.Session(aws_access_key_id="AKIALAB", aws_secret_access_key="secret")
 REGIONS = ("us-east-1", "us-east-2")

@@ -17,8 +17,8 @@ import pytest
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 from scripts.deploy_region import main
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT, OTHER_ACCOUNT = "us-east-1", "123456789012", "999999999999"
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIALAB", "AWS_SECRET_ACCESS_KEY": "secret"}
 TEMPLATE = {

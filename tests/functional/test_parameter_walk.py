@@ -16,10 +16,10 @@ from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
 from scripts.samconfig import read_deployments
 from scripts.stack import Stored, kept, read_declared, read_stack
+from tests.places import ROOT
 
 from beacon_lab.stack import Code, Deployer, ParametersError, Stack
 
-ROOT = Path(__file__).parents[2]
 SESSION = boto3.Session(aws_access_key_id="AKIALAB", aws_secret_access_key="secret")
 ONE, TWO = "us-east-1", "us-east-2"
 HOSTS = {ONE: f"{'a' * 26}.dsql.{ONE}.on.aws", TWO: f"{'b' * 26}.dsql.{TWO}.on.aws"}

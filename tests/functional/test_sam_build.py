@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.places import ROOT
 
 from beacon_lab.awslambda.build import Built, build
 from beacon_lab.awslambda.python313 import BuildUnavailableError, find_python313
 from beacon_lab.awslambda.runtime import locked_requirements
 
-ROOT = Path(__file__).parents[2]
 UNCHECKED_HASH = 0b01  # the flags word of a .pyc (PEP 552): by hash, and never compared with the source
 
 

@@ -9,8 +9,8 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from tests.places import ROOT
 
-ROOT = Path(__file__).parents[2]
 UV = ROOT / ".cache" / "uv" / "bin" / "uv"
 SMOKE = """
 import sys

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import psycopg
 import pytest
+from tests.places import ROOT
 
 from beacon.aws.sigv4 import Credentials
 from beacon.dsql.token import sign_token
@@ -27,7 +28,7 @@ from beacon_lab.dsql.principals import Principal, Principals
 from beacon_lab.network.pki import Authority
 from beacon_lab.processes.children import Processes
 
-SQL = Path(__file__).parents[2] / "sql"
+SQL = ROOT / "sql"
 REGIONS = ("us-east-1", "us-east-2")
 T = TypeVar("T")
 ACCOUNT = "arn:aws:iam::123456789012:role"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from tests.places import ROOT
 
 from beacon.aws.credentials import NoCredentialsError
 from beacon.aws.sigv4 import Credentials
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-SQL = Path(__file__).parents[2] / "sql"
+SQL = ROOT / "sql"
 REGION = "us-east-1"
 #: What a promised deadline may be overrun by here, where two cores are shared.
 SLACK_S = 0.1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.places import ROOT
 
 from beacon_lab.faults import FaultKind
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/runbook.md")
 PEER = "us-east-2"
 #: The operator by the system's own records: USER is unset in a container and under cron.

@@ -7,11 +7,11 @@ import re
 import shutil
 import subprocess
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from tests.places import ROOT
 
 from beacon_lab.dsql.bootstrap import run_script
 from beacon_lab.dsql.sql_script import ScriptRefusedError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-SQL = Path(__file__).parents[2] / "sql"
+SQL = ROOT / "sql"
 EAST_1, EAST_2 = "us-east-1", "us-east-2"
 
 

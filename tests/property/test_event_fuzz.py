@@ -6,13 +6,13 @@ import json
 from collections import Counter, UserDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck as Suppressed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.places import ROOT
 
 from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "BEACON_ENDPOINTS": "us-east-1=" + "a" * 26 + ".dsql.us-east-1.on.aws",
     "BEACON_DB_USER": "beacon_probe",
 }
-SAMPLES = Path(__file__).parents[2] / "events"
+SAMPLES = ROOT / "events"
 WANTED = search_string("orders-prod", "us-east-1")
 MARK = "mark-5d1c"
 PASSED = Observation(Outcome.PASS, "ok", 1.5)

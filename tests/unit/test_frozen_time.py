@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.fake_database import DRAIN, ENDPOINT, HOST, NOBODY, SETTINGS, FakeSession, Step, World, code
-from tests.held_instants import MONOTONIC_START, held_monotonic_instants
+from tests.instants import FIRST, monotonic_instants
 
 import beacon
 import beacon.dsql.connector
@@ -83,7 +83,7 @@ class Sandbox:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A sandbox that has just started."""
-    world = World(now=MONOTONIC_START)
+    world = World(now=FIRST)
     world.take_the_place_of_libpq(monkeypatch)
     return Sandbox(world)
 
@@ -129,7 +129,7 @@ def test_a_session_ages_while_the_sandbox_is_frozen(sandbox: Sandbox) -> None:
         assert sandbox.ask() == 200
         sandbox.freeze(1.0)
     assert len(sandbox.world.opened) == 2
-    assert sandbox.world.now - MONOTONIC_START < 1.0
+    assert sandbox.world.now - FIRST < 1.0
 
 
 def test_a_wall_clock_that_jumps_makes_no_false_verdict(sandbox: Sandbox) -> None:
@@ -151,12 +151,12 @@ def test_nothing_that_outlives_an_invocation_holds_a_monotonic_instant(sandbox: 
     for step_s in (0.0, 1.0, 50.0, 1.0, 50.0):
         sandbox.freeze(step_s)
         sandbox.ask()
-        assert held_monotonic_instants(sandbox.check, FakeSession) == []
+        assert monotonic_instants(sandbox.check) == []
     world.connects = [(0.0, DOWN)] * 20
     sandbox.freeze(50.0)
     assert sandbox.ask() == 503
     assert sandbox.fired
-    assert held_monotonic_instants(sandbox.check, FakeSession) == []
+    assert monotonic_instants(sandbox.check) == []
 
 
 def test_nothing_that_outlives_the_publishers_round_holds_one(
@@ -176,7 +176,7 @@ def test_nothing_that_outlives_the_publishers_round_holds_one(
     for step_s in (0.0, 1.0, 50.0):
         sandbox.freeze(step_s)
         observer.run()
-        assert held_monotonic_instants(observer, FakeSession) == []
+        assert monotonic_instants(observer) == []
     assert len(world.opened) == 2
     os.close(readable)
     os.close(writable)
@@ -186,8 +186,8 @@ def test_the_search_for_held_instants_would_find_one(sandbox: Sandbox) -> None:
     """In an attribute, a slot, a list or a mapping."""
     sandbox.ask()
     vars(sandbox.trigger)["_last"] = sandbox.monotonic()
-    assert held_monotonic_instants(sandbox.check, FakeSession) == ["._trigger._last"]
-    assert held_monotonic_instants({"a": [(1.0, MONOTONIC_START)]}) == [".a.0.1"]
+    assert monotonic_instants(sandbox.check, FakeSession) == ["HealthCheck._trigger._last"]
+    assert monotonic_instants({"a": [(1.0, FIRST)]}) == ["dict['a'][0][1]"]
 
 
 def test_a_default_clock_is_monotonic_only_where_nothing_is_kept() -> None:

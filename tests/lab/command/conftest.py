@@ -28,11 +28,11 @@ import dns.rdatatype
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from tests.places import ROOT
 
 from beacon_lab import control
 from beacon_lab.processes.process_table import Identity, descendants, snapshot
 
-ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
 COMMAND = str(BIN / "beacon-lab")
 FIRST, SECOND = "us-east-1", "us-east-2"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.places import ROOT
 
 from beacon_lab.awslambda.python313 import BuildUnavailableError, find_python313
 from beacon_lab.processes.process_table import Identity
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.lab
 FIRST = "us-east-1"
 #: What `sam build` and the environment for its code may take on an empty cache.
 BUILD_WITHIN_S = 400.0
-BUILT = Path(__file__).parents[3] / ".lab" / "build"
+BUILT = ROOT / ".lab" / "build"
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.places import ROOT
 
 from beacon.model import Outcome
 from beacon_lab.faults import FaultKind
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-ROOT = Path(__file__).parents[3]
 CYCLES = 10_000
 #: Long enough for an answer under every fault, on a machine that does something else meanwhile.
 ANSWER_S = 20.0

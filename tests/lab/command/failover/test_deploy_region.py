@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.config import Config
+from tests.places import ROOT
 
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
-ROOT = Path(__file__).parents[4]
 SCRIPT = ROOT / "scripts/deploy-region"
 SECTION = """[{name}.global.parameters]
 region = "{region}"
@@ -207,7 +207,7 @@ def test_it_refuses_while_another_region_is_not_serving(broken: Desk) -> None:
     done = broken.deploy(SECOND, "--go")
     assert done.returncode == 3
     assert f"{FIRST}: NOT SERVING" in done.stdout
-    # 503 is the function's answer. Every call takes long now, so the gateway may refuse most of them with 500.
+    # 503 is the function's answer. Every call takes long now, so the gateway may refuse most with 500.
     assert re.search(r"HTTP Status Code (503, Service Unavailable|500, Internal Server Error)", done.stdout)
     assert "refused to deploy us-east-2" in done.stderr
     assert broken.deployed == []

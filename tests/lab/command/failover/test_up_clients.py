@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from tests.places import ROOT
 
 from beacon_lab.faults import FaultKind
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
-ROOT = Path(__file__).parents[4]
 STRANGER = "127.66.0.1"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.places import ROOT
 
 if TYPE_CHECKING:
     from tests.lab.command.conftest import Answer, LabProcess
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
-SQL = Path(__file__).parents[4] / "sql"
+SQL = ROOT / "sql"
 #: What the handler promises, and what the gateway, the emulator and a busy machine may add to it.
 DEADLINE_S, MARGIN_S = 1.0, 0.35
 
