@@ -19,9 +19,10 @@ from ten_regions import TenRegions
 
 from beacon.dsql.probe import DsqlProbe, Probe, ProbeContext
 from beacon.dsql.resolver import Resolver
-from beacon.model import Document, Outcome
+from beacon.model import Document
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Subject, decide
-from beacon.publisher.observe import Observer, Pace
+from beacon.publisher.observe import Observer, RecheckPolicy
 from beacon.settings import Settings
 
 __all__ = ["Cost", "cost_of"]
@@ -61,7 +62,7 @@ def _measure(regions: TenRegions, count: int | None, rounds: int) -> Cost:
         _timed(probe)
     watched = probes if count is None else {}
     alone = {region: [_timed(probe) for _ in range(_ALONE)] for region, probe in watched.items()}
-    observer = Observer(probes, Pace(_DEADLINE_S, settings.recheck_s, settings.policy.fall))
+    observer = Observer(probes, RecheckPolicy(_DEADLINE_S, settings.recheck_s, settings.policy.fall))
     publisher = _Rounds(observer, settings)
     for _ in range(_WARM_UP):
         publisher.run()
@@ -105,7 +106,7 @@ class _Rounds:
             one.reason
             for found in seen.observations.values()
             for one in found
-            if one.outcome is not Outcome.PASS
+            if one.outcome is not ProbeOutcome.PASS
         ]
         assert not failed, (len(failed), set(failed))
         return (ended - wall) * 1000, (ended_cpu - cpu) * 1000, (ended_cpu - observed) * 1000
@@ -130,5 +131,5 @@ def _peak_mb() -> float:
 def _timed(probe: Probe) -> float:
     began = time.perf_counter()
     report = probe.run(time.monotonic() + _DEADLINE_S)
-    assert report.observation.outcome is Outcome.PASS, report.observation.reason
+    assert report.observation.outcome is ProbeOutcome.PASS, report.observation.reason
     return (time.perf_counter() - began) * 1000

@@ -24,9 +24,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from beacon.model import Document, Effective, Endpoint, Observation, Observed, Outcome, Policy
+from beacon.model import Document, Effective, Endpoint, Observation, Observed, Policy
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Subject, decide
-from beacon.publisher.observe import Pace
+from beacon.publisher.observe import RecheckPolicy
 from beacon.settings import RECHECK_MS
 from simulation.weather import Kind, Weather
 
@@ -34,8 +35,8 @@ __all__ = ["Setup", "Simulation", "Tally", "look"]
 
 _REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 _EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
-_PASS = Observation(Outcome.PASS, "ok", 10.0)
-_FAIL = Observation(Outcome.FAIL, "timeout")
+_PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
+_FAIL = Observation(ProbeOutcome.FAIL, "timeout")
 _PASS_TAKES_S, _REFUSED_TAKES_S = 0.01, 0.005
 #: Longer than a decision remembers anything.
 _SKIP_COUNTS_S = 3600.0
@@ -61,9 +62,9 @@ class Setup:
     endpoints: int = 2
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> RecheckPolicy:
         """The observer's."""
-        return Pace(self.deadline_s, self.recheck_s, self.policy.fall)
+        return RecheckPolicy(self.deadline_s, self.recheck_s, self.policy.fall)
 
     @property
     def confirm_s(self) -> float:

@@ -13,7 +13,8 @@ import pytest
 from beacon.aws.sigv4 import Credentials
 from beacon.dsql.probe import DsqlProbe, ProbeContext
 from beacon.dsql.resolver import Resolver
-from beacon.model import Endpoint, Forced, Intent, Outcome, ProbeReport
+from beacon.model import Endpoint, Forced, Intent, ProbeReport
+from beacon.outcome import ProbeOutcome
 from beacon.settings import Settings
 from beacon_lab.dsql.rules import Refusal
 from beacon_lab.faults import FaultKind
@@ -63,7 +64,7 @@ class Bench:
         return report
 
     def verdict(self, deadline_s: float = 1.0) -> tuple[str, str, bool]:
-        """Outcome, reason, and whether it took a fresh connection after an open one."""
+        """ProbeOutcome, reason, and whether it took a fresh connection after an open one."""
         seen = self.look(deadline_s).observation
         return (seen.outcome.value, seen.reason, seen.reconnected)
 
@@ -107,7 +108,7 @@ def test_a_healthy_region_passes_over_one_connection(bench: Bench) -> None:
     before = bench.dsql.front.connections
     for _ in range(3):
         report = bench.look()
-        assert (report.observation.outcome, report.observation.reason) == (Outcome.PASS, "ok")
+        assert (report.observation.outcome, report.observation.reason) == (ProbeOutcome.PASS, "ok")
         assert report.intents == {}
         assert not report.observation.reconnected
     assert bench.dsql.front.connections == before + 1
@@ -254,7 +255,7 @@ def test_an_intent_that_cannot_be_read_is_a_pass_with_a_warning(
     try:
         for _ in range(2):
             report = bench.look()
-            assert report.observation.outcome is Outcome.PASS
+            assert report.observation.outcome is ProbeOutcome.PASS
             assert report.observation.warning == "intent_unreadable"
             assert report.intents is None
     finally:

@@ -17,7 +17,7 @@ from beacon.dsql.probe import DsqlProbe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.model import Document, Effective, Endpoint, EndpointState, Policy
 from beacon.publisher.decide import Subject
-from beacon.publisher.observe import Observer, Pace
+from beacon.publisher.observe import Observer, RecheckPolicy
 from beacon.publisher.round import Publisher
 from beacon.settings import Settings
 
@@ -58,7 +58,9 @@ class Bench:
         """One that knows nothing but what is stored."""
         settings = self.settings
         subject = Subject(settings.service, settings.target, settings.region, settings.endpoints)
-        return Publisher(Observer(self.probes, Pace(1.0, 0.5, 3)), self.store, subject, settings.policy)
+        return Publisher(
+            Observer(self.probes, RecheckPolicy(1.0, 0.5, 3)), self.store, subject, settings.policy
+        )
 
     def round(self, publisher: Publisher) -> Document:
         """One round; return what a reader that has just started takes."""

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from beacon.document.form import Expected, parse, serialize
-from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Outcome, Policy
+from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Policy
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Decision, Subject, decide
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1")
 OBSERVATIONS = {
-    Outcome.PASS: Observation(Outcome.PASS, "ok", 10.0),
-    Outcome.FAIL: Observation(Outcome.FAIL, "timeout"),
-    Outcome.UNKNOWN: Observation(Outcome.UNKNOWN, "internal", warning="internal"),
+    ProbeOutcome.PASS: Observation(ProbeOutcome.PASS, "ok", 10.0),
+    ProbeOutcome.FAIL: Observation(ProbeOutcome.FAIL, "timeout"),
+    ProbeOutcome.UNKNOWN: Observation(ProbeOutcome.UNKNOWN, "internal", warning="internal"),
 }
 Seen = Mapping[str, Sequence[Observation]]
 Intents = Mapping[str, Intent] | None
@@ -70,7 +71,7 @@ class Rounds(RuleBasedStateMachine):
         self.subject = Subject("orders-prod", "dsql", REGIONS[0], endpoints)
         self.now = datetime(2026, 11, 22, tzinfo=UTC)
         self.last: Document | None = None
-        self.outcomes: dict[str, list[Outcome]] = {region: [] for region in self.regions}
+        self.outcomes: dict[str, list[ProbeOutcome]] = {region: [] for region in self.regions}
         self.observed = dict.fromkeys(self.regions, Observed.UNKNOWN)
         self.turned: dict[str, datetime] = {}
         self.counted: datetime | None = None
@@ -103,10 +104,10 @@ class Rounds(RuleBasedStateMachine):
     def round(self, data: st.DataObject, intents: dict[str, float | None] | None, mood: str) -> None:
         """One round: decide, compare with the model, keep."""
         outcomes = {
-            "any": st.lists(st.sampled_from(Outcome), max_size=4),
-            "all fail": st.just([Outcome.FAIL] * self.policy.fall),
-            "all unknown": st.lists(st.just(Outcome.UNKNOWN), max_size=2),
-            "all pass": st.just([Outcome.PASS] * self.policy.rise),
+            "any": st.lists(st.sampled_from(ProbeOutcome), max_size=4),
+            "all fail": st.just([ProbeOutcome.FAIL] * self.policy.fall),
+            "all unknown": st.lists(st.just(ProbeOutcome.UNKNOWN), max_size=2),
+            "all pass": st.just([ProbeOutcome.PASS] * self.policy.rise),
         }[mood]
         self.play({region: data.draw(outcomes, region) for region in self.regions}, intents)
 
@@ -115,8 +116,8 @@ class Rounds(RuleBasedStateMachine):
         """One Region fails for a round, and passes in those that follow."""
         broken = data.draw(st.sampled_from(self.regions), "broken")
         for number in range(self.policy.rise + 1):
-            outcomes = [Outcome.PASS] if number else [Outcome.FAIL] * self.policy.fall
-            self.play({region: [Outcome.PASS] for region in self.regions} | {broken: outcomes}, {})
+            outcomes = [ProbeOutcome.PASS] if number else [ProbeOutcome.FAIL] * self.policy.fall
+            self.play({region: [ProbeOutcome.PASS] for region in self.regions} | {broken: outcomes}, {})
             self.pass_time(apart_s)
 
     @rule(
@@ -128,10 +129,12 @@ class Rounds(RuleBasedStateMachine):
         """One Region is drained, and then nobody can read the intents any more."""
         drained = data.draw(st.sampled_from(self.regions), "drained")
         for intents in ({drained: left_s}, None, None):
-            self.play({region: [Outcome.PASS] for region in self.regions}, intents)
+            self.play({region: [ProbeOutcome.PASS] for region in self.regions}, intents)
             self.pass_time(apart_s)
 
-    def play(self, seen: Mapping[str, list[Outcome]], intents: Mapping[str, float | None] | None) -> None:
+    def play(
+        self, seen: Mapping[str, list[ProbeOutcome]], intents: Mapping[str, float | None] | None
+    ) -> None:
         forced = None
         if intents is not None:
             forced = {r: Intent(r, Forced.DRAIN, remaining_s=left_s) for r, left_s in intents.items()}
@@ -149,10 +152,10 @@ class Rounds(RuleBasedStateMachine):
     # ---- the model
 
     @staticmethod
-    def doubtful(seen: Mapping[str, list[Outcome]]) -> bool:
-        return all(found and found[-1] is Outcome.FAIL for found in seen.values())
+    def doubtful(seen: Mapping[str, list[ProbeOutcome]]) -> bool:
+        return all(found and found[-1] is ProbeOutcome.FAIL for found in seen.values())
 
-    def learn(self, seen: Mapping[str, list[Outcome]], forced: Intents) -> None:
+    def learn(self, seen: Mapping[str, list[ProbeOutcome]], forced: Intents) -> None:
         """What is observed follows from the last outcomes that said anything, outside of frozen rounds."""
         now = self.now
         listening = self.counted is None or now < self.counted or (now - self.counted).total_seconds() >= 5
@@ -185,23 +188,23 @@ class Rounds(RuleBasedStateMachine):
         near = known is not None and -2 < (ends - known).total_seconds() < 2
         return known if near else ends
 
-    def hear(self, region: str, found: list[Outcome], *, listening: bool) -> None:
+    def hear(self, region: str, found: list[ProbeOutcome], *, listening: bool) -> None:
         """Of what is down one pass a round is heard, and none soon after a round whose passes were."""
         known = self.outcomes[region]
         for outcome in found:
-            if outcome is Outcome.UNKNOWN:
+            if outcome is ProbeOutcome.UNKNOWN:
                 continue
-            if self.observed[region] is Observed.DOWN and outcome is Outcome.PASS:
+            if self.observed[region] is Observed.DOWN and outcome is ProbeOutcome.PASS:
                 if not listening:
                     continue
                 listening = False
             known.append(outcome)
-            fell = known[-self.policy.fall :] == [Outcome.FAIL] * self.policy.fall
-            rose = known[-self.policy.rise :] == [Outcome.PASS] * self.policy.rise
+            fell = known[-self.policy.fall :] == [ProbeOutcome.FAIL] * self.policy.fall
+            rose = known[-self.policy.rise :] == [ProbeOutcome.PASS] * self.policy.rise
             never_seen = self.observed[region] is Observed.UNKNOWN
             if fell:
                 self.observed[region] = Observed.DOWN
-            elif rose or (never_seen and outcome is Outcome.PASS):
+            elif rose or (never_seen and outcome is ProbeOutcome.PASS):
                 self.observed[region] = Observed.UP
 
     def wants_out(self, region: str) -> bool:
@@ -209,7 +212,7 @@ class Rounds(RuleBasedStateMachine):
 
     # ---- the promises
 
-    def check_always(self, decision: Decision, seen: Mapping[str, list[Outcome]]) -> None:
+    def check_always(self, decision: Decision, seen: Mapping[str, list[ProbeOutcome]]) -> None:
         document = decision.document
         found = [state.region for state in document.endpoints]
         assert sorted(found) == sorted(self.regions), "every endpoint is listed once"
@@ -224,7 +227,7 @@ class Rounds(RuleBasedStateMachine):
             if state.effective is Effective.OUT and self.before(state.region) is Effective.IN
         ]
         assert len(left) <= 1, "at most one leaves"
-        quiet = all(outcome is Outcome.UNKNOWN for outcomes in seen.values() for outcome in outcomes)
+        quiet = all(outcome is ProbeOutcome.UNKNOWN for outcomes in seen.values() for outcome in outcomes)
         if quiet:
             seen_before = {state.region: state.observed for state in self.last.endpoints}
             found_now = {state.region: state.observed for state in document.endpoints}
@@ -312,7 +315,7 @@ def naive(case: Case) -> Decision:
     states = []
     for state in found.endpoints:
         last = case.seen[state.region][-1:]
-        healthy = bool(last) and last[0].outcome is Outcome.PASS and state.forced is None
+        healthy = bool(last) and last[0].outcome is ProbeOutcome.PASS and state.forced is None
         states.append(replace(state, effective=Effective.IN if healthy else Effective.OUT))
     return Decision(replace(found, endpoints=tuple(states)), ())
 
@@ -344,7 +347,9 @@ def clinging(case: Case) -> Decision:
 def suspicious(case: Case) -> Decision:
     """Takes a fault of its own for the endpoint's."""
     fails = {
-        region: [OBSERVATIONS[Outcome.FAIL] if one.outcome is Outcome.UNKNOWN else one for one in found]
+        region: [
+            OBSERVATIONS[ProbeOutcome.FAIL] if one.outcome is ProbeOutcome.UNKNOWN else one for one in found
+        ]
         for region, found in case.seen.items()
     }
     return real(replace(case, seen=fails))
@@ -359,7 +364,9 @@ def sure(case: Case) -> Decision:
     """Never doubts itself."""
     first = case.subject.endpoints[0].region
     # Something unknown at the end, so that not all of them seem to fail.
-    return real(replace(case, seen={**case.seen, first: [*case.seen[first], OBSERVATIONS[Outcome.UNKNOWN]]}))
+    return real(
+        replace(case, seen={**case.seen, first: [*case.seen[first], OBSERVATIONS[ProbeOutcome.UNKNOWN]]})
+    )
 
 
 def impatient(case: Case) -> Decision:

@@ -20,8 +20,8 @@ from tests.fake_database import DRAIN, ENDPOINT, HOST, NEVER, NOBODY, SETTINGS, 
 from beacon.dsql.probe import DsqlProbe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.dsql.session import SessionError
-from beacon.model import Outcome, ProbeReport
-from beacon.outcome import Reason
+from beacon.model import ProbeReport
+from beacon.outcome import ProbeOutcome, Reason
 
 _DEADLINE_S: Final = 1.0
 #: A login is tried this long after the last one at the latest, and never sooner after an overload.
@@ -159,17 +159,19 @@ class Night:
     def _judge(self, moment: Moment, report: ProbeReport, began: float, *, held: bool) -> None:
         outcome = report.observation.outcome
         if moment.login == "taken" and moment.answer == "rows" and moment.answer_s <= 0.3:
-            assert outcome is Outcome.PASS, "what is well passes at once, whatever was before"
+            assert outcome is ProbeOutcome.PASS, "what is well passes at once, whatever was before"
         if moment.login in _VERDICTS and began - self.since >= _LATEST_S:
-            assert outcome is Outcome.FAIL, "refused logins are seen within 45 s and one request"
+            assert outcome is ProbeOutcome.FAIL, "refused logins are seen within 45 s and one request"
         if moment.login == "silent" and began - self.since >= _LATEST_S:
             if self.silence_seen_at is None:
                 self.silence_seen_at = began
             elif began - self.silence_seen_at >= _PATIENCE_S + _DEADLINE_S:
-                assert outcome is Outcome.FAIL, "silent logins are seen after the patience"
+                assert outcome is ProbeOutcome.FAIL, "silent logins are seen after the patience"
         unanswered_s = 0.0 if self.unanswered_since is None else began - self.unanswered_since
         if self.patient and held and moment.login == "silent" and unanswered_s < _PATIENCE_S - _DEADLINE_S:
-            assert outcome is Outcome.PASS, "logins that are silent for less than the patience are no failure"
+            assert outcome is ProbeOutcome.PASS, (
+                "logins that are silent for less than the patience are no failure"
+            )
         if held and moment.drained:
             assert report.intents is not None, "a drain that was read is told, whatever becomes of the login"
 
@@ -179,7 +181,9 @@ class Night:
         if moment.login != "overloaded":
             return
         if held:
-            assert report.observation.outcome is Outcome.PASS, "overload beside an answering session passes"
+            assert report.observation.outcome is ProbeOutcome.PASS, (
+                "overload beside an answering session passes"
+            )
             if moment.answer_s <= 0.25 and began - self.last_overload_at < _SOONEST_S:
                 assert logins == 0, "an overloaded endpoint is left alone"
         if logins:

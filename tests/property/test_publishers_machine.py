@@ -28,9 +28,10 @@ from hypothesis.stateful import (
 from beacon.document.form import DocumentError, Expected
 from beacon.document.reader import Reader
 from beacon.document.store import Stored, StoreError
-from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Outcome, Policy
+from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Policy
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Subject
-from beacon.publisher.observe import Observer, Pace, Round
+from beacon.publisher.observe import Observer, RecheckPolicy, Round
 from beacon.publisher.round import Publisher, RoundReport
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2")
@@ -41,8 +42,8 @@ HOSTS = frozenset(endpoint.host for endpoint in ENDPOINTS)
 SUBJECT = Subject("orders-prod", "dsql", REGIONS[0], ENDPOINTS)
 EXPECTED = Expected("orders-prod", "dsql", REGIONS[0], HOSTS)
 POLICY = Policy(fall=2, rise=1, rise_apart_s=0.0, failback_hold_s=0.0, ranking="priority")
-PASS = Observation(Outcome.PASS, "ok", 10.0)
-FAIL = Observation(Outcome.FAIL, "timeout")
+PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, "timeout")
 
 
 class RollbackError(AssertionError):
@@ -167,7 +168,7 @@ class Eyes(Observer):
     """Sees what the machine shows."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        super().__init__({}, Pace(1.0, 1.0, POLICY.fall))
+        super().__init__({}, RecheckPolicy(1.0, 1.0, POLICY.fall))
         self._sandbox = sandbox
 
     def run(self, known_down: Collection[str] = ()) -> Round:  # noqa: ARG002 - an observer's signature
@@ -413,7 +414,9 @@ class Naive:
     def run(self) -> object:
         seen = self._eyes.run().observations
         now = self._now()
-        healthy = [e.host for e in ENDPOINTS if seen[e.region] and seen[e.region][-1].outcome is Outcome.PASS]
+        healthy = [
+            e.host for e in ENDPOINTS if seen[e.region] and seen[e.region][-1].outcome is ProbeOutcome.PASS
+        ]
         stamp = now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         rows = [self._row(endpoint, endpoint.host in healthy, stamp) for endpoint in ENDPOINTS]
         document = {

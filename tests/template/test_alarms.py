@@ -15,7 +15,8 @@ from simulation.partial import ALARM_MINUTES, ALARM_OF
 from tests.places import ROOT
 
 from beacon.health.check import HealthCheck
-from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.model import Forced, Intent, Observation, ProbeReport
+from beacon.outcome import ProbeOutcome
 from beacon.settings import Settings
 from beacon_lab.stack.resolve import Resolver
 from beacon_lab.stack.translate import translate
@@ -98,11 +99,11 @@ class Says:
 
 def from_the_health_function(capsys: pytest.CaptureFixture[str]) -> set[Metric]:
     drained = ProbeReport(
-        Observation(Outcome.PASS, "ok", 1.0), {"us-east-1": Intent("us-east-1", Forced.DRAIN)}
+        Observation(ProbeOutcome.PASS, "ok", 1.0), {"us-east-1": Intent("us-east-1", Forced.DRAIN)}
     )
-    unreadable = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning="intent_unreadable"))
-    failed = ProbeReport(Observation(Outcome.FAIL, "timeout"))
-    crowded = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning="too_many_connections"), {})
+    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning="intent_unreadable"))
+    failed = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
+    crowded = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning="too_many_connections"), {})
     for report in (drained, unreadable, failed, crowded):
         HealthCheck(ENVIRONMENT, make_probe=Says(report)).answer({"httpMethod": "GET"})
     return written(capsys.readouterr().out)

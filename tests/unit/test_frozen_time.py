@@ -21,7 +21,7 @@ from beacon.dsql.session import SessionError
 from beacon.health.check import HealthCheck
 from beacon.health.trigger import EVERY_S, EdgeTrigger
 from beacon.outcome import Reason
-from beacon.publisher.observe import Observer, Pace
+from beacon.publisher.observe import Observer, RecheckPolicy
 from beacon.suspend_clock import SuspendAwareClock, suspend_aware
 
 ENVIRONMENT = {
@@ -172,7 +172,7 @@ def test_nothing_that_outlives_the_publishers_round_holds_one(
     monkeypatch.setattr(FakeSession, "descriptor", readable)
     monkeypatch.setattr(beacon.dsql.connector, "_wait", lambda interests, _timeout_s: set(interests))
     world.connects = [(0.0, [])] * 9
-    observer = Observer({"us-east-1": probe}, Pace(1.0, 0.75, 3), clock=sandbox.monotonic)
+    observer = Observer({"us-east-1": probe}, RecheckPolicy(1.0, 0.75, 3), clock=sandbox.monotonic)
     for step_s in (0.0, 1.0, 50.0):
         sandbox.freeze(step_s)
         observer.run()

@@ -5,8 +5,15 @@ import re
 import pytest
 
 import beacon.outcome
-from beacon.model import Outcome
-from beacon.outcome import CONFLICT, UNREADABLE, Reason, classify_message, classify_sqlstate, outcome_of
+from beacon.outcome import (
+    CONFLICT,
+    UNREADABLE,
+    ProbeOutcome,
+    Reason,
+    classify_message,
+    classify_sqlstate,
+    outcome_of,
+)
 
 HOST = "fatalcertificatetimedoutss.dsql.us-east-1.on.aws"
 PREFIX = f'connection to server at "{HOST}" (127.0.0.1), port 5432 failed: '
@@ -22,7 +29,7 @@ def documented_rows() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("outcome", "code"), documented_rows())
 def test_each_row_of_the_table_holds(outcome: str, code: str) -> None:
     """A reason code stands for the outcome that its row says."""
-    assert outcome_of(Reason(code)) is Outcome(outcome)
+    assert outcome_of(Reason(code)) is ProbeOutcome(outcome)
 
 
 def test_the_table_names_every_reason() -> None:

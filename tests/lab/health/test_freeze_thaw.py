@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.places import ROOT
 
-from beacon.model import Outcome
+from beacon.outcome import ProbeOutcome
 from beacon_lab.faults import FaultKind
 
 if TYPE_CHECKING:
@@ -169,15 +169,15 @@ def test_ten_thousand_expired_probes_leave_nothing_behind(
     """Cut off while connecting and while asking, eight at a time: no descriptor and no thread stays."""
     probes = [station.sandbox().check._probe for _ in range(8)]
 
-    def expire(probe: Probe | None, times: int, deadline_s: float) -> Counter[tuple[Outcome, str]]:
+    def expire(probe: Probe | None, times: int, deadline_s: float) -> Counter[tuple[ProbeOutcome, str]]:
         assert probe is not None
-        seen: Counter[tuple[Outcome, str]] = Counter()
+        seen: Counter[tuple[ProbeOutcome, str]] = Counter()
         for _ in range(times):
             observation = probe.run(time.monotonic() + deadline_s).observation
             seen[observation.outcome, observation.reason] += 1
         return seen
 
-    seen: Counter[tuple[Outcome, str]] = Counter()
+    seen: Counter[tuple[ProbeOutcome, str]] = Counter()
     threads, before = threading.active_count(), descriptors()
     with ThreadPoolExecutor(len(probes)) as pool:
         for _ in range(49):
@@ -190,7 +190,7 @@ def test_ten_thousand_expired_probes_leave_nothing_behind(
         for some in pool.map(lambda probe: expire(probe, 25, 0.2), probes):
             seen += some
         owner.execute("ROLLBACK")
-    assert seen == {(Outcome.FAIL, "timeout"): 10_000}
+    assert seen == {(ProbeOutcome.FAIL, "timeout"): 10_000}
     assert threading.active_count() == threads
     # The front is in this process too, and has to notice that its clients are gone.
     give_up = time.monotonic() + 10
@@ -199,4 +199,4 @@ def test_ten_thousand_expired_probes_leave_nothing_behind(
         time.sleep(0.05)
     for probe in probes:
         assert probe is not None
-        assert probe.run(time.monotonic() + 2).observation.outcome is Outcome.PASS
+        assert probe.run(time.monotonic() + 2).observation.outcome is ProbeOutcome.PASS

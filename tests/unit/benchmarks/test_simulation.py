@@ -23,8 +23,8 @@ from beacon.aws.sigv4 import Credentials
 from beacon.dsql.probe import DsqlProbe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.dsql.session import SessionError
-from beacon.model import Document, Endpoint, Observation, Outcome, Policy, ProbeReport
-from beacon.outcome import Reason
+from beacon.model import Document, Endpoint, Observation, Policy, ProbeReport
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Subject, decide
 from beacon.publisher.observe import Observer
 from beacon.settings import Settings
@@ -34,7 +34,7 @@ DAY_S = 86_400.0
 A, B = "us-east-1", "us-east-2"
 ENDPOINTS = tuple(Endpoint(region, f"{'a' * 26}.dsql.{region}.on.aws") for region in (A, B))
 SUBJECT = Subject("orders-prod", "dsql", A, ENDPOINTS)
-FAIL, PASS = Observation(Outcome.FAIL, "timeout"), Observation(Outcome.PASS, "ok", 10.0)
+FAIL, PASS = Observation(ProbeOutcome.FAIL, "timeout"), Observation(ProbeOutcome.PASS, "ok", 10.0)
 
 
 def dice(seed: int) -> random.Random:
@@ -63,7 +63,7 @@ class VirtualProbe:
         self.now += seconds
 
 
-def outcomes(seen: Sequence[Observation]) -> list[Outcome]:
+def outcomes(seen: Sequence[Observation]) -> list[ProbeOutcome]:
     return [observation.outcome for observation in seen]
 
 
@@ -240,7 +240,7 @@ def test_the_rank_study_follows_the_real_decision() -> None:
     changes, at = 0, datetime(2030, 1, 1, tzinfo=UTC)
     for one, other in pairs:
         seen = {
-            region: [Observation(Outcome.PASS, "ok", value)]
+            region: [Observation(ProbeOutcome.PASS, "ok", value)]
             for region, value in zip((A, B), (one, other), strict=True)
         }
         at += timedelta(seconds=60)
@@ -329,7 +329,7 @@ def test_the_model_of_a_probe_is_the_probe(
     failed = [0, 0]
     for number in range(5000):
         clock[0] = max(clock[0], 1000.0 + number * every_s)
-        failed[0] += probe.run(clock[0] + 1.0).observation.outcome is Outcome.FAIL
+        failed[0] += probe.run(clock[0] + 1.0).observation.outcome is ProbeOutcome.FAIL
         failed[1] += not model.look(number * every_s, 1.0)[0]
     assert failed[1] / 5000 == pytest.approx(failed[0] / 5000, abs=0.03)
 

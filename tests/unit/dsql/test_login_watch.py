@@ -6,10 +6,10 @@ import pytest
 
 import beacon.dsql.login_watch
 from beacon.dsql.login_watch import PATIENCE_S, LoginWatch
-from beacon.model import Observation, Outcome, ProbeReport
-from beacon.outcome import Reason, outcome_of
+from beacon.model import Observation, ProbeReport
+from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
-ANSWERED = ProbeReport(Observation(Outcome.PASS, "ok", 4.0), {})
+ANSWERED = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 4.0), {})
 NOW = 10_000.0
 
 
@@ -21,7 +21,7 @@ def watch(*, patience_s: float = PATIENCE_S, speed: float = 1.0) -> LoginWatch:
     return made
 
 
-def said(report: ProbeReport) -> tuple[Outcome, str, str | None]:
+def said(report: ProbeReport) -> tuple[ProbeOutcome, str, str | None]:
     return report.observation.outcome, report.observation.reason, report.observation.warning
 
 
@@ -30,7 +30,8 @@ def said(report: ProbeReport) -> tuple[Outcome, str, str | None]:
     [
         reason
         for reason in Reason
-        if outcome_of(reason) is Outcome.FAIL and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
+        if outcome_of(reason) is ProbeOutcome.FAIL
+        and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
     ],
 )
 def test_a_login_that_fails_is_a_failure_with_its_reason_and_stays_due(reason: Reason) -> None:
@@ -38,7 +39,7 @@ def test_a_login_that_fails_is_a_failure_with_its_reason_and_stays_due(reason: R
     logins = watch()
     logins.succeeded(NOW - 1)
     report = logins.weigh(ANSWERED, reason, "28000", NOW)
-    assert said(report) == (Outcome.FAIL, reason.value, None)
+    assert said(report) == (ProbeOutcome.FAIL, reason.value, None)
     assert report.observation.sqlstate == "28000"
     assert logins.is_due(NOW)
 
@@ -47,7 +48,7 @@ def test_too_many_connections_are_a_warning_and_put_the_next_login_off() -> None
     """A herd needs no further login, and the intents that were read stay in the report."""
     logins = watch()
     report = logins.weigh(ANSWERED, Reason.TOO_MANY_CONNECTIONS, "53400", NOW)
-    assert said(report) == (Outcome.PASS, "ok", "too_many_connections")
+    assert said(report) == (ProbeOutcome.PASS, "ok", "too_many_connections")
     assert report.intents == {}
     assert not logins.is_due(NOW + 29)
     assert logins.is_due(NOW + 45)
@@ -62,12 +63,14 @@ def test_a_silent_login_that_was_not_due_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("after_s", "outcome"), [(0.0, Outcome.PASS), (14.9, Outcome.PASS), (15.0, Outcome.FAIL)]
+    ("after_s", "outcome"), [(0.0, ProbeOutcome.PASS), (14.9, ProbeOutcome.PASS), (15.0, ProbeOutcome.FAIL)]
 )
-def test_silence_is_a_warning_for_as_long_as_the_patience_lasts(after_s: float, outcome: Outcome) -> None:
+def test_silence_is_a_warning_for_as_long_as_the_patience_lasts(
+    after_s: float, outcome: ProbeOutcome
+) -> None:
     """Counted from the first login that was due and silent."""
     logins = watch()
-    assert said(logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW)) == (Outcome.PASS, "ok", "slow_login")
+    assert said(logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW)) == (ProbeOutcome.PASS, "ok", "slow_login")
     assert logins.silent
     report = logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + after_s)
     assert report.observation.outcome is outcome
@@ -82,7 +85,7 @@ def test_a_login_that_succeeds_ends_the_silence() -> None:
     assert not logins.silent
     assert not logins.is_due(NOW + 39)
     report = logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + 60)
-    assert report.observation.outcome is Outcome.PASS
+    assert report.observation.outcome is ProbeOutcome.PASS
 
 
 def test_a_failure_keeps_the_intents_that_were_read() -> None:
@@ -98,26 +101,26 @@ def test_too_many_connections_end_a_silence() -> None:
     logins.weigh(ANSWERED, Reason.TOO_MANY_CONNECTIONS, "53300", NOW + 1)
     assert not logins.silent
     report = logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + 50)
-    assert said(report) == (Outcome.PASS, "ok", "slow_login")
+    assert said(report) == (ProbeOutcome.PASS, "ok", "slow_login")
 
 
 def test_without_patience_the_first_silence_fails() -> None:
     """The publisher rechecks what fails."""
     report = watch(patience_s=0.0).weigh(ANSWERED, Reason.TIMEOUT, None, NOW)
-    assert said(report) == (Outcome.FAIL, "timeout", None)
+    assert said(report) == (ProbeOutcome.FAIL, "timeout", None)
 
 
 @pytest.mark.parametrize("reason", [Reason.NO_CREDENTIALS, Reason.CONFIGURATION, Reason.INTERNAL])
 def test_a_fault_of_ours_is_a_warning(reason: Reason) -> None:
     """The open session answered."""
-    assert said(watch().weigh(ANSWERED, reason, None, NOW)) == (Outcome.PASS, "ok", reason.value)
+    assert said(watch().weigh(ANSWERED, reason, None, NOW)) == (ProbeOutcome.PASS, "ok", reason.value)
 
 
 def test_a_warning_that_is_there_already_stays() -> None:
     """Unreadable intents are the greater worry."""
-    unreadable = ProbeReport(Observation(Outcome.PASS, "ok", 4.0, warning="intent_unreadable"))
+    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 4.0, warning="intent_unreadable"))
     report = watch().weigh(unreadable, Reason.TOO_MANY_CONNECTIONS, "53400", NOW)
-    assert said(report) == (Outcome.PASS, "ok", "intent_unreadable")
+    assert said(report) == (ProbeOutcome.PASS, "ok", "intent_unreadable")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])

@@ -16,8 +16,8 @@ from beacon.dsql.login_watch import PATIENCE_S
 from beacon.dsql.probe import DsqlProbe, ProbeContext
 from beacon.dsql.resolver import NameNotResolvedError, Resolver
 from beacon.dsql.session import SessionError
-from beacon.model import Endpoint, Forced, Intent, Observation, Outcome, ProbeReport
-from beacon.outcome import Reason, outcome_of
+from beacon.model import Endpoint, Forced, Intent, Observation, ProbeReport
+from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
 
 @pytest.fixture
@@ -68,13 +68,13 @@ def look(probe: DsqlProbe, world: World, within_s: float = 1.0) -> ProbeReport:
     return report
 
 
-def seen(report: ProbeReport) -> tuple[Outcome, str, str | None]:
+def seen(report: ProbeReport) -> tuple[ProbeOutcome, str, str | None]:
     return (report.observation.outcome, report.observation.reason, report.observation.warning)
 
 
-PASSED = (Outcome.PASS, "ok", None)
-CROWDED = (Outcome.PASS, "ok", "too_many_connections")
-SLOW = (Outcome.PASS, "ok", "slow_login")
+PASSED = (ProbeOutcome.PASS, "ok", None)
+CROWDED = (ProbeOutcome.PASS, "ok", "too_many_connections")
+SLOW = (ProbeOutcome.PASS, "ok", "slow_login")
 OVERLOAD = SessionError(Reason.TOO_MANY_CONNECTIONS, "53400")
 #: Half-way between the least and the most; the jitter of these tests.
 LOGIN_AFTER_S = 37.5
@@ -82,9 +82,9 @@ LOGIN_AFTER_S = 37.5
 LOGIN_FAILURES = [
     reason
     for reason in Reason
-    if outcome_of(reason) is Outcome.FAIL and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
+    if outcome_of(reason) is ProbeOutcome.FAIL and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
 ]
-UNREADABLE = (Outcome.PASS, "ok", "intent_unreadable")
+UNREADABLE = (ProbeOutcome.PASS, "ok", "intent_unreadable")
 
 
 def test_a_first_probe_connects_signs_and_asks(world: World, probe: DsqlProbe) -> None:
@@ -92,7 +92,7 @@ def test_a_first_probe_connects_signs_and_asks(world: World, probe: DsqlProbe) -
     world.queries = [[(0.02, NOBODY)]]
     report = look(probe, world)
     assert report.observation.latency_ms == pytest.approx(20)
-    assert report == ProbeReport(Observation(Outcome.PASS, "ok", report.observation.latency_ms), {})
+    assert report == ProbeReport(Observation(ProbeOutcome.PASS, "ok", report.observation.latency_ms), {})
     (opened,) = world.opened
     assert str(opened.pop("password")).startswith(f"{HOST}/?Action=DbConnect&")
     assert opened.pop("clock") is not None
@@ -180,7 +180,7 @@ def test_a_drain_that_was_read_beside_a_failed_login_is_in_the_report(world: Wor
     world.now += LOGIN_AFTER_S + 1
     world.connects = [(0.0, SessionError(Reason.REFUSED))] * 2
     report = look(probe, world)
-    assert seen(report) == (Outcome.FAIL, "refused", None)
+    assert seen(report) == (ProbeOutcome.FAIL, "refused", None)
     assert report.intents is not None
     assert report.intents["us-east-1"].forced is Forced.DRAIN
 
@@ -191,7 +191,7 @@ def test_a_slow_rejection_is_no_slow_login(world: World, probe: DsqlProbe) -> No
     look(probe, world)
     world.now += LOGIN_AFTER_S + 1
     world.connects = [(0.55, SessionError(Reason.LOGIN_REJECTED, "28000"))] * 2
-    assert seen(look(probe, world)) == (Outcome.FAIL, "login_rejected", None)
+    assert seen(look(probe, world)) == (ProbeOutcome.FAIL, "login_rejected", None)
 
 
 def test_a_successor_that_has_not_answered_replaces_nothing(world: World, probe: DsqlProbe) -> None:
@@ -236,7 +236,7 @@ def test_a_new_login_that_fails_twice_is_a_failure_though_the_open_connection_an
     world.now += LOGIN_AFTER_S + 1
     world.connects = [(0.01, SessionError(reason))] * 4
     for _ in range(2):
-        assert seen(look(probe, world)) == (Outcome.FAIL, reason.value, None)
+        assert seen(look(probe, world)) == (ProbeOutcome.FAIL, reason.value, None)
     assert len(world.opened) == 5
     assert not world.sessions[0].closed
     assert seen(look(probe, world)) == PASSED
@@ -266,7 +266,7 @@ def test_a_statement_that_fails_on_the_new_connection_is_tried_on_another(
     world.now += LOGIN_AFTER_S + 1
     world.sessions[-1]._steps = [(0.0, NOBODY)] * 4
     world.queries = [[(0.0, code("XX000"))], [(0.0, code("XX000"))]]
-    assert seen(look(probe, world)) == (Outcome.FAIL, "server_error", None)
+    assert seen(look(probe, world)) == (ProbeOutcome.FAIL, "server_error", None)
     assert world.open_sessions == 1
 
 
@@ -302,7 +302,7 @@ def test_logins_that_are_silent_fail_after_their_patience(world: World, probe: D
     ]
     late = [what for at, what in found if at > PATIENCE_S]
     assert late
-    assert set(late) == {(Outcome.FAIL, "timeout", None)}
+    assert set(late) == {(ProbeOutcome.FAIL, "timeout", None)}
     world.connects = [(0.9, [])]
     assert seen(look(probe, world)) == PASSED
     assert seen(look(probe, world)) == PASSED
@@ -320,7 +320,7 @@ def test_a_new_connection_that_logs_in_and_is_silent_counts_as_a_silent_login(
     assert seen(look(probe, world)) == SLOW
     while world.now - began < PATIENCE_S:
         look(probe, world)
-    assert seen(look(probe, world)) == (Outcome.FAIL, "timeout", None)
+    assert seen(look(probe, world)) == (ProbeOutcome.FAIL, "timeout", None)
     assert not world.sessions[0].closed
 
 
@@ -331,7 +331,7 @@ def test_the_publisher_has_no_patience_of_its_own(world: World, monkeypatch: pyt
     look(probe, world)
     world.now += LOGIN_AFTER_S + 1
     world.connects = [(NEVER, [])]
-    assert seen(look(probe, world)) == (Outcome.FAIL, "timeout", None)
+    assert seen(look(probe, world)) == (ProbeOutcome.FAIL, "timeout", None)
 
 
 def test_a_fault_of_ours_at_a_new_login_is_a_warning(world: World, probe: DsqlProbe) -> None:
@@ -344,7 +344,7 @@ def test_a_fault_of_ours_at_a_new_login_is_a_warning(world: World, probe: DsqlPr
     look(probe, world)
     world.now += LOGIN_AFTER_S + 1
     world.credentials = none
-    assert seen(look(probe, world)) == (Outcome.PASS, "ok", "no_credentials")
+    assert seen(look(probe, world)) == (ProbeOutcome.PASS, "ok", "no_credentials")
 
 
 def test_open_connections_are_not_asked_together_when_a_login_is_due(world: World, probe: DsqlProbe) -> None:
@@ -420,15 +420,15 @@ def test_a_busy_database_that_takes_no_more_connections_still_counts(world: Worl
 
 @pytest.mark.parametrize(("late", "expected"), [("42P01", UNREADABLE), ("40001", None), ("XX000", None)])
 def test_a_late_answer_is_judged_like_any_other(
-    world: World, probe: DsqlProbe, late: str, expected: tuple[Outcome, str, str | None] | None
+    world: World, probe: DsqlProbe, late: str, expected: tuple[ProbeOutcome, str, str | None] | None
 ) -> None:
     """An unreadable intent and a conflict prove life; another error leaves the fresh connection's verdict."""
     world.connects = [(0.01, []), (NEVER, [])]
     world.queries = [[(0.0, NOBODY), (0.6, code(late))]]
     look(probe, world)
     if late == "40001":
-        expected = (Outcome.PASS, "conflict", "intent_unreadable")
-    assert seen(look(probe, world)) == (expected or (Outcome.FAIL, "timeout", None))
+        expected = (ProbeOutcome.PASS, "conflict", "intent_unreadable")
+    assert seen(look(probe, world)) == (expected or (ProbeOutcome.FAIL, "timeout", None))
 
 
 def test_a_frozen_database_fails_in_time_and_leaves_nothing_open(world: World, probe: DsqlProbe) -> None:
@@ -437,7 +437,7 @@ def test_a_frozen_database_fails_in_time_and_leaves_nothing_open(world: World, p
     world.queries = [[(0.0, NOBODY), (NEVER, NOBODY)]]
     look(probe, world)
     report = look(probe, world)
-    assert seen(report) == (Outcome.FAIL, "timeout", None)
+    assert seen(report) == (ProbeOutcome.FAIL, "timeout", None)
     assert report.observation.latency_ms is None
     assert world.open_sessions == 0
 
@@ -473,7 +473,7 @@ def test_a_wait_that_ends_a_little_late_is_a_time_out(world: World, probe: DsqlP
     """A busy machine wakes nobody on the dot: that is no reason to take the time twice."""
     world.queries = [[(-1.2, NOBODY)]]
     started = world.now
-    assert seen(probe.run(started + 1.0)) == (Outcome.FAIL, "timeout", None)
+    assert seen(probe.run(started + 1.0)) == (ProbeOutcome.FAIL, "timeout", None)
     assert world.now - started == pytest.approx(1.21)
 
 
@@ -483,7 +483,7 @@ def test_a_process_that_stood_still_while_the_database_is_frozen_fails(
     """The second look has a deadline of its own, and there is no third."""
     world.queries = [[(-5.0, NOBODY)], [(-5.0, NOBODY)]]
     started = world.now
-    assert seen(probe.run(started + 1.0)) == (Outcome.FAIL, "timeout", None)
+    assert seen(probe.run(started + 1.0)) == (ProbeOutcome.FAIL, "timeout", None)
     assert world.now - started == pytest.approx(10, abs=0.1)
     assert world.open_sessions == 0
 
@@ -496,7 +496,9 @@ def test_a_connect_that_fails_gives_its_reason(world: World, probe: DsqlProbe, r
     """Reasons of our own make it unknown, with themselves as the warning; all others a fail."""
     world.connects = [(0.1, SessionError(reason))] * 2
     own = reason in {Reason.CONFIGURATION, Reason.INTERNAL}
-    expected = (Outcome.UNKNOWN, reason.value, reason.value) if own else (Outcome.FAIL, reason.value, None)
+    expected = (
+        (ProbeOutcome.UNKNOWN, reason.value, reason.value) if own else (ProbeOutcome.FAIL, reason.value, None)
+    )
     assert seen(look(probe, world)) == expected
 
 
@@ -504,10 +506,10 @@ def test_a_fresh_connection_whose_query_fails_is_not_kept(world: World, probe: D
     """Whatever state it is in, the next probe starts anew."""
     world.queries = [[(0.0, code("XX000"))], [(NEVER, NOBODY)], [(0.0, [])], [(0.0, NOBODY)]]
     assert [seen(look(probe, world))[:2] for _ in range(4)] == [
-        (Outcome.FAIL, "server_error"),
-        (Outcome.FAIL, "timeout"),
-        (Outcome.FAIL, "bad_answer"),
-        (Outcome.PASS, "ok"),
+        (ProbeOutcome.FAIL, "server_error"),
+        (ProbeOutcome.FAIL, "timeout"),
+        (ProbeOutcome.FAIL, "bad_answer"),
+        (ProbeOutcome.PASS, "ok"),
     ]
     assert len(world.opened) == 4
 
@@ -526,7 +528,7 @@ def test_a_conflict_is_retried_once(world: World, probe: DsqlProbe, sqlstate: st
     assert seen(first) == PASSED
     assert first.intents is not None
     second = look(probe, world)
-    assert seen(second) == (Outcome.PASS, "conflict", "intent_unreadable")
+    assert seen(second) == (ProbeOutcome.PASS, "conflict", "intent_unreadable")
     assert second.intents is None
     assert (len(world.asked), len(world.opened)) == (4, 1)
 
@@ -556,7 +558,7 @@ def test_without_credentials_nothing_is_contacted(world: World, probe: DsqlProbe
         raise NoCredentialsError("none")
 
     world.credentials, keep = none, world.credentials
-    assert seen(look(probe, world)) == (Outcome.UNKNOWN, "no_credentials", "no_credentials")
+    assert seen(look(probe, world)) == (ProbeOutcome.UNKNOWN, "no_credentials", "no_credentials")
     assert world.opened == []
     world.credentials = keep
     world.queries = [[(0.0, NOBODY)] * 2]
@@ -571,7 +573,7 @@ def test_a_name_that_does_not_resolve_fails(
 ) -> None:
     """A stall is a time-out, a name without address is told apart."""
     world.addresses = NameNotResolvedError(stalled=stalled)
-    assert seen(look(probe, world)) == (Outcome.FAIL, reason, None)
+    assert seen(look(probe, world)) == (ProbeOutcome.FAIL, reason, None)
 
 
 def test_a_defect_leaves_no_connection_behind(

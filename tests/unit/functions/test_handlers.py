@@ -16,8 +16,9 @@ from moto import mock_aws
 from tests.places import ROOT
 
 from beacon.document.form import Expected, parse
-from beacon.model import Endpoint, Observation, Outcome, Policy
+from beacon.model import Endpoint, Observation, Policy
 from beacon.names import search_string
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.canary import CanaryReport
 from beacon.publisher.decide import Subject, decide
 from beacon.publisher.observe import Round
@@ -141,7 +142,7 @@ def ejection() -> RoundReport:
     """us-east-1 has just been taken out."""
     subject = Subject("orders-prod", "dsql", "us-east-1", tuple(Endpoint(*pair) for pair in HOSTS.items()))
     policy, now = Policy(fall=1), datetime(2026, 11, 22, tzinfo=UTC)
-    good, bad = Observation(Outcome.PASS, "ok", 1.0), Observation(Outcome.FAIL, "timeout")
+    good, bad = Observation(ProbeOutcome.PASS, "ok", 1.0), Observation(ProbeOutcome.FAIL, "timeout")
     seen = dict.fromkeys(HOSTS, (good,))
     first = decide(None, seen, {}, now=now, policy=policy, subject=subject).document
     seen["us-east-1"] = (bad,)

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beacon.health.check import HealthCheck
-from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.names import search_string
+from beacon.outcome import ProbeOutcome
 from beacon.settings import Settings
 
 CANARY = "canary-7f3a"
@@ -54,8 +55,8 @@ class FakeProbe:
         """Nothing is open."""
 
 
-GOOD = ProbeReport(Observation(Outcome.PASS, "ok", 1.0), {})
-BAD = ProbeReport(Observation(Outcome.FAIL, "timeout"))
+GOOD = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0), {})
+BAD = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
 
 
 def check_with(outcome: ProbeReport | Exception = GOOD) -> HealthCheck:
@@ -269,10 +270,10 @@ def test_the_log_tells_changes_and_failures_and_not_each_success(
 def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Each names its namespace, its dimensions and a number; ColdStart comes once."""
     drained = ProbeReport(
-        Observation(Outcome.PASS, "ok", 2.0, reconnected=True),
+        Observation(ProbeOutcome.PASS, "ok", 2.0, reconnected=True),
         {"us-east-1": Intent("us-east-1", Forced.DRAIN)},
     )
-    unreadable = ProbeReport(Observation(Outcome.PASS, "ok", 3.0, warning="intent_unreadable"))
+    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 3.0, warning="intent_unreadable"))
     probe = FakeProbe(GOOD)
     check = HealthCheck(ENVIRONMENT, make_probe=probe)
     for outcome in (GOOD, drained, BAD, unreadable):
@@ -304,7 +305,7 @@ def test_a_warning_about_logins_has_a_metric_of_its_own(
     warning: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The intents were read, so nothing is unreadable; Route 53 still finds its string."""
-    report = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning=warning), {})
+    report = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning=warning), {})
     status, text = well_formed(check_with(report).answer(REST_GET))
     body = json.loads(text)
     assert (status, body["status"]) == (200, "warn")

@@ -9,20 +9,20 @@ import pytest
 
 import beacon.health.verdict
 from beacon.health.verdict import IntentMemory, Response, Verdict, judge, not_allowed, render, undecipherable
-from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
+from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.names import search_string
-from beacon.outcome import Reason, outcome_of
+from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
 REGION = "us-east-1"
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 DRAIN = Intent(REGION, Forced.DRAIN, "canary reason", "canary actor", 60.0)
 
-PASSED = Observation(Outcome.PASS, "ok", 12.34)
-CROWDED = Observation(Outcome.PASS, "ok", 4.2, warning="too_many_connections")
-SLOW = Observation(Outcome.PASS, "ok", 4.2, warning="slow_login")
-UNREADABLE = Observation(Outcome.PASS, "ok", 12.34, warning="intent_unreadable")
-UNKNOWN = Observation(Outcome.UNKNOWN, "no_credentials", warning="no_credentials")
-FAILED = Observation(Outcome.FAIL, "timeout")
+PASSED = Observation(ProbeOutcome.PASS, "ok", 12.34)
+CROWDED = Observation(ProbeOutcome.PASS, "ok", 4.2, warning="too_many_connections")
+SLOW = Observation(ProbeOutcome.PASS, "ok", 4.2, warning="slow_login")
+UNREADABLE = Observation(ProbeOutcome.PASS, "ok", 12.34, warning="intent_unreadable")
+UNKNOWN = Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials")
+FAILED = Observation(ProbeOutcome.FAIL, "timeout")
 
 SERVING, DRAINED = (True, "pass", "ok"), (False, "fail", "drained")
 
@@ -173,7 +173,7 @@ def test_the_time_is_in_utc_wherever_it_was_read() -> None:
 
 def test_an_answer_says_nothing_of_the_intent_or_the_server() -> None:
     """Reason and actor of a drain, and the SQLSTATE, stay inside; only codes leave."""
-    failed = Observation(Outcome.FAIL, "server_error", sqlstate="XXCAN")
+    failed = Observation(ProbeOutcome.FAIL, "server_error", sqlstate="XXCAN")
     for report in (ProbeReport(PASSED, {REGION: DRAIN}), ProbeReport(failed)):
         response = answer(judge(report, REGION, IntentMemory(), 0.0))
         assert not re.search("canary|XXCAN", f"{response.body}{response.headers}")
@@ -208,4 +208,4 @@ def test_every_reason_has_a_verdict(reason: Reason) -> None:
     """Pass and unknown serve, fail does not."""
     outcome = outcome_of(reason)
     report = ProbeReport(Observation(outcome, reason.value))
-    assert judge(report, REGION, IntentMemory(), 0.0).serving == (outcome is not Outcome.FAIL)
+    assert judge(report, REGION, IntentMemory(), 0.0).serving == (outcome is not ProbeOutcome.FAIL)

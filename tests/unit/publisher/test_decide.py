@@ -16,9 +16,9 @@ from beacon.model import (
     Intent,
     Observation,
     Observed,
-    Outcome,
     Policy,
 )
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Decision, Subject, decide, step
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
@@ -29,9 +29,9 @@ HOSTS = {region: letter * 26 + f".dsql.{region}.on.aws" for region, letter in ((
 UP, DOWN, NEW = Observed.UP, Observed.DOWN, Observed.UNKNOWN
 IN, OUT = Effective.IN, Effective.OUT
 POLICY = Policy(fall=3, rise=2, ranking="priority")
-PASS = Observation(Outcome.PASS, "ok", 10.0)
-FAIL = Observation(Outcome.FAIL, "timeout")
-UNKNOWN = Observation(Outcome.UNKNOWN, "no_credentials", warning="no_credentials")
+PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, "timeout")
+UNKNOWN = Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials")
 NONE: Mapping[str, Intent] = {}
 
 Seen = Mapping[str, Sequence[Observation]]
@@ -122,21 +122,21 @@ def expected(*states: EndpointState, note: str = "") -> Document:
 @pytest.mark.parametrize(
     ("before", "streak", "outcome", "after"),
     [
-        (UP, 2, Outcome.PASS, (UP, 0)),
-        (UP, 0, Outcome.FAIL, (UP, 1)),
-        (UP, 1, Outcome.FAIL, (UP, 2)),
-        (UP, 2, Outcome.FAIL, (DOWN, 0)),
-        (DOWN, 1, Outcome.FAIL, (DOWN, 0)),
-        (DOWN, 0, Outcome.PASS, (DOWN, 1)),
-        (DOWN, 1, Outcome.PASS, (UP, 0)),
-        (NEW, 2, Outcome.PASS, (UP, 0)),
-        (NEW, 0, Outcome.FAIL, (NEW, 1)),
-        (NEW, 2, Outcome.FAIL, (DOWN, 0)),
-        *[(before, 1, Outcome.UNKNOWN, (before, 1)) for before in Observed],
+        (UP, 2, ProbeOutcome.PASS, (UP, 0)),
+        (UP, 0, ProbeOutcome.FAIL, (UP, 1)),
+        (UP, 1, ProbeOutcome.FAIL, (UP, 2)),
+        (UP, 2, ProbeOutcome.FAIL, (DOWN, 0)),
+        (DOWN, 1, ProbeOutcome.FAIL, (DOWN, 0)),
+        (DOWN, 0, ProbeOutcome.PASS, (DOWN, 1)),
+        (DOWN, 1, ProbeOutcome.PASS, (UP, 0)),
+        (NEW, 2, ProbeOutcome.PASS, (UP, 0)),
+        (NEW, 0, ProbeOutcome.FAIL, (NEW, 1)),
+        (NEW, 2, ProbeOutcome.FAIL, (DOWN, 0)),
+        *[(before, 1, ProbeOutcome.UNKNOWN, (before, 1)) for before in Observed],
     ],
 )
 def test_each_row_of_the_hysteresis_table(
-    before: Observed, streak: int, outcome: Outcome, after: tuple[Observed, int]
+    before: Observed, streak: int, outcome: ProbeOutcome, after: tuple[Observed, int]
 ) -> None:
     """One observation makes one step; fall is three and rise is two here."""
     assert step(before, streak, outcome, POLICY) == after
@@ -145,13 +145,13 @@ def test_each_row_of_the_hysteresis_table(
 def test_thresholds_of_one_need_one_observation() -> None:
     """There is no off-by-one at the smallest policy."""
     policy = Policy(fall=1, rise=1)
-    assert step(UP, 0, Outcome.FAIL, policy) == (DOWN, 0)
-    assert step(DOWN, 0, Outcome.PASS, policy) == (UP, 0)
+    assert step(UP, 0, ProbeOutcome.FAIL, policy) == (DOWN, 0)
+    assert step(DOWN, 0, ProbeOutcome.PASS, policy) == (UP, 0)
 
 
 def test_a_policy_that_became_stricter_applies_to_an_old_streak() -> None:
     """A stored count above the new threshold is simply above it."""
-    assert step(UP, 9, Outcome.FAIL, Policy(fall=3)) == (DOWN, 0)
+    assert step(UP, 9, ProbeOutcome.FAIL, Policy(fall=3)) == (DOWN, 0)
 
 
 def test_a_flap_below_the_threshold_changes_nothing() -> None:
@@ -540,7 +540,7 @@ def test_the_rest_is_in_when_all_that_were_in_are_configured_no_more() -> None:
 
 def latencies(**now_ms: float) -> Seen:
     names = {"a": A, "b": B, "c": C}
-    return {names[name]: [Observation(Outcome.PASS, "ok", value)] for name, value in now_ms.items()}
+    return {names[name]: [Observation(ProbeOutcome.PASS, "ok", value)] for name, value in now_ms.items()}
 
 
 def order(found: Decision) -> list[str]:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from beacon.publisher.canary import CanaryReport, WriteCanary
-from beacon.publisher.invocation import Invocation, Tempo
+from beacon.publisher.invocation import Invocation, RoundSchedule
 from beacon.publisher.round import Publisher
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -25,7 +25,7 @@ class Bench:
         self.began: list[tuple[str, float]] = []
         self.invocation = Invocation(
             cast("Publisher", self),
-            Tempo(every_s, worst_s, speed),
+            RoundSchedule(every_s, worst_s, speed),
             cast("WriteCanary", _Canary(self)),
             clock=lambda: self.time,
             sleep=self.sleep,
@@ -170,7 +170,7 @@ def test_without_a_canary_nothing_is_written() -> None:
     bench = Bench(60)
     reports: list[object] = []
     publisher = cast("Publisher", bench)
-    alone = Invocation(publisher, Tempo(60, 9.0), clock=lambda: bench.time, sleep=bench.sleep)
+    alone = Invocation(publisher, RoundSchedule(60, 9.0), clock=lambda: bench.time, sleep=bench.sleep)
     never: Callable[[], float] = lambda: 55.0  # noqa: E731
     reports.extend(alone.run(tick(), never))
     assert len(reports) == 1

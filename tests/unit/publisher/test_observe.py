@@ -7,21 +7,22 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from beacon.model import Forced, Intent, Observation, Outcome, ProbeReport
-from beacon.publisher.observe import Observer, Pace
+from beacon.model import Forced, Intent, Observation, ProbeReport
+from beacon.outcome import ProbeOutcome
+from beacon.publisher.observe import Observer, RecheckPolicy
 
 A, B = "us-east-1", "us-east-2"
-PACE = Pace(deadline_s=0.5, recheck_s=1.0, fall=3)
+PACE = RecheckPolicy(deadline_s=0.5, recheck_s=1.0, fall=3)
 DRAIN = {A: Intent(A, Forced.DRAIN)}
 
 
 def passed(intents: dict[str, Intent] | None = None) -> ProbeReport:
-    return ProbeReport(Observation(Outcome.PASS, "ok", 1.0), {} if intents is None else intents)
+    return ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0), {} if intents is None else intents)
 
 
-FAILED = ProbeReport(Observation(Outcome.FAIL, "timeout"))
-UNKNOWN = ProbeReport(Observation(Outcome.UNKNOWN, "no_credentials", warning="no_credentials"))
-UNREADABLE = ProbeReport(Observation(Outcome.PASS, "ok", 1.0, warning="intent_unreadable"))
+FAILED = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
+UNKNOWN = ProbeReport(Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials"))
+UNREADABLE = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning="intent_unreadable"))
 
 
 class Clock:
@@ -64,7 +65,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def outcomes(observed: tuple[Observation, ...]) -> list[Outcome]:
+def outcomes(observed: tuple[Observation, ...]) -> list[ProbeOutcome]:
     return [observation.outcome for observation in observed]
 
 
@@ -79,7 +80,7 @@ def test_a_pass_is_probed_once(clock: Clock) -> None:
     """Under the deadline of the pace, without a pause."""
     probe = FakeProbe(clock, passed())
     found = observer(clock, a=probe).run()
-    assert outcomes(found.observations[A]) == [Outcome.PASS]
+    assert outcomes(found.observations[A]) == [ProbeOutcome.PASS]
     assert probe.deadlines == [100.5]
     assert clock.slept == []
 
@@ -88,7 +89,7 @@ def test_a_fail_is_rechecked_until_it_is_confirmed(clock: Clock) -> None:
     """Fall times in all, a recheck interval apart from start to start."""
     probe = FakeProbe(clock, FAILED, takes_s=0.4)
     found = observer(clock, a=probe).run()
-    assert outcomes(found.observations[A]) == [Outcome.FAIL] * 3
+    assert outcomes(found.observations[A]) == [ProbeOutcome.FAIL] * 3
     assert probe.deadlines == [pytest.approx(value) for value in (100.5, 101.5, 102.5)]
     assert clock.slept == [pytest.approx(0.6)] * 2
 
@@ -97,20 +98,20 @@ def test_a_fail_is_rechecked_until_it_is_confirmed(clock: Clock) -> None:
 def test_a_recheck_that_does_not_fail_ends_it(clock: Clock, end: ProbeReport) -> None:
     """What came before is kept, oldest first."""
     found = observer(clock, a=FakeProbe(clock, FAILED, end)).run()
-    assert outcomes(found.observations[A]) == [Outcome.FAIL, end.observation.outcome]
+    assert outcomes(found.observations[A]) == [ProbeOutcome.FAIL, end.observation.outcome]
 
 
 def test_an_endpoint_known_to_be_down_needs_no_confirmation(clock: Clock) -> None:
     """It is probed once, so a long outage does not make every round long."""
     found = observer(clock, a=FakeProbe(clock, FAILED), b=FakeProbe(clock, passed())).run({A})
-    assert outcomes(found.observations[A]) == [Outcome.FAIL]
+    assert outcomes(found.observations[A]) == [ProbeOutcome.FAIL]
     assert clock.slept == []
 
 
 def test_a_recheck_has_no_longer_than_the_interval() -> None:
     """The first probe has the whole deadline; so a silent endpoint is confirmed in 1 + 2 x 0.75 s."""
     clock = Clock()
-    pace = Pace(deadline_s=1.0, recheck_s=0.75, fall=3)
+    pace = RecheckPolicy(deadline_s=1.0, recheck_s=0.75, fall=3)
 
     class Silent(FakeProbe):
         def run(self, deadline: float) -> ProbeReport:
@@ -132,8 +133,8 @@ def test_a_probe_that_overran_is_rechecked_at_once(clock: Clock) -> None:
 def test_a_probe_that_breaks_down_is_unknown_and_harms_no_other(clock: Clock) -> None:
     """A defect takes neither the round nor the endpoint down."""
     found = observer(clock, a=FakeProbe(clock, RuntimeError("canary")), b=FakeProbe(clock, passed())).run()
-    assert outcomes(found.observations[A]) == [Outcome.UNKNOWN]
-    assert outcomes(found.observations[B]) == [Outcome.PASS]
+    assert outcomes(found.observations[A]) == [ProbeOutcome.UNKNOWN]
+    assert outcomes(found.observations[B]) == [ProbeOutcome.PASS]
     assert "canary" not in repr(found)
 
 
@@ -169,8 +170,8 @@ def test_all_endpoints_are_probed_at_the_same_time() -> None:
     make: Callable[[], FakeProbe] = lambda: Meeting(Clock(), passed())  # noqa: E731
     found = Observer({A: make(), B: make()}, PACE).run()
     assert {region: outcomes(seen) for region, seen in found.observations.items()} == {
-        A: [Outcome.PASS],
-        B: [Outcome.PASS],
+        A: [ProbeOutcome.PASS],
+        B: [ProbeOutcome.PASS],
     }
 
 
@@ -269,7 +270,7 @@ def make_open() -> Iterator[Callable[..., Open]]:
 
 
 #: So short that tests can wait for its end.
-SHORT = Pace(deadline_s=0.3, recheck_s=0.01, fall=2)
+SHORT = RecheckPolicy(deadline_s=0.3, recheck_s=0.01, fall=2)
 HERE = threading.main_thread().name
 
 
@@ -320,7 +321,7 @@ def test_who_loses_its_connection_goes_on_by_itself_at_once(make_open: Callable[
     probes[A].heard = None
     probes[A].answer()
     threading.Timer(0.05, probes[B].answer).start()
-    assert reasons_of(Observer(probes, Pace(30.0, 0.01, 2))) == {A: ["ok"], B: ["ok"]}
+    assert reasons_of(Observer(probes, RecheckPolicy(30.0, 0.01, 2))) == {A: ["ok"], B: ["ok"]}
     assert probes[A].threads[0] == HERE
     assert probes[A].threads[1].startswith("beacon-probe")
 
@@ -336,7 +337,7 @@ def test_who_has_nothing_open_goes_on_by_itself_meanwhile(
             waiting.answer()
             return super().run(deadline)
 
-    assert reasons_of(Observer({A: Fresh(clock, passed()), B: waiting}, Pace(30.0, 0.01, 2))) == {
+    assert reasons_of(Observer({A: Fresh(clock, passed()), B: waiting}, RecheckPolicy(30.0, 0.01, 2))) == {
         A: ["ok"],
         B: ["ok"],
     }

@@ -9,9 +9,10 @@ import pytest
 
 from beacon.document.form import Expected, parse, serialize
 from beacon.document.store import Stored, StoreError
-from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Outcome, Policy
+from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Policy
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Subject
-from beacon.publisher.observe import Observer, Pace, Round
+from beacon.publisher.observe import Observer, RecheckPolicy, Round
 from beacon.publisher.round import Publisher, RoundReport
 
 A, B = "us-east-1", "us-east-2"
@@ -19,8 +20,8 @@ HOSTS = {A: "a" * 26 + ".dsql.us-east-1.on.aws", B: "b" * 26 + ".dsql.us-east-2.
 SUBJECT = Subject("orders-prod", "dsql", A, tuple(Endpoint(region, host) for region, host in HOSTS.items()))
 EXPECTED = Expected("orders-prod", "dsql", A, frozenset(HOSTS.values()))
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
-PASS = Observation(Outcome.PASS, "ok", 10.0)
-FAIL = Observation(Outcome.FAIL, "timeout")
+PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, "timeout")
 
 
 class FakeStore:
@@ -78,7 +79,7 @@ class FakeObserver(Observer):
     """Sees what it is told to."""
 
     def __init__(self) -> None:
-        super().__init__({}, Pace(1.0, 1.0, 3))
+        super().__init__({}, RecheckPolicy(1.0, 1.0, 3))
         self.seen: dict[str, tuple[Observation, ...]] = {A: (PASS,), B: (PASS,)}
         self.intents: dict[str, Intent] | None = {}
         self.known_down: list[Collection[str]] = []

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
+from beacon.outcome import ProbeOutcome
+
 __all__ = [
     "MAX_LATENCY_MS",
     "Change",
@@ -22,7 +24,6 @@ __all__ = [
     "Intent",
     "Observation",
     "Observed",
-    "Outcome",
     "Policy",
     "ProbeReport",
 ]
@@ -30,14 +31,6 @@ __all__ = [
 
 #: The most that a document says of a latency; a probe that was stopped half-way measures hours.
 MAX_LATENCY_MS = 60_000.0
-
-
-class Outcome(Enum):
-    """What one probe says. ``UNKNOWN`` is a fault of ours and never a verdict on the endpoint."""
-
-    PASS = "pass"  # noqa: S105 - an outcome, not a password
-    FAIL = "fail"
-    UNKNOWN = "unknown"
 
 
 class Observed(Enum):
@@ -94,7 +87,7 @@ class Intent:
 class Observation:
     """What a probe saw: an outcome, a reason code of :mod:`beacon.outcome` and, for a pass, its latency."""
 
-    outcome: Outcome
+    outcome: ProbeOutcome
     reason: str
     latency_ms: float | None = None
     warning: str | None = None

@@ -41,13 +41,12 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from beacon.model import Outcome
-
 __all__ = [
     "CONFLICT",
     "INTENT_UNREADABLE",
     "SLOW_LOGIN",
     "UNREADABLE",
+    "ProbeOutcome",
     "Reason",
     "classify_login",
     "classify_message",
@@ -63,6 +62,14 @@ UNREADABLE = frozenset({"42P01", "3F000", "42501"})
 INTENT_UNREADABLE = "intent_unreadable"
 #: The warning that goes with a pass over an open session while new logins are silent.
 SLOW_LOGIN = "slow_login"
+
+
+class ProbeOutcome(Enum):
+    """What one probe says. ``UNKNOWN`` is a fault of ours and never a verdict on the endpoint."""
+
+    PASS = "pass"  # noqa: S105 - an outcome, not a password
+    FAIL = "fail"
+    UNKNOWN = "unknown"
 
 
 class Reason(Enum):
@@ -90,11 +97,11 @@ _PASS = frozenset({Reason.OK, Reason.CONFLICT})
 _UNKNOWN = frozenset({Reason.NO_CREDENTIALS, Reason.CONFIGURATION, Reason.INTERNAL})
 
 
-def outcome_of(reason: Reason) -> Outcome:
+def outcome_of(reason: Reason) -> ProbeOutcome:
     """The outcome that ``reason`` stands for, by the table above."""
     if reason in _PASS:
-        return Outcome.PASS
-    return Outcome.UNKNOWN if reason in _UNKNOWN else Outcome.FAIL
+        return ProbeOutcome.PASS
+    return ProbeOutcome.UNKNOWN if reason in _UNKNOWN else ProbeOutcome.FAIL
 
 
 _SQLSTATE = {

@@ -50,8 +50,8 @@ from psycopg import pq
 from beacon.client.candidates import Candidate
 from beacon.client.endpoints import Endpoints
 from beacon.dsql.resolver import Flight
-from beacon.model import Endpoint, Outcome
-from beacon.outcome import Reason, classify_message, outcome_of
+from beacon.model import Endpoint
+from beacon.outcome import ProbeOutcome, Reason, classify_message, outcome_of
 
 __all__ = ["LAST_RESORT_S", "Attempt", "ConnectError", "Race", "Won"]
 
@@ -356,7 +356,7 @@ class Race:
         # A fault of ours says nothing about the endpoint; nor does one address while others are left, nor the
         # end of a connection that a server gave up while this process stood still.
         blameless = leg.interrupted and reason is Reason.RESET
-        if not left and not blameless and outcome_of(reason) is Outcome.FAIL:
+        if not left and not blameless and outcome_of(reason) is ProbeOutcome.FAIL:
             local, now = self._endpoints.local, self._lasting()
             if leg.asked_at is not None and reason is Reason.TIMEOUT and self._had_time(leg):
                 local.silent(endpoint.host, leg.asked_at, now)

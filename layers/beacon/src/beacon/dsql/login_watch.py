@@ -34,8 +34,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from beacon.model import Observation, Outcome, ProbeReport
-from beacon.outcome import SLOW_LOGIN, Reason, outcome_of
+from beacon.model import Observation, ProbeReport
+from beacon.outcome import SLOW_LOGIN, ProbeOutcome, Reason, outcome_of
 
 __all__ = ["PATIENCE_S", "LoginWatch"]
 
@@ -82,7 +82,7 @@ class LoginWatch:
             if now - self._silent_since >= self._patience_s:
                 return _failed(report, reason, None)
             warning = SLOW_LOGIN
-        elif outcome_of(reason) is Outcome.FAIL:
+        elif outcome_of(reason) is ProbeOutcome.FAIL:
             self._due_at = now
             return _failed(report, reason, sqlstate)
         if report.observation.warning is not None:
@@ -94,4 +94,4 @@ class LoginWatch:
 
 
 def _failed(report: ProbeReport, reason: Reason, sqlstate: str | None) -> ProbeReport:
-    return replace(report, observation=Observation(Outcome.FAIL, reason.value, sqlstate=sqlstate))
+    return replace(report, observation=Observation(ProbeOutcome.FAIL, reason.value, sqlstate=sqlstate))

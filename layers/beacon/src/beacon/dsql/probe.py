@@ -34,12 +34,13 @@ from beacon.dsql.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, pa
 from beacon.dsql.login_watch import PATIENCE_S, LoginWatch
 from beacon.dsql.resolver import NameNotResolvedError
 from beacon.dsql.session import Row, Session, SessionError
-from beacon.model import Endpoint, Intent, Observation, Outcome, ProbeReport
+from beacon.model import Endpoint, Intent, Observation, ProbeReport
 from beacon.outcome import (
     CONFLICT,
     INTENT_UNREADABLE,
     SLOW_LOGIN,
     UNREADABLE,
+    ProbeOutcome,
     Reason,
     outcome_of,
 )
@@ -269,7 +270,7 @@ class DsqlProbe:
         try:
             return self._connector.open(deadline)
         except SessionError as error:
-            if error.reason in _NO_SECOND_LOGIN or outcome_of(error.reason) is Outcome.UNKNOWN:
+            if error.reason in _NO_SECOND_LOGIN or outcome_of(error.reason) is ProbeOutcome.UNKNOWN:
                 raise
             first = error
         try:
@@ -328,7 +329,7 @@ class DsqlProbe:
                 raise
         intents = None if rows is None else _intents_of(rows)
         observation = Observation(
-            Outcome.PASS,
+            ProbeOutcome.PASS,
             Reason.OK.value,
             (self._context.clock() - started) * 1000,
             warning=INTENT_UNREADABLE if intents is None else None,
@@ -351,7 +352,7 @@ def _report(
     reason: Reason, *, sqlstate: str | None = None, warning: str | None = None, reconnected: bool = False
 ) -> ProbeReport:
     outcome = outcome_of(reason)
-    if outcome is Outcome.UNKNOWN:
+    if outcome is ProbeOutcome.UNKNOWN:
         warning = reason.value
     return ProbeReport(
         Observation(outcome, reason.value, warning=warning, sqlstate=sqlstate, reconnected=reconnected)

@@ -13,9 +13,9 @@ from beacon.dsql.resolver import Resolver
 from beacon.health.telemetry import Telemetry
 from beacon.health.trigger import EdgeTrigger
 from beacon.health.verdict import IntentMemory, Response, Verdict, judge, not_allowed, render, undecipherable
-from beacon.model import Observation, Outcome, ProbeReport
+from beacon.model import Observation, ProbeReport
 from beacon.names import TARGET, service_name
-from beacon.outcome import Reason
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.settings import Settings, SettingsError
 from beacon.suspend_clock import suspend_aware
 
@@ -95,7 +95,7 @@ class HealthCheck:
             verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION.value)
         stopped = self._last is not None and self._last[0] and not verdict.serving
         self._tell(report, verdict)
-        if stopped or report.observation.outcome is Outcome.FAIL:
+        if stopped or report.observation.outcome is ProbeOutcome.FAIL:
             self._wake_publisher(verdict.reason)
         return render(
             verdict, service=self._service, region=self._region, target=TARGET, now=datetime.now(UTC)
@@ -137,7 +137,7 @@ class HealthCheck:
         }
         if any(counts.values()):
             self._telemetry.count({name: 1 for name, happened in counts.items() if happened})
-        if observation.outcome is Outcome.FAIL:
+        if observation.outcome is ProbeOutcome.FAIL:
             self._telemetry.count({"ProbeFail": 1}, Reason=observation.reason)
         self._cold = False
 
@@ -152,7 +152,7 @@ def _own_probe(settings: Settings) -> Probe:
 
 
 def _own_fault(reason: Reason) -> ProbeReport:
-    return ProbeReport(Observation(Outcome.UNKNOWN, reason.value, warning=reason.value))
+    return ProbeReport(Observation(ProbeOutcome.UNKNOWN, reason.value, warning=reason.value))
 
 
 def _method(event: object) -> str | None:

@@ -30,8 +30,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from beacon.model import Forced, Intent, Outcome, ProbeReport
+from beacon.model import Forced, Intent, ProbeReport
 from beacon.names import search_string
+from beacon.outcome import ProbeOutcome
 
 __all__ = ["IntentMemory", "Response", "Verdict", "judge", "not_allowed", "render", "undecipherable"]
 
@@ -93,7 +94,7 @@ def judge(report: ProbeReport, region: str, memory: IntentMemory, now: float) ->
     observation = report.observation
     if report.intents is not None:
         memory.remember(report.intents.get(region), now)
-    if observation.outcome is Outcome.FAIL:
+    if observation.outcome is ProbeOutcome.FAIL:
         return Verdict(serving=False, status="fail", reason=observation.reason)
     intent = memory.recall(now)
     if intent is not None and intent.forced is Forced.DRAIN:

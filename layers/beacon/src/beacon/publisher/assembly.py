@@ -8,8 +8,8 @@ from beacon.dsql.resolver import Resolver
 from beacon.publisher.announce import Announcer
 from beacon.publisher.canary import WriteCanary
 from beacon.publisher.decide import Subject
-from beacon.publisher.invocation import Invocation, Tempo
-from beacon.publisher.observe import Observer, Pace
+from beacon.publisher.invocation import Invocation, RoundSchedule
+from beacon.publisher.observe import Observer, RecheckPolicy
 from beacon.publisher.round import Publisher
 from beacon.settings import Settings
 
@@ -31,8 +31,10 @@ def make_invocation(settings: Settings) -> Invocation:
     """Return what handles the events of the function that ``settings`` describe; contacts nothing yet."""
     context = ProbeContext(settings, Resolver())
     canary = WriteCanary(settings.own_endpoint, context) if settings.write_canary else None
-    tempo = Tempo(settings.publish_every_s, _pace(settings).confirm_s + _SSM_S, settings.speed)
-    return Invocation(_publisher(settings, context), tempo, canary)
+    schedule = RoundSchedule(
+        settings.publish_every_s, _recheck_policy(settings).confirm_s + _SSM_S, settings.speed
+    )
+    return Invocation(_publisher(settings, context), schedule, canary)
 
 
 def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
@@ -48,7 +50,7 @@ def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
     )
     store = ParameterStore(settings.parameter_path, settings.region)
     return Publisher(
-        Observer(probes, _pace(settings)),
+        Observer(probes, _recheck_policy(settings)),
         store,
         subject,
         settings.policy,
@@ -56,5 +58,5 @@ def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
     )
 
 
-def _pace(settings: Settings) -> Pace:
-    return Pace(settings.probe_deadline_s, settings.recheck_s, settings.policy.fall)
+def _recheck_policy(settings: Settings) -> RecheckPolicy:
+    return RecheckPolicy(settings.probe_deadline_s, settings.recheck_s, settings.policy.fall)

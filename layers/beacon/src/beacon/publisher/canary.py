@@ -17,8 +17,8 @@ from beacon.aws.credentials import NoCredentialsError
 from beacon.dsql.connector import Connector, ProbeContext
 from beacon.dsql.resolver import NameNotResolvedError
 from beacon.dsql.session import SessionError
-from beacon.model import Endpoint, Outcome
-from beacon.outcome import CONFLICT, Reason, outcome_of
+from beacon.model import Endpoint
+from beacon.outcome import CONFLICT, ProbeOutcome, Reason, outcome_of
 
 __all__ = ["CanaryReport", "WriteCanary"]
 
@@ -42,7 +42,7 @@ class CanaryReport:
     @property
     def failed(self) -> bool:
         """Whether no row is known to be committed, whoever's fault that is."""
-        return outcome_of(Reason(self.reason)) is not Outcome.PASS
+        return outcome_of(Reason(self.reason)) is not ProbeOutcome.PASS
 
 
 class WriteCanary:

@@ -65,9 +65,9 @@ from beacon.model import (
     Intent,
     Observation,
     Observed,
-    Outcome,
     Policy,
 )
+from beacon.outcome import ProbeOutcome
 from beacon.publisher.changes import DEFERRED, SAME_EXPIRY_S, changes_between
 from beacon.publisher.rank import rank, rank_when_empty
 
@@ -152,11 +152,11 @@ def decide(
     return Decision(document, changes_between(previous, document))
 
 
-def step(state: Observed, streak: int, outcome: Outcome, policy: Policy) -> tuple[Observed, int]:
+def step(state: Observed, streak: int, outcome: ProbeOutcome, policy: Policy) -> tuple[Observed, int]:
     """One row of the hysteresis table: the state and its count after one more observation."""
-    if outcome is Outcome.UNKNOWN:
+    if outcome is ProbeOutcome.UNKNOWN:
         return state, streak
-    if outcome is Outcome.PASS:
+    if outcome is ProbeOutcome.PASS:
         if state is not Observed.DOWN:
             return Observed.UP, 0
         return (Observed.UP, 0) if streak + 1 >= policy.rise else (Observed.DOWN, streak + 1)
@@ -195,7 +195,7 @@ def _last_state(endpoint: Endpoint, previous: Document | None, now: datetime) ->
 
 
 def _failed(observations: Sequence[Observation]) -> bool:
-    return bool(observations) and observations[-1].outcome is Outcome.FAIL
+    return bool(observations) and observations[-1].outcome is ProbeOutcome.FAIL
 
 
 def _counting(counted_at: datetime | None, now: datetime, policy: Policy) -> bool:
@@ -216,11 +216,11 @@ def _observe(
 ) -> EndpointState:
     observed, streak, reason, latency_ms = state.observed, state.streak, state.reason, state.latency_ms
     for observation in observations:
-        returning = observed is Observed.DOWN and observation.outcome is Outcome.PASS
+        returning = observed is Observed.DOWN and observation.outcome is ProbeOutcome.PASS
         if counting or not returning:
             observed, streak = step(observed, streak, observation.outcome, policy)
         counting = counting and not returning
-        if observation.outcome is not Outcome.UNKNOWN:
+        if observation.outcome is not ProbeOutcome.UNKNOWN:
             reason = observation.reason
         if observation.latency_ms is not None:
             latency_ms = _smoothed(latency_ms, observation.latency_ms, policy)

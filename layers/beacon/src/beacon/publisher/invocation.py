@@ -32,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from beacon.publisher.canary import CanaryReport, WriteCanary
 from beacon.publisher.round import Publisher, RoundReport
 
-__all__ = ["EDGE", "SCHEDULE", "Invocation", "Tempo"]
+__all__ = ["EDGE", "SCHEDULE", "Invocation", "RoundSchedule"]
 
 EDGE = "beacon.health"
 SCHEDULE = "beacon.schedule"
@@ -45,7 +45,7 @@ _JITTER = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Tempo:
+class RoundSchedule:
     """How often rounds start, and how long one may take.
 
     ``speed`` above 1 shortens periods and the minute alike, for a lab that does not wait; never a round.
@@ -73,7 +73,7 @@ class Invocation:
     def __init__(
         self,
         publisher: Publisher,
-        tempo: Tempo,
+        schedule: RoundSchedule,
         canary: WriteCanary | None = None,
         *,
         clock: Callable[[], float] = time.monotonic,
@@ -82,7 +82,7 @@ class Invocation:
         jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
         self._publisher = publisher
-        self._tempo = tempo
+        self._schedule = schedule
         self._canary = canary
         self._clock = clock
         self._sleep = sleep
@@ -109,12 +109,12 @@ class Invocation:
     def _wait(self, ticked: float, remaining_s: Callable[[], float]) -> bool:
         """Wait for the next round; return whether there is one."""
         elapsed_s = self._clock() - ticked
-        start_s = self._tempo.next_start_s(elapsed_s)
+        start_s = self._schedule.next_start_s(elapsed_s)
         if start_s is None:
             return False
-        late_s = self._jitter(0.0, _JITTER * self._tempo.every_s / self._tempo.speed)
+        late_s = self._jitter(0.0, _JITTER * self._schedule.every_s / self._schedule.speed)
         wait_s = max(0.0, start_s + late_s - elapsed_s)
-        if wait_s + self._tempo.worst_round_s + _RESERVE_S > remaining_s():
+        if wait_s + self._schedule.worst_round_s + _RESERVE_S > remaining_s():
             return False
         self._sleep(wait_s)
         return True

@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from beacon.dsql.probe import REUSED_SHARE, AskingProbe, Probe
-from beacon.model import Intent, Observation, Outcome, ProbeReport
-from beacon.outcome import Reason
+from beacon.model import Intent, Observation, ProbeReport
+from beacon.outcome import ProbeOutcome, Reason
 
-__all__ = ["Observer", "Pace", "Round"]
+__all__ = ["Observer", "RecheckPolicy", "Round"]
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class RecheckPolicy:
     """How long one probe may take, how far apart rechecks start, and how many fails confirm."""
 
     deadline_s: float
@@ -64,20 +64,20 @@ class Observer:
     def __init__(
         self,
         probes: Mapping[str, Probe],
-        pace: Pace,
+        policy: RecheckPolicy,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._probes = dict(probes)
-        self._pace = pace
+        self._policy = policy
         self._clock = clock
         self._sleep = sleep
         self._pool = ThreadPoolExecutor(max(1, len(self._probes) - 1), thread_name_prefix="beacon-probe")
 
     def run(self, known_down: Collection[str] = ()) -> Round:
         """Make one round; ``known_down`` are the Regions whose fails need no confirmation."""
-        most = {region: 1 if region in known_down else self._pace.fall for region in self._probes}
+        most = {region: 1 if region in known_down else self._policy.fall for region in self._probes}
         started = self._clock()
         reports: dict[str, list[ProbeReport]] = {}
         futures: dict[str, Future[list[ProbeReport]]] = {}
@@ -88,7 +88,9 @@ class Observer:
                 futures[region] = self._pool.submit(self._look, probe, most[region], started)
 
         try:
-            questions = _Questions(self._probes, started + self._pace.deadline_s * REUSED_SHARE, self._clock)
+            questions = _Questions(
+                self._probes, started + self._policy.deadline_s * REUSED_SHARE, self._clock
+            )
             others = [region for region in self._probes if region not in questions.open]
             # One is kept for the caller's own thread, when that has nothing else to do.
             own = None if questions.open else others.pop()
@@ -115,12 +117,12 @@ class Observer:
         reports: list[ProbeReport] = []
         fails = 0
         while True:
-            report = self._probe_once(probe, started + self._pace.allowed_s(first=not reports))
+            report = self._probe_once(probe, started + self._policy.allowed_s(first=not reports))
             reports.append(report)
-            fails += report.observation.outcome is Outcome.FAIL
-            if report.observation.outcome is not Outcome.FAIL or fails >= most:
+            fails += report.observation.outcome is ProbeOutcome.FAIL
+            if report.observation.outcome is not ProbeOutcome.FAIL or fails >= most:
                 return reports
-            self._sleep(max(0.0, started + self._pace.recheck_s - self._clock()))
+            self._sleep(max(0.0, started + self._policy.recheck_s - self._clock()))
             started = self._clock()
 
     def _probe_once(self, probe: Probe, deadline: float) -> ProbeReport:
@@ -128,7 +130,7 @@ class Observer:
             return probe.run(deadline)
         except Exception:  # noqa: BLE001 - a defect in one probe must not take the round or an endpoint down
             reason = Reason.INTERNAL.value
-            return ProbeReport(Observation(Outcome.UNKNOWN, reason, warning=reason))
+            return ProbeReport(Observation(ProbeOutcome.UNKNOWN, reason, warning=reason))
 
 
 class _Questions:
