@@ -207,7 +207,7 @@ def test_it_refuses_while_another_region_is_not_serving(broken: Desk) -> None:
     done = broken.deploy(SECOND, "--go")
     assert done.returncode == 3
     assert f"{FIRST}: NOT SERVING" in done.stdout
-    # 503 is the function's answer. Every call takes long now, so the gateway may refuse most of them with 500.
+    # 503 is the function's answer. Every call takes long, so the gateway may refuse most of them with 500.
     assert re.search(r"HTTP Status Code (503, Service Unavailable|500, Internal Server Error)", done.stdout)
     assert "refused to deploy us-east-2" in done.stderr
     assert broken.deployed == []
