@@ -15,7 +15,7 @@ from collections.abc import Callable
 from results import Result
 
 from beacon_lab.lab import Lab
-from beacon_lab.scenarios.chaos import Outcome, run_chaos
+from beacon_lab.scenarios.chaos import ChaosResult, run_chaos
 from beacon_lab.scenarios.service_orders import KNOWLEDGE, prepare_documents, service_orders
 from beacon_lab.settings import LabSettings
 
@@ -54,7 +54,7 @@ def run(say: Say) -> list[Result]:
     ]
 
 
-async def _run(duration_s: float, seed: int, say: Say) -> Outcome:
+async def _run(duration_s: float, seed: int, say: Say) -> ChaosResult:
     async with Lab(LabSettings(speed=1.0), say, asyncio.Event()) as lab:
         await prepare_documents(lab)
         services = {

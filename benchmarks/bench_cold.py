@@ -30,7 +30,7 @@ from results import Result
 from beacon_lab.awslambda.build import Built, build
 from beacon_lab.awslambda.function_spec import Runtime
 from beacon_lab.awslambda.python313 import BuildUnavailableError
-from beacon_lab.awslambda.sandbox import Kind, Sandbox
+from beacon_lab.awslambda.sandbox import InvocationStatus, Sandbox
 from beacon_lab.processes.children import Processes
 
 _ROOT = Path(__file__).parents[1]
@@ -144,7 +144,7 @@ class _Bench:
             with _explained(variant, log):
                 # The emulator starts the runtime inside the first invocation, so this is INIT and the answer.
                 outcome = await sandbox.invoke(_EVENT)
-                assert outcome.kind is Kind.OK, outcome.payload
+                assert outcome.status is InvocationStatus.OK, outcome.payload
                 assert json.loads(outcome.payload)["statusCode"] == 200, outcome.payload
         finally:
             await sandbox.stop()

@@ -41,7 +41,7 @@ async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
         async with Watch(lab.ready(), lab.health_of) as watch:
             for number in range(1, repetitions + 1):
                 await _settle(lab, watch, first)
-                await asyncio.sleep(random.uniform(0, lab.pace.interval_s))
+                await asyncio.sleep(random.uniform(0, lab.timings.interval_s))
                 began = time.monotonic()
                 await lab.inject(first, FaultKind.DSQL_FREEZE)
                 dns, ssm = await asyncio.gather(
@@ -52,9 +52,9 @@ async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
                 in_ssm.append(ssm)
                 say(f"{number} of {repetitions}: DNS after {dns:.1f} s, SSM after {ssm:.1f} s")
                 await lab.heal(first)
-    pace = lab.pace
-    predicted_dns = dns_after(pace, failing=True, answer_s=pace.deadline_s)
-    predicted_ssm = ssm_after(pace, confirming=True, edge=True)
+    timings = lab.timings
+    predicted_dns = dns_after(timings, failing=True, answer_s=timings.deadline_s)
+    predicted_ssm = ssm_after(timings, confirming=True, edge=True)
     return [
         Result.median(
             "lab.fault_to_dns_s",
@@ -86,7 +86,7 @@ async def _settle(lab: Lab, watch: Watch, region: str) -> None:
             await publisher.invoke({"source": "benchmark"})
         await asyncio.sleep(1)
     # Let every checker see the recovery, not only enough of them to turn the check.
-    await asyncio.sleep(lab.pace.threshold * (lab.pace.interval_s + 2))
+    await asyncio.sleep(lab.timings.threshold * (lab.timings.interval_s + 2))
 
 
 async def _until(seen: Seen, value: str, began: float) -> float:

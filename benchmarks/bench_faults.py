@@ -26,7 +26,7 @@ from beacon.dsql.probe import PROBES, Probe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.health.check import HealthCheck
 from beacon.settings import Settings
-from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.cluster import Cluster
 from beacon_lab.dsql.principals import DbAction, Principal
 from beacon_lab.faults import FaultKind
@@ -201,7 +201,7 @@ async def _prepare(cluster: Cluster) -> Principal:
         ca_file=cluster.authority.ca_file,
         admin=cluster.operator,
         folder=SQL,
-        deployment=Deployment(
+        setup=DatabaseSetup(
             service="shop-bench",
             regions=[REGION],
             login_role=DB_USER,

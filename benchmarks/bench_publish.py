@@ -83,7 +83,7 @@ def _largest(name: str, seconds: Sequence[float], goal_s: float) -> Result:
 async def _once(lab: Lab, watch: Watch, say: Say) -> float:
     first, second = lab.settings.regions
     await _settle(lab, watch, first)
-    await asyncio.sleep(random.uniform(0, lab.pace.interval_s))
+    await asyncio.sleep(random.uniform(0, lab.timings.interval_s))
     began = time.monotonic()
     await lab.inject(first, FaultKind.DSQL_FREEZE)
     wanted = watch.host_of(second)

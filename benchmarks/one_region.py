@@ -19,7 +19,7 @@ from pathlib import Path
 
 from beacon.aws.sigv4 import Credentials
 from beacon.dsql.token import sign_token
-from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.cluster import Cluster
 from beacon_lab.dsql.principals import DbAction
 from beacon_lab.network.pki import Authority
@@ -108,7 +108,7 @@ async def _serve(directory: Path) -> None:
         cluster = await Cluster.start(directory, [_REGION], processes, authority)
         front = cluster.fronts[_REGION]
         role = cluster.add_principal("bench-health", frozenset({DbAction.CONNECT}), session=True)
-        deployment = Deployment(
+        setup = DatabaseSetup(
             service=f"{_APP}-{_ENV}",
             regions=[_REGION],
             login_role=_DB_USER,
@@ -116,9 +116,7 @@ async def _serve(directory: Path) -> None:
             operator_role="bench_operator",
             operator_arns=[cluster.operator.arn],
         )
-        await prepare(
-            front, ca_file=authority.ca_file, admin=cluster.operator, folder=_SQL, deployment=deployment
-        )
+        await prepare(front, ca_file=authority.ca_file, admin=cluster.operator, folder=_SQL, setup=setup)
         bundle, _ = trusted(authority.ca_file)
         ready = OneRegion(
             host=front.host,

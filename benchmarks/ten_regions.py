@@ -19,7 +19,7 @@ from pathlib import Path
 from beacon.aws.sigv4 import Credentials
 from beacon.model import Endpoint
 from beacon.settings import Settings
-from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.cluster import Cluster
 from beacon_lab.dsql.principals import DbAction
 from beacon_lab.network.pki import Authority
@@ -112,7 +112,7 @@ async def _serve(directory: Path) -> None:
         cluster = await Cluster.start(directory, REGIONS, processes, authority)
         front = cluster.fronts[REGIONS[0]]
         role = cluster.add_principal("bench-publisher", frozenset({DbAction.CONNECT}), session=True)
-        deployment = Deployment(
+        setup = DatabaseSetup(
             service=f"{_APP}-{_ENV}",
             regions=REGIONS,
             login_role=_DB_USER,
@@ -120,9 +120,7 @@ async def _serve(directory: Path) -> None:
             operator_role="bench_operator",
             operator_arns=[cluster.operator.arn],
         )
-        await prepare(
-            front, ca_file=authority.ca_file, admin=cluster.operator, folder=_SQL, deployment=deployment
-        )
+        await prepare(front, ca_file=authority.ca_file, admin=cluster.operator, folder=_SQL, setup=setup)
         ready = TenRegions(
             hosts={region: cluster.fronts[region].host for region in REGIONS},
             ports={region: cluster.ports[REGIONS[0], region] for region in REGIONS},

@@ -23,7 +23,7 @@ from one_region import trusted
 from beacon import Endpoints, StaticList
 from beacon.aws.sigv4 import Credentials
 from beacon.dsql.token import sign_token
-from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.cluster import OPERATOR_ROLE, Cluster
 from beacon_lab.faults import FaultKind
 from beacon_lab.network.pki import Authority
@@ -102,7 +102,7 @@ async def _serve(directory: Path) -> None:
         authority = Authority.create(directory / "ca")
         cluster = await Cluster.start(directory, [NEAR, FAR], processes, authority)
         near = cluster.fronts[NEAR]
-        deployment = Deployment(
+        setup = DatabaseSetup(
             service="bench-lab",
             regions=[NEAR, FAR],
             login_role="beacon_probe",
@@ -110,9 +110,7 @@ async def _serve(directory: Path) -> None:
             operator_role=OPERATOR_ROLE,
             operator_arns=[cluster.operator.arn],
         )
-        await prepare(
-            near, ca_file=authority.ca_file, admin=cluster.operator, folder=_SQL, deployment=deployment
-        )
+        await prepare(near, ca_file=authority.ca_file, admin=cluster.operator, folder=_SQL, setup=setup)
         bundle, _ = trusted(authority.ca_file)
         ready = {
             "hosts": {region: cluster.fronts[region].host for region in (NEAR, FAR)},

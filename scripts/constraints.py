@@ -10,7 +10,7 @@ from pathlib import Path
 
 from beacon_lab.stack.document import Json, ParametersError, TemplateError, mapping
 from beacon_lab.stack.parameters import settled
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template
 from scripts.samconfig import ConfigurationError, Deployment
 from scripts.stack import Stored
@@ -29,7 +29,7 @@ def require_accepted(template: Path, deployment: Deployment, stored: Stored | No
         previous = dict(stored.parameters) if stored and stored.exists else {}
         values = settled(document, deployment.parameters, previous)
         hidden = {name for name in previous.keys() - deployment.parameters.keys() if _secret(document, name)}
-        Resolver.create(
+        TemplateResolver.create(
             _without_constraints(document, hidden),
             values,
             region=deployment.region,

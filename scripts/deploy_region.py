@@ -36,7 +36,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from scripts.aws_account import AccountError, Aws, sentence
 from scripts.checkers import EVER, find_checks, standing_of
 from scripts.constraints import require_accepted
-from scripts.deployed import Outcome, outcome_of
+from scripts.deployed import DeploymentResult, result_of
 from scripts.objections import objections
 from scripts.readiness import require_ready, template_of
 from scripts.sam_arguments import with_arguments
@@ -88,11 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     code = subprocess.run(command, check=False).returncode
     # What a checker saw while the deployment was under way was the old code.
     finished = datetime.now(UTC)
-    outcome = outcome_of(code, before, aws)
-    if outcome.exit_code is not None:
-        _complain(outcome.sentence)
-        return outcome.exit_code
-    return _after(aws.route53, deployment, outcome, finished, options.wait)
+    result = result_of(code, before, aws)
+    if result.exit_code is not None:
+        _complain(result.sentence)
+        return result.exit_code
+    return _after(aws.route53, deployment, result, finished, options.wait)
 
 
 def _choose(path: Path, region: str) -> tuple[Deployment, Collection[str]]:
@@ -189,15 +189,19 @@ def may_deploy(
 
 
 def _after(
-    client: Route53Client, deployment: Deployment, outcome: Outcome, finished: datetime, wait_s: float
+    client: Route53Client,
+    deployment: Deployment,
+    result: DeploymentResult,
+    finished: datetime,
+    wait_s: float,
 ) -> int:
     """Say what became of the deployment; return the exit code."""
-    if outcome.sentence:
-        _say(outcome.sentence)
+    if result.sentence:
+        _say(result.sentence)
     if deployment.is_global:
-        _say(f"{deployment.stack_name}: {'deployed' if outcome.changed else 'as it was'}")
+        _say(f"{deployment.stack_name}: {'deployed' if result.changed else 'as it was'}")
         return 0
-    since = finished if outcome.changed else EVER
+    since = finished if result.changed else EVER
     return 0 if settle(client, deployment, since, wait_s) else _NOT_SERVING_YET
 
 

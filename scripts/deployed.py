@@ -22,7 +22,7 @@ from typing import Protocol
 from scripts.aws_account import AccountError
 from scripts.stack import Stored
 
-__all__ = ["Outcome", "outcome_of"]
+__all__ = ["DeploymentResult", "result_of"]
 
 
 class Stacks(Protocol):
@@ -33,7 +33,7 @@ class Stacks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeploymentResult:
     """What happened: whether the stack changed, a sentence, and the exit code if this ends the command."""
 
     changed: bool
@@ -41,40 +41,40 @@ class Outcome:
     exit_code: int | None = None
 
 
-def outcome_of(code: int, before: Stored | None, stacks: Stacks) -> Outcome:
+def result_of(code: int, before: Stored | None, stacks: Stacks) -> DeploymentResult:
     """The module's table, for `sam deploy` that ended with ``code``."""
     try:
         after = stacks.stack()
     except AccountError as error:
         if code:
             return _failed(f"`sam deploy` ended with {code}")
-        return Outcome(changed=True, sentence=f"the stack cannot be read again: {error}")
+        return DeploymentResult(changed=True, sentence=f"the stack cannot be read again: {error}")
     if _executed(before, after):
         status = after.status if after else "gone"
         return (
             _failed(f"`sam deploy` failed with {code} and the stack is {status}")
             if code
-            else Outcome(True, "")
+            else DeploymentResult(True, "")
         )
     return _unchanged(
         code, (after.waiting if after else frozenset()) - (before.waiting if before else frozenset())
     )
 
 
-def _failed(what: str) -> Outcome:
+def _failed(what: str) -> DeploymentResult:
     said = f"{what}: leave the other Regions as they are until this one is repaired"
-    return Outcome(changed=True, sentence=said, exit_code=1)
+    return DeploymentResult(changed=True, sentence=said, exit_code=1)
 
 
-def _unchanged(code: int, new: frozenset[str]) -> Outcome:
+def _unchanged(code: int, new: frozenset[str]) -> DeploymentResult:
     if new:
         names = ", ".join(sorted(new))
         said = f"nothing was deployed: the change set {names} was not executed. Start again when ready"
-        return Outcome(changed=False, sentence=said, exit_code=4)
+        return DeploymentResult(changed=False, sentence=said, exit_code=4)
     if code:
         said = f"`sam deploy` ended with {code} before it changed the stack; what it printed says why"
-        return Outcome(changed=False, sentence=said, exit_code=1)
-    return Outcome(changed=False, sentence="`sam deploy` found nothing to change")
+        return DeploymentResult(changed=False, sentence=said, exit_code=1)
+    return DeploymentResult(changed=False, sentence="`sam deploy` found nothing to change")
 
 
 def _executed(before: Stored | None, after: Stored | None) -> bool:

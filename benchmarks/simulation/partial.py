@@ -24,7 +24,7 @@ from beacon.model import Document, Effective, Endpoint, Observation, Observed, P
 from beacon.outcome import ProbeOutcome
 from beacon.publisher.decide import Subject, decide
 from beacon.settings import RECHECK_MS
-from beacon_lab.route53.rules import Tally, count, enough_say_healthy
+from beacon_lab.route53.rules import CheckerState, count, enough_say_healthy
 
 __all__ = ["ALARM_MINUTES", "ALARM_OF", "Case", "Probing", "Rate", "Seen", "simulate"]
 
@@ -198,7 +198,7 @@ class _Region:
         self._case = case
         self._rng = random.Random(case.seed)
         self._sandboxes: list[_Sandbox] = []
-        self._checkers = [Tally() for _ in range(case.checkers)]
+        self._checkers = [CheckerState() for _ in range(case.checkers)]
         self._publisher = _Publisher(case, self._rng)
         self._round_due_s = math.inf
         self._fails_by_minute: dict[int, int] = {}

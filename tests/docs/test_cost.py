@@ -14,7 +14,7 @@ from tests.places import ROOT
 
 from beacon.health.telemetry import Telemetry
 from beacon.health.verdict import Verdict, render
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template, translate
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -27,14 +27,14 @@ GIVEN = {
 }
 
 
-def resolved(**changes: str) -> Resolver:
+def resolved(**changes: str) -> TemplateResolver:
     translation = translate(ROOT / "template.yaml", region="us-east-1", parameters=GIVEN)
-    return Resolver.create(
+    return TemplateResolver.create(
         translation.template, {**GIVEN, **changes}, region="us-east-1", stack_name="beacon-prod"
     )
 
 
-def count_of(resolver: Resolver, kind: str) -> int:
+def count_of(resolver: TemplateResolver, kind: str) -> int:
     return list(resolver.resource_types().values()).count(kind)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.places import ROOT
 
 from beacon.outcome import INTENT_UNREADABLE, Reason
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import Translation, read_template, translate
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -271,7 +271,7 @@ def test_every_control_of_security_hub_is_met_or_excepted_with_a_reason() -> Non
 def test_the_controls_that_are_met_are_met() -> None:
     """Runtime, tags, no cache, and functions that this API alone may invoke."""
     template: Any = translated().template
-    stack = Resolver.create(template, GIVEN, region="us-east-1", stack_name="beacon-prod")
+    stack = TemplateResolver.create(template, GIVEN, region="us-east-1", stack_name="beacon-prod")
     kinds = stack.resource_types()
     for name, kind in kinds.items():
         properties: Any = template["Resources"][name].get("Properties", {})

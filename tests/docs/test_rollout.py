@@ -8,9 +8,9 @@ import pytest
 from tests.places import ROOT
 
 from beacon.names import search_string
-from beacon_lab.stack.identity import Identity
+from beacon_lab.stack.identity import ResourceIdentity
 from beacon_lab.stack.read import read_health_check, read_record
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import Translation, translate
 
 PAGE = (ROOT / "docs/rollout.md").read_text(encoding="utf-8")
@@ -80,20 +80,20 @@ def translated() -> Translation:
     return translate(ROOT / "template.yaml", region=ONE, parameters=parameters(ONE))
 
 
-def deployed(region: str, given: Mapping[str, str]) -> Resolver:
+def deployed(region: str, given: Mapping[str, str]) -> TemplateResolver:
     """The stack of a Region; raises ParametersError for what a Rule or a pattern refuses."""
-    resolver = Resolver.create(translated().template, given, region=region, stack_name="beacon-prod")
+    resolver = TemplateResolver.create(translated().template, given, region=region, stack_name="beacon-prod")
     for name, kind in resolver.resource_types().items():
         if kind in {"AWS::ApiGateway::RestApi", "AWS::ApiGateway::Deployment", "AWS::Route53::HealthCheck"}:
-            resolver.created[name] = Identity(f"{name.lower()}-in-{region}")
+            resolver.created[name] = ResourceIdentity(f"{name.lower()}-in-{region}")
     return resolver
 
 
-def of_kind(stack: Resolver, kind: str) -> list[str]:
+def of_kind(stack: TemplateResolver, kind: str) -> list[str]:
     return [name for name, found in stack.resource_types().items() if found == kind]
 
 
-def fleets(steps: Sequence[Step]) -> list[dict[str, Resolver]]:
+def fleets(steps: Sequence[Step]) -> list[dict[str, TemplateResolver]]:
     """The stacks that stand after each step."""
     given: dict[str, dict[str, str]] = {}
     found = []

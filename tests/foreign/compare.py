@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.foreign.seen import CODE, READERS, UNKNOWN, Cloud, Seen
 
-from beacon_lab.stack.identity import Identity
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.identity import ResourceIdentity
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template, translate
 
 Json = Any
@@ -33,7 +33,7 @@ def hold_against(
     source = read_template(template)
     if "Transform" in source:
         source = translate(template, region=region, parameters=given).template
-    resolver = Resolver.create(source, given, region=region, stack_name=stack)
+    resolver = TemplateResolver.create(source, given, region=region, stack_name=stack)
     actual = {_plain(name): found for name, found in cloud.stack_resources(stack, region).items()}
     local = {_plain(name): name for name in resolver.resource_types()}
     wanted_types = {name: resolver.resource_types()[own] for name, own in local.items()}
@@ -44,7 +44,7 @@ def hold_against(
     seen = {}
     for name, (kind, ref) in actual.items():
         seen[name] = READERS[kind](cloud, region, ref)
-        resolver.created[local[name]] = Identity(ref, seen[name].attributes)
+        resolver.created[local[name]] = ResourceIdentity(ref, seen[name].attributes)
     differences = [
         line
         for name, kind in wanted_types.items()

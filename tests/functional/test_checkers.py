@@ -24,8 +24,8 @@ from beacon_lab.network.tcp import hang_up
 from beacon_lab.route53 import rules
 from beacon_lab.route53.checkers import CHECKERS, CheckerFleet, HealthChange
 from beacon_lab.route53.observations import CalculatedCheckError, UnknownCheckError
-from beacon_lab.route53.poll import Dial, attempt
-from beacon_lab.route53.rules import CHECKER_REGIONS, Attempt, CheckType, HealthCheck, Outcome, Trouble
+from beacon_lab.route53.poll import Dial, poll_once
+from beacon_lab.route53.rules import CHECKER_REGIONS, CheckType, HealthCheck, PollAttempt, PollResult, Trouble
 
 FQDN = "abc123.execute-api.us-east-1.amazonaws.com"
 WANTED = "beacon:shop-prod:us-east-1:serving"
@@ -136,16 +136,16 @@ def a_check(kind: CheckType = CheckType.HTTP_STR_MATCH, **changes: Any) -> Healt
 
 async def try_once(
     check: HealthCheck, endpoint: Endpoint, round_trip_s: float = 0.0
-) -> tuple[Outcome, Attempt]:
+) -> tuple[PollResult, PollAttempt]:
     dial = Dial("127.0.0.1", endpoint.port, REGION)
-    met = await attempt(check, dial, source=SOURCE, round_trip_s=round_trip_s)
-    return rules.judge(check, met), met
+    met = await poll_once(check, dial, source=SOURCE, round_trip_s=round_trip_s)
+    return rules.judge_poll(check, met), met
 
 
 async def passes_in_time(check: HealthCheck, endpoint: Endpoint) -> bool:
     """Whether one of three attempts passes: a busy machine may spend the last 100 ms of the limit itself."""
     for _ in range(3):
-        if (await try_once(check, endpoint))[0] is Outcome.PASS:
+        if (await try_once(check, endpoint))[0] is PollResult.PASS:
             return True
     return False
 
@@ -184,7 +184,7 @@ def test_the_request_is_the_documented_one() -> None:
     async def scenario() -> None:
         async with serving() as endpoint:
             outcome, _ = await try_once(a_check(), endpoint)
-            assert outcome is Outcome.PASS
+            assert outcome is PollResult.PASS
             assert endpoint.sources == [SOURCE]
             first, *fields = endpoint.requests[0].decode().strip().split("\r\n")
             assert first == "GET /live/x/health HTTP/1.1"
@@ -210,7 +210,7 @@ def test_the_name_is_sent_by_sni_only_when_enabled(
         async with serving(server_tls()) as endpoint:
             check = a_check(CheckType.HTTPS_STR_MATCH, enable_sni=enable_sni)
             outcome, _ = await try_once(check, endpoint)
-            assert outcome is Outcome.PASS
+            assert outcome is PollResult.PASS
             assert endpoint.server_names == [name]
             assert endpoint.tls_versions == ["TLSv1.2"]
 
@@ -235,7 +235,7 @@ def test_a_status_within_two_seconds_of_connecting_passes_and_a_later_one_fails(
             )
             failing = asyncio.gather(try_once(a_check(https), late_tls), try_once(a_check(http), late))
             assert all(await passing)
-            assert [outcome for outcome, _ in await failing] == [Outcome.STATUS_TIMEOUT] * 2
+            assert [outcome for outcome, _ in await failing] == [PollResult.STATUS_TIMEOUT] * 2
 
     asyncio.run(scenario())
 
@@ -249,7 +249,7 @@ def test_distance_is_spent_from_the_two_seconds(server_tls: Callable[[], ssl.SSL
             (passes, met), (fails, _) = await asyncio.gather(
                 try_once(check, quick, round_trip_s=0.3), try_once(check, slow, round_trip_s=0.3)
             )
-        assert (passes, fails) == (Outcome.PASS, Outcome.STATUS_TIMEOUT)
+        assert (passes, fails) == (PollResult.PASS, PollResult.STATUS_TIMEOUT)
         assert met.connect_s is not None
         assert met.connect_s >= 0.3
         assert met.status_s is not None
@@ -273,7 +273,7 @@ def test_a_silent_endpoint_costs_two_seconds(server_tls: Callable[[], ssl.SSLCon
             *(try_once(a_check(kind), endpoint) for kind in (CheckType.HTTP, CheckType.HTTPS))
         )
         spent_s = time.monotonic() - started
-        assert [outcome for outcome, _ in results] == [Outcome.STATUS_TIMEOUT] * 2
+        assert [outcome for outcome, _ in results] == [PollResult.STATUS_TIMEOUT] * 2
         assert 2.0 <= spent_s < 3.0
         server.close()
         await server.wait_closed()
@@ -284,29 +284,29 @@ def test_a_silent_endpoint_costs_two_seconds(server_tls: Callable[[], ssl.SSLCon
 @pytest.mark.parametrize(
     ("answer", "outcome"),
     [
-        (ok("x" * (5120 - len(WANTED)) + WANTED), Outcome.PASS),
-        (ok("x" * (5121 - len(WANTED)) + WANTED), Outcome.STRING_ABSENT),
-        (ok(WANTED.upper()), Outcome.STRING_ABSENT),
-        (ok(WANTED, "503 Service Unavailable"), Outcome.BAD_STATUS),
-        (ok(WANTED, "302 Found"), Outcome.PASS),
-        (ok("x" * 6000), Outcome.STRING_ABSENT),
-        (f"HTTP/1.1 200 OK\r\n\r\n{WANTED}".encode(), Outcome.PASS),
-        (f"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{WANTED}".encode(), Outcome.TROUBLE),
-        (f"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{WANTED}".encode(), Outcome.TROUBLE),
+        (ok("x" * (5120 - len(WANTED)) + WANTED), PollResult.PASS),
+        (ok("x" * (5121 - len(WANTED)) + WANTED), PollResult.STRING_ABSENT),
+        (ok(WANTED.upper()), PollResult.STRING_ABSENT),
+        (ok(WANTED, "503 Service Unavailable"), PollResult.BAD_STATUS),
+        (ok(WANTED, "302 Found"), PollResult.PASS),
+        (ok("x" * 6000), PollResult.STRING_ABSENT),
+        (f"HTTP/1.1 200 OK\r\n\r\n{WANTED}".encode(), PollResult.PASS),
+        (f"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{WANTED}".encode(), PollResult.TROUBLE),
+        (f"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{WANTED}".encode(), PollResult.TROUBLE),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
             + b"".join(b"5;x=y\r\n" + WANTED[at : at + 5].encode() + b"\r\n" for at in range(0, 30, 5))
             + b"4\r\n"
             + WANTED[30:].encode()
             + b"\r\n0\r\n\r\n",
-            Outcome.PASS,
+            PollResult.PASS,
         ),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", Outcome.TROUBLE),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000 + b"\r\n\r\n", Outcome.TROUBLE),
-        (b"", Outcome.TROUBLE),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", PollResult.TROUBLE),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000 + b"\r\n\r\n", PollResult.TROUBLE),
+        (b"", PollResult.TROUBLE),
     ],
 )
-def test_answers_are_judged_as_documented(answer: bytes, outcome: Outcome) -> None:
+def test_answers_are_judged_as_documented(answer: bytes, outcome: PollResult) -> None:
     """The place and case of the string, the status, and every way that HTTP delimits a body."""
 
     async def scenario() -> None:
@@ -325,7 +325,7 @@ def test_a_body_that_takes_more_than_two_seconds_fails_a_string_match_only() -> 
                 try_once(a_check(CheckType.HTTP_STR_MATCH), endpoint),
                 try_once(a_check(CheckType.HTTP), endpoint),
             )
-        assert (matching, plain) == (Outcome.BODY_TIMEOUT, Outcome.PASS)
+        assert (matching, plain) == (PollResult.BODY_TIMEOUT, PollResult.PASS)
 
     asyncio.run(scenario())
 
@@ -337,7 +337,7 @@ def test_a_closed_port_an_unknown_name_and_a_server_without_tls_are_told_apart()
         async with serving(talks_first=True) as endpoint:
             _, no_tls = await try_once(a_check(CheckType.HTTPS), endpoint)
         _, closed = await try_once(a_check(CheckType.TCP), endpoint)
-        nowhere = await attempt(a_check(), None, source=SOURCE, round_trip_s=0)
+        nowhere = await poll_once(a_check(), None, source=SOURCE, round_trip_s=0)
         assert no_tls.trouble is Trouble.TLS
         assert closed.trouble is Trouble.REFUSED
         assert nowhere.trouble is Trouble.NAME
@@ -518,7 +518,7 @@ def test_a_goodbye_of_the_server_before_ours_is_no_defect(server_tls: Callable[[
         assert writer.get_extra_info("cipher") is not None
         endpoint = Endpoint(port=port)
         outcome, _ = await try_once(a_check(CheckType.HTTPS_STR_MATCH), endpoint, round_trip_s=0.05)
-        assert outcome is Outcome.PASS
+        assert outcome is PollResult.PASS
         server.close()
         await server.wait_closed()
 
@@ -547,7 +547,7 @@ def test_a_checker_that_breaks_is_a_defect_and_no_verdict(
 ) -> None:
     """It is reported with its address and its check; the check's status stays what it was."""
 
-    async def broken(*_: object, **__: object) -> Attempt:
+    async def broken(*_: object, **__: object) -> PollAttempt:
         raise error
 
     async def scenario() -> None:
@@ -562,7 +562,7 @@ def test_a_checker_that_breaks_is_a_defect_and_no_verdict(
         assert {found for _, found in defects} == {error}
         assert f"the health checker at {SOURCE} of check {ID}" in {part for part, _ in defects}
 
-    monkeypatch.setattr("beacon_lab.route53.checkers.attempt", broken)
+    monkeypatch.setattr("beacon_lab.route53.checkers.poll_once", broken)
     asyncio.run(scenario())
 
 

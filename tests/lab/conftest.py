@@ -20,7 +20,7 @@ from tests.places import ROOT
 
 from beacon.aws.sigv4 import Credentials
 from beacon.dsql.token import sign_token
-from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.front import DsqlFront
 from beacon_lab.dsql.iam_grants import IamGrants
 from beacon_lab.dsql.postgres import Postgres
@@ -218,7 +218,7 @@ async def _start(loop: LoopThread, processes: Processes, directory: Path) -> Dsq
         ca_file=authority.ca_file,
         admin=cluster.admin,
         folder=SQL,
-        deployment=Deployment(
+        setup=DatabaseSetup(
             service=cluster.service,
             regions=REGIONS,
             login_role=cluster.login_role,

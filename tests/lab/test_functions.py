@@ -12,7 +12,7 @@ import pytest
 
 from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
 from beacon_lab.awslambda.functions import Function
-from beacon_lab.awslambda.sandbox import Kind
+from beacon_lab.awslambda.sandbox import InvocationStatus
 from beacon_lab.faults import FaultKind
 from beacon_lab.processes.children import Processes
 from beacon_lab.processes.process_table import identify
@@ -106,10 +106,10 @@ def test_busy_sandboxes_make_it_scale_out_and_idle_ones_are_kept(tmp_path: Path)
             calls = [asyncio.ensure_future(function.invoke(event)) for _ in range(3)]
             await until(lambda: marks(tmp_path / "mark") == 3)
             refused = await function.invoke({})
-            assert refused.kind is Kind.THROTTLED
+            assert refused.status is InvocationStatus.THROTTLED
             (tmp_path / "go").touch()
             outcomes = await asyncio.gather(*calls)
-            assert {outcome.kind for outcome in outcomes} == {Kind.OK}
+            assert {outcome.status for outcome in outcomes} == {InvocationStatus.OK}
             assert all(outcome.cold for outcome in outcomes)
             pids = {outcome.payload for outcome in outcomes}
             assert len(pids) == 3
@@ -135,9 +135,9 @@ def test_reserved_concurrency_and_the_labs_cap_throttle(tmp_path: Path, reserved
             calls = [asyncio.ensure_future(function.invoke(event)) for _ in range(5)]
             await until(lambda: function.counters.throttles == 5 - allowed)
             (tmp_path / "go").touch()
-            kinds = [outcome.kind for outcome in await asyncio.gather(*calls)]
-            assert kinds.count(Kind.OK) == allowed
-            assert kinds.count(Kind.THROTTLED) == 5 - allowed
+            kinds = [outcome.status for outcome in await asyncio.gather(*calls)]
+            assert kinds.count(InvocationStatus.OK) == allowed
+            assert kinds.count(InvocationStatus.THROTTLED) == 5 - allowed
 
     asyncio.run(scenario())
 
@@ -201,9 +201,9 @@ def test_a_sandbox_killed_at_work_costs_one_error(tmp_path: Path) -> None:
             call = asyncio.ensure_future(function.invoke(event))
             await until(lambda: marks(tmp_path / "mark") == 1)
             os.kill(function.sandboxes[0].pid, signal.SIGKILL)
-            assert (await call).kind is Kind.FUNCTION_ERROR
+            assert (await call).status is InvocationStatus.FUNCTION_ERROR
             after = await function.invoke({})
-            assert (after.kind, after.cold) == (Kind.OK, True)
+            assert (after.status, after.cold) == (InvocationStatus.OK, True)
             assert function.counters.errors == 1
             assert len(function.sandboxes) == 1
 
@@ -224,7 +224,7 @@ def test_an_idle_sandbox_that_dies_or_hangs_is_replaced_without_an_error(
             os.kill(old.pid, number)
             await until(lambda: not old.alive)
             after = await function.invoke({})
-            assert (after.kind, after.cold) == (Kind.OK, True)
+            assert (after.status, after.cold) == (InvocationStatus.OK, True)
             assert function.sandboxes != (old,)
             assert not any(found.alive() for found in gone if found is not None)
 
@@ -240,13 +240,15 @@ def test_lambda_error_ends_invocations_without_reaching_the_code(tmp_path: Path)
             call = asyncio.ensure_future(function.invoke(event))
             await until(lambda: marks(tmp_path / "mark") == 1)
             await function.inject(FaultKind.LAMBDA_ERROR)
-            assert (await call).kind is Kind.FUNCTION_ERROR
+            assert (await call).status is InvocationStatus.FUNCTION_ERROR
             for _ in range(3):
-                assert (await function.invoke({"mark": str(tmp_path / "mark")})).kind is Kind.FUNCTION_ERROR
+                assert (
+                    await function.invoke({"mark": str(tmp_path / "mark")})
+                ).status is InvocationStatus.FUNCTION_ERROR
             assert marks(tmp_path / "mark") == 1
             assert function.sandboxes == ()
             await function.heal()
-            assert (await function.invoke({})).kind is Kind.OK
+            assert (await function.invoke({})).status is InvocationStatus.OK
             assert function.counters.errors == 4
             with pytest.raises(ValueError, match="ssm-down"):
                 await function.inject(FaultKind.SSM_DOWN)
@@ -262,7 +264,7 @@ def test_lambda_error_during_a_cold_start_reaches_no_code(tmp_path: Path) -> Non
             call = asyncio.ensure_future(function.invoke({"mark": str(tmp_path / "mark")}))
             await asyncio.sleep(0)
             await function.inject(FaultKind.LAMBDA_ERROR)
-            assert (await call).kind is Kind.FUNCTION_ERROR
+            assert (await call).status is InvocationStatus.FUNCTION_ERROR
             assert marks(tmp_path / "mark") == 0
 
     asyncio.run(scenario())

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from beacon_lab.processes.children import Processes, ProcessesError
-from beacon_lab.processes.process_table import Identity, entry, identify, session_tree, snapshot
+from beacon_lab.processes.process_table import ProcessIdentity, entry, identify, session_tree, snapshot
 
 pytestmark = pytest.mark.lab
 
@@ -64,7 +64,7 @@ LAB = textwrap.dedent(
 )
 
 
-def wait_until_gone(identities: list[Identity], within_s: float = 15.0) -> None:
+def wait_until_gone(identities: list[ProcessIdentity], within_s: float = 15.0) -> None:
     """Poll until none of the processes lives; those that do fail the test."""
     deadline = time.monotonic() + within_s
     while left := [found for found in identities if found.alive()]:
@@ -84,7 +84,7 @@ async def until_there(path: Path) -> None:
     raise AssertionError(f"{path} was not made")
 
 
-async def family(processes: Processes, directory: Path) -> list[Identity]:
+async def family(processes: Processes, directory: Path) -> list[ProcessIdentity]:
     """Start FAMILY and return the identities of its three processes."""
     await processes.spawn("family", [sys.executable, "-c", FAMILY, str(directory / "pids")], env=ENV)
     await until_there(directory / "pids")
@@ -118,7 +118,7 @@ def test_close_ends_stubborn_and_stopped_children(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     directory.mkdir()
 
-    async def scenario() -> list[Identity]:
+    async def scenario() -> list[ProcessIdentity]:
         processes = Processes()
         processes.remove_at_exit(directory)
         await processes.start()
@@ -186,7 +186,7 @@ def test_a_reused_number_is_not_killed() -> None:
     with child:
         identity = identify(child.pid)
         assert identity is not None
-        stale = Identity(identity.pid, identity.started - 1)
+        stale = ProcessIdentity(identity.pid, identity.started - 1)
         assert session_tree(identity, snapshot()) == [identity]
         assert session_tree(stale, snapshot()) == []
         assert not stale.send(signal.SIGKILL)

@@ -13,7 +13,7 @@ import pytest
 
 from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
 from beacon_lab.awslambda.log import LambdaLog
-from beacon_lab.awslambda.sandbox import Kind, Outcome, Sandbox, SandboxError
+from beacon_lab.awslambda.sandbox import InvocationResult, InvocationStatus, Sandbox, SandboxError
 from beacon_lab.processes.children import Processes
 from beacon_lab.processes.process_table import entry
 
@@ -68,7 +68,7 @@ class Place:
     log: LambdaLog
     bytecode: Path
 
-    async def __call__(self, **event: object) -> Outcome:
+    async def __call__(self, **event: object) -> InvocationResult:
         return await self.sandbox.invoke(json.dumps(event).encode())
 
 
@@ -129,7 +129,7 @@ def test_the_handler_sees_what_lambda_gives_it(tmp_path: Path, monkeypatch: pyte
     async def scenario() -> None:
         async with running(tmp_path) as place:
             outcome = await place()
-            assert outcome.kind is Kind.OK
+            assert outcome.status is InvocationStatus.OK
             assert outcome.cold
             seen = json.loads(outcome.payload)
             assert (seen["layer"], seen["name"], seen["memory"]) == ("layer", "app-test-health", "512")
@@ -177,7 +177,7 @@ def test_the_emulator_ends_a_slow_handler(tmp_path: Path) -> None:
         async with running(tmp_path, timeout_s=1) as place:
             await place()
             late = await place(do="sleep", seconds=30)
-            assert late.kind is Kind.TIMEOUT
+            assert late.status is InvocationStatus.TIMEOUT
             assert "timed out after 1.00 seconds" in json.loads(late.payload)["errorMessage"]
             assert late.duration_s < 5
             assert not place.sandbox.alive
@@ -193,11 +193,11 @@ def test_errors_of_the_function_are_function_errors(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as place:
             raised = await place(do="raise")
-            assert raised.kind is Kind.FUNCTION_ERROR
+            assert raised.status is InvocationStatus.FUNCTION_ERROR
             assert json.loads(raised.payload)["errorType"] == "KeyError"
             assert not (await place()).cold
             left = await place(do="exit")
-            assert left.kind is Kind.FUNCTION_ERROR
+            assert left.status is InvocationStatus.FUNCTION_ERROR
             assert json.loads(left.payload)["errorType"] == "Runtime.ExitError"
             assert not place.sandbox.alive
 
@@ -210,7 +210,7 @@ def test_a_handler_that_cannot_be_imported_is_a_function_error(tmp_path: Path) -
     async def scenario() -> None:
         async with running(tmp_path, source="import no_such_module_anywhere\n") as place:
             outcome = await place()
-            assert outcome.kind is Kind.FUNCTION_ERROR
+            assert outcome.status is InvocationStatus.FUNCTION_ERROR
             assert b"no_such_module_anywhere" in outcome.payload
 
     asyncio.run(scenario())

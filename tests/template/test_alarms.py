@@ -18,7 +18,7 @@ from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.outcome import ProbeOutcome
 from beacon.settings import Settings
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import translate
 
 TEMPLATE = ROOT / "template.yaml"
@@ -50,7 +50,7 @@ def translated() -> Any:  # noqa: ANN401 - JSON
 
 
 def alarms(**changes: str) -> dict[str, dict[str, Any]]:
-    resolver = Resolver.create(translated(), GIVEN | changes, region="us-east-1", stack_name="x")
+    resolver = TemplateResolver.create(translated(), GIVEN | changes, region="us-east-1", stack_name="x")
     types = resolver.resource_types()
     return {
         name: resolver.properties(name) for name, kind in types.items() if kind == "AWS::CloudWatch::Alarm"

@@ -8,8 +8,8 @@ import pytest
 from tests.places import ROOT
 
 from beacon_lab.stack.document import ParametersError
-from beacon_lab.stack.identity import Identity
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.identity import ResourceIdentity
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template
 
 GLOBAL, DSQL = (read_template(ROOT / name) for name in ("global.yaml", "dsql.yaml"))
@@ -27,8 +27,8 @@ TOPIC = "arn:aws:sns:us-east-1:123456789012:oncall"
 PEER = f"arn:aws:dsql:us-east-2:123456789012:cluster/{'b' * 26}"
 
 
-def resolve(template: Any, region: str = "us-east-1", **given: str) -> Resolver:  # noqa: ANN401 - JSON
-    return Resolver.create(template, given, region=region, stack_name="x")
+def resolve(template: Any, region: str = "us-east-1", **given: str) -> TemplateResolver:  # noqa: ANN401 - JSON
+    return TemplateResolver.create(template, given, region=region, stack_name="x")
 
 
 def reasons(template: Any, region: str = "us-east-1", **given: str) -> tuple[str, ...]:  # noqa: ANN401 - JSON
@@ -139,7 +139,7 @@ def test_its_outputs_are_what_the_region_stacks_take() -> None:
     resolver = resolve(DSQL, WitnessRegion="us-west-2")
     arn = f"arn:aws:dsql:us-east-1:123456789012:cluster/{'a' * 26}"
     host = f"{'a' * 26}.dsql-fnh4.us-east-1.on.aws"  # as DSQL says it: it need not be ID.dsql.REGION
-    resolver.created["Cluster"] = Identity("a" * 26, {"Endpoint": host, "ResourceArn": arn})
+    resolver.created["Cluster"] = ResourceIdentity("a" * 26, {"Endpoint": host, "ResourceArn": arn})
     outputs = resolver.outputs()
     assert outputs["Endpoint"] == host
     parameters: Any = read_template(ROOT / "template.yaml")["Parameters"]

@@ -8,7 +8,7 @@ from samcli.cli.types import CfnParameterOverridesType
 from tests.places import ROOT
 
 from beacon_lab.stack.document import ParametersError
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template
 
 TEMPLATE: Any = read_template(ROOT / "template.yaml")
@@ -28,7 +28,7 @@ RECORD = {"HostedZoneId": "Z0123456789", "RecordName": "db.example.com"}
 
 def reasons(**changes: str) -> tuple[str, ...]:
     try:
-        Resolver.create(TEMPLATE, {**GOOD, **changes}, region="us-east-1", stack_name="x")
+        TemplateResolver.create(TEMPLATE, {**GOOD, **changes}, region="us-east-1", stack_name="x")
     except ParametersError as error:
         return error.reasons
     return ()
@@ -185,7 +185,7 @@ def test_a_missing_parameter_is_named(name: str) -> None:
     """These have no default that could be right for anybody."""
     given = {key: value for key, value in GOOD.items() if key != name}
     with pytest.raises(ParametersError) as refused:
-        Resolver.create(TEMPLATE, given, region="us-east-1", stack_name="x")
+        TemplateResolver.create(TEMPLATE, given, region="us-east-1", stack_name="x")
     assert [reason.split()[0] for reason in refused.value.reasons] == [name]
 
 
@@ -214,11 +214,11 @@ def test_the_example_configuration_is_complete_and_cannot_be_deployed_as_it_is(r
     )
     assert given["RoutingPolicy"] == "none"
     with pytest.raises(ParametersError) as refused:
-        Resolver.create(TEMPLATE, given, region=region, stack_name="x")
+        TemplateResolver.create(TEMPLATE, given, region=region, stack_name="x")
     placeholders = {name for name, value in given.items() if "REPLACE_ME" in value}
     assert {reason.split()[0] for reason in refused.value.reasons} == placeholders
     hosts = {"us-east-1": HOST, "us-east-2": PEER}
     (peer,) = set(hosts) - {region}
     assert given["PeerEndpoints"] == f"{peer}=REPLACE_ME"
     filled = given | GOOD | RECORD | {"DsqlEndpoint": hosts[region], "PeerEndpoints": f"{peer}={hosts[peer]}"}
-    Resolver.create(TEMPLATE, filled, region=region, stack_name="x")
+    TemplateResolver.create(TEMPLATE, filled, region=region, stack_name="x")

@@ -12,10 +12,10 @@ from tests.places import ROOT
 
 from beacon.names import search_string
 from beacon.settings import Settings
-from beacon_lab.stack.identity import Identity
+from beacon_lab.stack.identity import ResourceIdentity
 from beacon_lab.stack.model import AliasTarget, RecordResource
 from beacon_lab.stack.read import read_api, read_functions, read_health_check, read_record, read_schedules
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import Translation, translate
 
 TEMPLATE = ROOT / "template.yaml"
@@ -49,31 +49,31 @@ def translated() -> Translation:
     return translate(TEMPLATE, region="us-east-1", parameters=GIVEN)
 
 
-def resolve(region: str = "us-east-1", **changes: str) -> Resolver:
-    resolver = Resolver.create(
+def resolve(region: str = "us-east-1", **changes: str) -> TemplateResolver:
+    resolver = TemplateResolver.create(
         translated().template, {**GIVEN, **changes}, region=region, stack_name="orders-test"
     )
     for logical_id, kind in resolver.resource_types().items():
         if kind in BY_SERVICE:
-            resolver.created[logical_id] = Identity(f"id-of-{logical_id.lower()}")
+            resolver.created[logical_id] = ResourceIdentity(f"id-of-{logical_id.lower()}")
     return resolver
 
 
-def with_policy(policy: str, **changes: str) -> Resolver:
+def with_policy(policy: str, **changes: str) -> TemplateResolver:
     role = {"FailoverRole": "PRIMARY"} if policy == "failover" else {}
     return resolve(RoutingPolicy=policy, **role, **changes)
 
 
-def record_of(resolver: Resolver) -> RecordResource:
+def record_of(resolver: TemplateResolver) -> RecordResource:
     return read_record(resolver.properties("Record"))
 
 
-def statements(resolver: Resolver, role: str) -> list[Any]:
+def statements(resolver: TemplateResolver, role: str) -> list[Any]:
     policies: Any = resolver.properties(role)["Policies"]
     return [statement for policy in policies for statement in policy["PolicyDocument"]["Statement"]]
 
 
-def of_type(resolver: Resolver, kind: str) -> dict[str, dict[str, Any]]:
+def of_type(resolver: TemplateResolver, kind: str) -> dict[str, dict[str, Any]]:
     return {
         name: resolver.properties(name) for name, found in resolver.resource_types().items() if found == kind
     }
@@ -327,7 +327,7 @@ def test_every_deployment_deploys_the_api_anew(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr("samtranslator.model.apigateway.time", SimpleNamespace(time=lambda at=second: at))
         given = {**GIVEN, "OperatorCidrs": operators}
         template = translate(TEMPLATE, region="us-east-1", parameters=given).template
-        types = Resolver.create(template, given, region="us-east-1", stack_name="x").resource_types()
+        types = TemplateResolver.create(template, given, region="us-east-1", stack_name="x").resource_types()
         deployments.append([name for name, kind in types.items() if kind == "AWS::ApiGateway::Deployment"])
     assert [len(found) for found in deployments] == [1, 1]
     assert deployments[0] != deployments[1]

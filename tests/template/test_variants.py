@@ -9,8 +9,8 @@ import pytest
 from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]
 from tests.places import ROOT
 
-from beacon_lab.stack.identity import Identity
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.identity import ResourceIdentity
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import translate
 
 TEMPLATE = ROOT / "template.yaml"
@@ -74,11 +74,11 @@ def translated() -> Any:  # noqa: ANN401 - JSON
 
 
 def resolved(variant: dict[str, str], region: str = "us-east-1") -> dict[str, Any]:
-    resolver = Resolver.create(translated(), GIVEN | variant, region=region, stack_name="beacon-prod")
+    resolver = TemplateResolver.create(translated(), GIVEN | variant, region=region, stack_name="beacon-prod")
     types = resolver.resource_types()
     for logical_id, kind in types.items():
         if kind in BY_SERVICE:
-            resolver.created[logical_id] = Identity(f"id{logical_id.lower()}"[:30])
+            resolver.created[logical_id] = ResourceIdentity(f"id{logical_id.lower()}"[:30])
     resolver.outputs()
     return {
         logical_id: {"Type": kind, "Properties": resolver.properties(logical_id)}

@@ -27,7 +27,7 @@ from beacon_lab.cloud import Cloud
 from beacon_lab.control import Control
 from beacon_lab.defects import Defects
 from beacon_lab.deployment import DB_USER, Values, project_root, specs
-from beacon_lab.dsql.bootstrap import Deployment, prepare
+from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
 from beacon_lab.dsql.operator import Operator
 from beacon_lab.dsql.postgres import PostgresError
@@ -36,7 +36,7 @@ from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.network.pki import Authority
 from beacon_lab.network.ports import port_errors
 from beacon_lab.preconditions import make_directory, require
-from beacon_lab.predict import Pace
+from beacon_lab.predict import Timings
 from beacon_lab.processes.children import Processes
 from beacon_lab.readiness import await_healthy, await_published
 from beacon_lab.ready_file import ReadyFile
@@ -107,10 +107,10 @@ class Lab:
         return Operator(self.cluster, self.settings.service, self._root / "sql")
 
     @property
-    def pace(self) -> Pace:
+    def timings(self) -> Timings:
         """What time depends on in this lab."""
         settings = self.settings
-        return Pace(
+        return Timings(
             interval_s=settings.request_interval_s / settings.speed,
             threshold=settings.failure_threshold,
             publish_every_s=settings.publish_every_s / settings.speed,
@@ -310,7 +310,7 @@ class Lab:
     async def _prepare_database(self, stacks: Mapping[str, Stack]) -> None:
         cluster, settings = self.cluster, self.settings
         arns = [found.role_arn for stack in stacks.values() for found in stack.functions.values()]
-        deployment = Deployment(
+        setup = DatabaseSetup(
             service=settings.service,
             regions=settings.regions,
             login_role=DB_USER,
@@ -325,7 +325,7 @@ class Lab:
                 ca_file=cluster.authority.ca_file,
                 admin=cluster.operator,
                 folder=self._root / "sql",
-                deployment=deployment,
+                setup=setup,
             )
             await self.operator.prepare_entries()
         except psycopg.Error as error:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Pace", "Span", "dns_after", "ssm_after"]
+__all__ = ["Span", "Timings", "dns_after", "ssm_after"]
 
 _HEALTHY_SHARE = 0.18
 
@@ -35,7 +35,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Timings:
     """The settings that time depends on, after the lab's speed has been applied to the intervals."""
 
     interval_s: float
@@ -53,35 +53,37 @@ class Pace:
     slack_s: float = 1.5
 
 
-def dns_after(pace: Pace, *, failing: bool, answer_s: float) -> Span:
+def dns_after(timings: Timings, *, failing: bool, answer_s: float) -> Span:
     """When the health check, and with it DNS, turns after a change; ``answer_s`` is what an answer takes."""
-    still_healthy = int(pace.checkers * _HEALTHY_SHARE)
-    turn = pace.checkers - still_healthy if failing else still_healthy + 1
-    near = pace.interval_s + answer_s
-    typical = near + pace.distance_s / 2
+    still_healthy = int(timings.checkers * _HEALTHY_SHARE)
+    turn = timings.checkers - still_healthy if failing else still_healthy + 1
+    near = timings.interval_s + answer_s
+    typical = near + timings.distance_s / 2
     return Span(
-        (pace.threshold - 1) * near,
-        (pace.threshold - 1) * typical + turn / (pace.checkers + 1) * typical,
-        pace.threshold * (near + pace.distance_s) + pace.slack_s,
+        (timings.threshold - 1) * near,
+        (timings.threshold - 1) * typical + turn / (timings.checkers + 1) * typical,
+        timings.threshold * (near + timings.distance_s) + timings.slack_s,
     )
 
 
-def ssm_after(pace: Pace, *, confirming: bool = False, edge: bool = False, recovering: bool = False) -> Span:
+def ssm_after(
+    timings: Timings, *, confirming: bool = False, edge: bool = False, recovering: bool = False
+) -> Span:
     """When the preferred host turns.
 
     ``confirming``: a failure, with its rechecks; ``edge``: this Region stops serving, so that its health
     function starts the publisher; ``recovering``: after ``rise`` passes and the hold.
     """
-    tick_s = pace.publish_every_s
-    work_s = pace.deadline_s + (pace.fall - 1) * pace.recheck_s if confirming else 0.0
-    more_ticks = pace.rise - 1 + math.ceil(pace.failback_hold_s / tick_s) if recovering else 0
+    tick_s = timings.publish_every_s
+    work_s = timings.deadline_s + (timings.fall - 1) * timings.recheck_s if confirming else 0.0
+    more_ticks = timings.rise - 1 + math.ceil(timings.failback_hold_s / tick_s) if recovering else 0
     # Of evenly spread checkers the first comes by after one part in n + 1; its probe has to fail first.
-    noticed_s = pace.interval_s / (pace.checkers + 1) + (pace.deadline_s if confirming else 0.0)
+    noticed_s = timings.interval_s / (timings.checkers + 1) + (timings.deadline_s if confirming else 0.0)
     soon_s = min(noticed_s, tick_s / 2) if edge else tick_s / 2
     # The lab's ticks are late by up to 5 %, so two of them can be that much closer.
     earliest_s = max(0.0, more_ticks * tick_s - 0.05 * tick_s)
     return Span(
         earliest_s + work_s,
         more_ticks * tick_s + soon_s + work_s,
-        (more_ticks + 1) * tick_s + 0.05 * tick_s + work_s + pace.slack_s,
+        (more_ticks + 1) * tick_s + 0.05 * tick_s + work_s + timings.slack_s,
     )

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from beacon_lab.errors import LabError
-from beacon_lab.processes.process_table import Identity, identify
+from beacon_lab.processes.process_table import ProcessIdentity, identify
 
 __all__ = [
     "Claim",
@@ -46,7 +46,7 @@ class Note:
     @property
     def alive(self) -> bool:
         """Whether that very process still runs."""
-        return Identity(self.pid, self.started).alive()
+        return ProcessIdentity(self.pid, self.started).alive()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from beacon_lab.lab import Lab
-from beacon_lab.scenarios.chaos import Account, Outcome, run_chaos
+from beacon_lab.scenarios.chaos import Account, ChaosResult, run_chaos
 from beacon_lab.scenarios.service_orders import KNOWLEDGE, prepare_documents, service_orders
 from beacon_lab.settings import LabSettings
 
@@ -22,7 +22,7 @@ LONGEST_GAP_S = 2.0
 SEED = 20261
 
 
-async def _run(lines: list[str]) -> Outcome:
+async def _run(lines: list[str]) -> ChaosResult:
     async with Lab(LabSettings(speed=5.0), lines.append, asyncio.Event()) as lab:
         await prepare_documents(lab)
         services = {

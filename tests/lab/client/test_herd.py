@@ -93,7 +93,7 @@ def test_a_survivor_with_too_many_connections_is_left_by_no_pool(client: Client)
     with Pool(endpoints, min_size=6, query_timeout_s=2.0, **client.login) as pool:
         pool.wait(10)
         client.dsql.loop.call(lambda: far.connect_limit.refit(rate_per_s=0.0, burst=0))
-        for session in list(far._sessions)[:3]:
+        for session in list(far._open_connections)[:3]:
             client.dsql.loop.call(session.reset)
         end = time.monotonic() + 4
         while time.monotonic() < end:

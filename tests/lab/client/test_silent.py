@@ -214,7 +214,7 @@ def hang(client: Client, connection: Any) -> None:  # noqa: ANN401 - any connect
         name = own.getsockname()
 
     def swallow() -> None:
-        for session in list(client.dsql.fronts[NEAR]._sessions):
+        for session in list(client.dsql.fronts[NEAR]._open_connections):
             transport = session._outlet._transport
             if transport is not None and transport.get_extra_info("peername") == name:
                 session.swallow()

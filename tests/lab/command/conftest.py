@@ -31,7 +31,7 @@ from botocore.exceptions import ClientError
 from tests.places import ROOT
 
 from beacon_lab import control
-from beacon_lab.processes.process_table import Identity, descendants, snapshot
+from beacon_lab.processes.process_table import ProcessIdentity, descendants, snapshot
 
 BIN = Path(sys.executable).parent
 COMMAND = str(BIN / "beacon-lab")
@@ -125,7 +125,7 @@ class LabProcess:
         assert self.popen.poll() is None, f"it ended with {self.popen.returncode}:\n{self.log}"
         return self.log or " "
 
-    def family(self) -> list[Identity]:
+    def family(self) -> list[ProcessIdentity]:
         """The process and everything that descends from it now."""
         table = snapshot()
         mine = descendants([self.popen.pid], table)
@@ -136,7 +136,7 @@ class LabProcess:
         self.popen.send_signal(number)
         return self.popen.wait(within_s)
 
-    def assert_nothing_left(self, family: list[Identity], within_s: float = 15.0) -> None:
+    def assert_nothing_left(self, family: list[ProcessIdentity], within_s: float = 15.0) -> None:
         """See `assert_nothing_left`."""
         assert_nothing_left(self.home, family, within_s)
 
@@ -307,7 +307,7 @@ def run_command(*arguments: str, **environment: str) -> "subprocess.CompletedPro
     return run([COMMAND, *arguments], {**os.environ, **environment})
 
 
-def living(identities: list[Identity]) -> list[Identity]:
+def living(identities: list[ProcessIdentity]) -> list[ProcessIdentity]:
     """Those that still run."""
     return [found for found in identities if found.alive()]
 
@@ -327,7 +327,7 @@ def naming(path: Path) -> list[int]:
     return found
 
 
-def assert_nothing_left(home: Path, family: list[Identity], within_s: float = 15.0) -> None:
+def assert_nothing_left(home: Path, family: list[ProcessIdentity], within_s: float = 15.0) -> None:
     """No process of ``family``, none that names ``home``, and nothing in the TMPDIR."""
 
     def left() -> list[object]:

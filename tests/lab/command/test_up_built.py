@@ -10,7 +10,7 @@ import pytest
 from tests.places import ROOT
 
 from beacon_lab.awslambda.python313 import BuildUnavailableError, find_python313
-from beacon_lab.processes.process_table import Identity
+from beacon_lab.processes.process_table import ProcessIdentity
 
 if TYPE_CHECKING:
     from tests.lab.command.conftest import Up
@@ -53,7 +53,7 @@ def test_up_serves_what_sam_build_made(up: Up) -> None:
         assert int.from_bytes(compiled.read_bytes()[4:8], "little") == 1
 
 
-def sandboxes(family: list[Identity]) -> list[tuple[str, dict[str, str]]]:
+def sandboxes(family: list[ProcessIdentity]) -> list[tuple[str, dict[str, str]]]:
     """Interpreter and environment of each process that runs a handler."""
     found = []
     for identity in family:

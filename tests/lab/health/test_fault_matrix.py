@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from beacon_lab.dsql.client_connection import ClientConnection
 from beacon_lab.dsql.relay import Relay
-from beacon_lab.dsql.session import Session
 from beacon_lab.faults import Extent, FaultKind
 from beacon_lab.network.pki import Authority
 
@@ -116,9 +116,11 @@ def test_a_frozen_database_is_answered_within_the_default_deadline(station: Stat
 LOSSES: dict[str, Callable[[Station], object]] = {
     "backend killed": lambda station: station.kill_backends(),
     "half-open": lambda station: station.inject(FaultKind.DSQL_HALFOPEN),
-    "reset": lambda station: station.call(lambda: station.dsql.front._each(Session.reset)),
-    "ended by the server": lambda station: station.call(lambda: station.dsql.front._each(Session.terminate)),
-    "frozen alone": lambda station: station.call(lambda: station.dsql.front._each(Session.freeze)),
+    "reset": lambda station: station.call(lambda: station.dsql.front._each(ClientConnection.reset)),
+    "ended by the server": lambda station: station.call(
+        lambda: station.dsql.front._each(ClientConnection.terminate)
+    ),
+    "frozen alone": lambda station: station.call(lambda: station.dsql.front._each(ClientConnection.freeze)),
 }
 
 

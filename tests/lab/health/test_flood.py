@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from beacon_lab.awslambda.functions import Function
-from beacon_lab.awslambda.sandbox import Outcome
+from beacon_lab.awslambda.sandbox import InvocationResult
 from beacon_lab.lab import Lab
 from beacon_lab.network.address_plan import checker_source
 from beacon_lab.region import Region
@@ -79,11 +79,11 @@ class Watch:
         self.kinds: Counter[str] = Counter()
         invoke = Function.invoke
 
-        async def watched(function: Function, event: Any) -> Outcome:  # noqa: ANN401 - whatever comes
+        async def watched(function: Function, event: Any) -> InvocationResult:  # noqa: ANN401 - whatever comes
             if "httpMethod" in event:
                 self.events.append(event)
             outcome = await invoke(function, event)
-            self.kinds[outcome.kind.value] += 1
+            self.kinds[outcome.status.value] += 1
             return outcome
 
         patch.setattr(Function, "invoke", watched)

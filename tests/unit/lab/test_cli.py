@@ -15,7 +15,7 @@ import pytest
 from beacon_lab import cli, control, state
 from beacon_lab.errors import LabError
 from beacon_lab.faults import Extent, FaultKind
-from beacon_lab.scenarios.consumer_process import Tally
+from beacon_lab.scenarios.consumer_process import ConsumerTally
 from beacon_lab.settings import LabSettings
 from beacon_lab.up import what_to_try
 
@@ -277,7 +277,7 @@ def test_a_service_is_named_by_app_and_environment() -> None:
 
 def test_a_tally_counts_attempts_rows_and_gaps() -> None:
     """The longest gap is between two commits, from the first attempt on, and up to the end."""
-    tally = Tally()
+    tally = ConsumerTally()
     good, bad = (
         {"acknowledged": True, "problem": ""},
         {"acknowledged": False, "problem": "timeout", "id": "x"},
@@ -302,6 +302,6 @@ def test_a_tally_counts_attempts_rows_and_gaps() -> None:
 
 def test_a_tally_of_nothing_has_no_gap() -> None:
     """A consumer that never said anything."""
-    tally = Tally()
+    tally = ConsumerTally()
     tally.end(5.0)
     assert (tally.attempts, tally.longest_gap_s) == (0, 0.0)

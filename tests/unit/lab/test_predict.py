@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from beacon_lab.predict import Pace, Span, dns_after, ssm_after
+from beacon_lab.predict import Span, Timings, dns_after, ssm_after
 
-PACE = Pace(
+TIMINGS = Timings(
     interval_s=10.0,
     threshold=3,
     publish_every_s=60.0,
@@ -23,14 +23,14 @@ PACE = Pace(
 
 def test_dns_turns_between_one_less_than_the_threshold_and_the_threshold() -> None:
     """Two to three periods after the change, a period being the interval, the answer and the way."""
-    found = dns_after(PACE, failing=True, answer_s=1.0)
+    found = dns_after(TIMINGS, failing=True, answer_s=1.0)
     assert (found.earliest_s, found.latest_s) == (22.0, 36.0)
 
 
 def test_dns_fails_with_the_fourteenth_checker_and_recovers_with_the_third() -> None:
     """More than 18 % of 16 checkers is three: two that still call it healthy are not enough."""
-    failing = dns_after(PACE, failing=True, answer_s=0.0)
-    recovering = dns_after(PACE, failing=False, answer_s=0.0)
+    failing = dns_after(TIMINGS, failing=True, answer_s=0.0)
+    recovering = dns_after(TIMINGS, failing=False, answer_s=0.0)
     assert failing.expected_s == pytest.approx((2 + 14 / 17) * 10.5)
     assert recovering.expected_s == pytest.approx((2 + 3 / 17) * 10.5)
 
@@ -38,37 +38,37 @@ def test_dns_fails_with_the_fourteenth_checker_and_recovers_with_the_third() -> 
 def test_ssm_turns_at_the_next_run_and_its_rechecks() -> None:
     """A failure is confirmed in the run that meets it, by four rechecks a second apart and the first look; a
     tick is late by 5 % at the most."""
-    assert ssm_after(PACE, confirming=True) == Span(5.0, 35.0, 68.0)
+    assert ssm_after(TIMINGS, confirming=True) == Span(5.0, 35.0, 68.0)
 
 
 def test_a_failure_that_the_region_itself_sees_starts_the_run() -> None:
     """The first of 16 checkers comes by after one part in 17 of the interval, and its probe fails first."""
-    found = ssm_after(PACE, confirming=True, edge=True)
+    found = ssm_after(TIMINGS, confirming=True, edge=True)
     assert found.expected_s == pytest.approx(10 / 17 + 1.0 + 5.0)
     assert (found.earliest_s, found.latest_s) == (5.0, 68.0)
 
 
 def test_ssm_recovers_after_rise_runs_and_the_hold() -> None:
     """No recheck and no edge hastens a recovery: one more run for `rise`, two for a hold of 90 s."""
-    assert ssm_after(PACE, recovering=True) == Span(177.0, 210.0, 243.0)
-    assert ssm_after(replace(PACE, failback_hold_s=0.0), recovering=True) == Span(57.0, 90.0, 123.0)
+    assert ssm_after(TIMINGS, recovering=True) == Span(177.0, 210.0, 243.0)
+    assert ssm_after(replace(TIMINGS, failback_hold_s=0.0), recovering=True) == Span(57.0, 90.0, 123.0)
 
 
 def test_an_intent_needs_one_run() -> None:
     """What the operator forces is read by the next run and needs no confirmation."""
-    assert ssm_after(PACE) == Span(0.0, 30.0, 63.0)
+    assert ssm_after(TIMINGS) == Span(0.0, 30.0, 63.0)
 
 
 @pytest.mark.parametrize("failing", [True, False])
 @pytest.mark.parametrize("speed", [1.0, 5.0, 20.0])
 def test_a_prediction_is_in_order(failing: bool, speed: float) -> None:
     """Earliest, expected, latest, at every speed."""
-    pace = replace(
-        PACE, interval_s=10 / speed, publish_every_s=60 / speed, failback_hold_s=90 / speed, slack_s=1.5
+    timings = replace(
+        TIMINGS, interval_s=10 / speed, publish_every_s=60 / speed, failback_hold_s=90 / speed, slack_s=1.5
     )
     for span in (
-        dns_after(pace, failing=failing, answer_s=1.0),
-        ssm_after(pace, confirming=failing, edge=failing, recovering=not failing),
+        dns_after(timings, failing=failing, answer_s=1.0),
+        ssm_after(timings, confirming=failing, edge=failing, recovering=not failing),
     ):
         assert 0 <= span.earliest_s <= span.expected_s <= span.latest_s
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from scripts.aws_account import AccountError, sentence
-from scripts.deployed import outcome_of
+from scripts.deployed import result_of
 from scripts.stack import Stored
 
 EARLIER, LATER = (datetime(2026, 11, 24, hour, tzinfo=UTC) for hour in (10, 11))
@@ -56,7 +56,7 @@ def test_exit_code_and_stack_together_say_what_happened(
     said: str,
 ) -> None:
     """A no at the prompt, a failure and a rollback are told apart."""
-    outcome = outcome_of(code, before, Stacks(after))
+    outcome = result_of(code, before, Stacks(after))
     assert (outcome.exit_code, outcome.changed) == expected
     assert said in outcome.sentence
 

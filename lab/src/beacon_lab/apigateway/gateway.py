@@ -35,15 +35,15 @@ from aiohttp.web_protocol import RequestHandler
 
 from beacon_lab.apigateway.proxy_event import (
     Answer,
-    Endpoint,
+    ApiStage,
     MalformedAnswerError,
     Request,
     proxy_event,
     read_answer,
 )
-from beacon_lab.apigateway.resource_policy import ResourcePolicy, Verdict, method_arn
-from beacon_lab.apigateway.routes import Found, Route, find_route
-from beacon_lab.awslambda.sandbox import Kind, Outcome
+from beacon_lab.apigateway.resource_policy import PolicyDecision, ResourcePolicy, method_arn
+from beacon_lab.apigateway.routes import Route, RouteMatch, find_route
+from beacon_lab.awslambda.sandbox import InvocationResult, InvocationStatus
 from beacon_lab.faults import FaultKind
 from beacon_lab.network.address_plan import public_address
 from beacon_lab.network.http_log import HTTP_LOG
@@ -62,7 +62,7 @@ LOCAL_NAME = "localhost"
 class Invoker(Protocol):
     """A function that can be invoked and waited for."""
 
-    async def invoke(self, event: object) -> Outcome: ...
+    async def invoke(self, event: object) -> InvocationResult: ...
 
 
 class _RefusedError(Exception):
@@ -76,10 +76,10 @@ class _RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Deployment:
+class _DeployedApi:
     """An API as deployed: what `deploy` replaces as a whole."""
 
-    endpoint: Endpoint
+    endpoint: ApiStage
     api_arn: str
     routes: tuple[Route, ...]
     policy: ResourcePolicy
@@ -198,15 +198,15 @@ class Gateway:
             self._reserved = None
             await self._listen()
 
-    def _deployed(self, api: ApiResource, functions: Mapping[str, Invoker]) -> _Deployment:
+    def _deployed(self, api: ApiResource, functions: Mapping[str, Invoker]) -> _DeployedApi:
         api_arn = f"arn:aws:execute-api:{self.region}:{self._account_id}:{api.id}"
         missing = sorted({route.function for route in api.routes} - set(functions))
         if missing:
             raise ValueError(
                 f"routes of API {api.id} name functions that are not there: {', '.join(missing)}"
             )
-        return _Deployment(
-            endpoint=Endpoint(api.id, self._account_id, api.stage, api.host),
+        return _DeployedApi(
+            endpoint=ApiStage(api.id, self._account_id, api.stage, api.host),
             api_arn=api_arn,
             routes=api.routes,
             policy=ResourcePolicy.read(api.resource_policy, api_arn=api_arn),
@@ -319,7 +319,7 @@ class Gateway:
         return await _integrate(deployment.functions[found.route.function], event)
 
     @staticmethod
-    def _route(deployment: _Deployment, http: web.BaseRequest, path: str) -> Found:
+    def _route(deployment: _DeployedApi, http: web.BaseRequest, path: str) -> RouteMatch:
         endpoint = deployment.endpoint
         name = (http.host or "").rpartition(":")[0] or http.host or ""
         prefix = f"/{endpoint.stage}"
@@ -331,16 +331,16 @@ class Gateway:
         return found
 
     @staticmethod
-    def _authorize(deployment: _Deployment, method: str, found: Found, source: str) -> None:
+    def _authorize(deployment: _DeployedApi, method: str, found: RouteMatch, source: str) -> None:
         stage, path = deployment.endpoint.stage, found.match.path
         arn = method_arn(deployment.api_arn, stage=stage, method=method, path=path)
         verdict = deployment.policy.evaluate(source=source, arn=arn)
-        if verdict is Verdict.ALLOWED:
+        if verdict is PolicyDecision.ALLOWED:
             return
         account = deployment.endpoint.account_id
         shown = arn.replace(account, "*" * 8 + account[-4:])
         text = f"User: anonymous is not authorized to perform: execute-api:Invoke on resource: {shown}"
-        if verdict is Verdict.EXPLICITLY_DENIED:
+        if verdict is PolicyDecision.EXPLICITLY_DENIED:
             text += " with an explicit deny"
         # This one message begins with a capital M.
         raise _RefusedError(403, "AccessDeniedException", {"Message": text})
@@ -358,15 +358,15 @@ async def _body(http: web.BaseRequest) -> bytes:
 async def _integrate(function: Invoker, event: Mapping[str, object]) -> Answer:
     try:
         async with asyncio.timeout(INTEGRATION_LIMIT_S):
-            outcome = await function.invoke(event)
+            result = await function.invoke(event)
     except TimeoutError:
         raise _refusal(504, "InternalServerErrorException", "Endpoint request timed out") from None
-    if outcome.kind is Kind.THROTTLED:
+    if result.status is InvocationStatus.THROTTLED:
         raise _refusal(500, "InternalServerErrorException", "Internal server error")
-    if outcome.kind is not Kind.OK:
+    if result.status is not InvocationStatus.OK:
         raise _refusal(502, "InternalServerErrorException", "Internal server error")
     try:
-        return read_answer(outcome.payload)
+        return read_answer(result.payload)
     except MalformedAnswerError:
         raise _refusal(502, "InternalServerErrorException", "Internal server error") from None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-__all__ = ["Answer", "Endpoint", "MalformedAnswerError", "Match", "Request", "proxy_event", "read_answer"]
+__all__ = ["Answer", "ApiStage", "MalformedAnswerError", "Match", "Request", "proxy_event", "read_answer"]
 
 MEMBERS = frozenset({"statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"})
 # Headers of a function that API Gateway does not pass under their own names.
@@ -25,7 +25,7 @@ class MalformedAnswerError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ApiStage:
     """The deployed stage that a request came to."""
 
     api_id: str
@@ -69,7 +69,7 @@ class Answer:
     body: bytes
 
 
-def proxy_event(request: Request, *, endpoint: Endpoint, match: Match) -> dict[str, object]:
+def proxy_event(request: Request, *, endpoint: ApiStage, match: Match) -> dict[str, object]:
     """The event of a proxy integration. The caller's address comes from the connection alone."""
     headers = _forwarded(request, endpoint)
     query: dict[str, list[str]] = {}
@@ -107,7 +107,7 @@ def read_answer(payload: bytes) -> Answer:
     return Answer(_status(found.get("statusCode")), tuple(headers), _body(found))
 
 
-def _forwarded(request: Request, endpoint: Endpoint) -> dict[str, list[str]]:
+def _forwarded(request: Request, endpoint: ApiStage) -> dict[str, list[str]]:
     """The request's headers by name as sent, with what API Gateway puts in or over."""
     own = {
         "host",
@@ -127,7 +127,7 @@ def _forwarded(request: Request, endpoint: Endpoint) -> dict[str, list[str]]:
     return headers
 
 
-def _context(request: Request, endpoint: Endpoint, match: Match) -> dict[str, object]:
+def _context(request: Request, endpoint: ApiStage, match: Match) -> dict[str, object]:
     at = request.received_at.astimezone(UTC)
     return {
         "accountId": endpoint.account_id,

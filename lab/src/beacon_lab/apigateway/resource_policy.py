@@ -18,7 +18,7 @@ from enum import StrEnum, unique
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Self
 
-__all__ = ["PolicyError", "ResourcePolicy", "Verdict", "method_arn"]
+__all__ = ["PolicyDecision", "PolicyError", "ResourcePolicy", "method_arn"]
 
 ACTION = "execute-api:Invoke"
 KNOWN_MEMBERS = frozenset({"Sid", "Effect", "Principal", "Action", "Resource", "Condition"})
@@ -29,7 +29,7 @@ class PolicyError(ValueError):
 
 
 @unique
-class Verdict(StrEnum):
+class PolicyDecision(StrEnum):
     """What a policy says of a request."""
 
     ALLOWED = "allowed"
@@ -49,7 +49,7 @@ class _Addresses:
 
 
 @dataclass(frozen=True, slots=True)
-class _Statement:
+class _PolicyStatement:
     allows: bool
     everybody: bool
     actions: tuple[re.Pattern[str], ...]
@@ -69,7 +69,7 @@ class _Statement:
 class ResourcePolicy:
     """A policy that was read; one without statements (an API without a policy) allows everything."""
 
-    statements: tuple[_Statement, ...]
+    statements: tuple[_PolicyStatement, ...]
 
     @classmethod
     def read(cls, document: Mapping[str, object], *, api_arn: str) -> Self:
@@ -85,15 +85,15 @@ class ResourcePolicy:
             raise PolicyError("a resource policy needs a Statement")
         return cls(tuple(_statement(found, api_arn) for found in statements))
 
-    def evaluate(self, *, source: str, arn: str) -> Verdict:
+    def evaluate(self, *, source: str, arn: str) -> PolicyDecision:
         """Whether a caller at the public address `source` may invoke the method of this ARN."""
         if not self.statements:
-            return Verdict.ALLOWED
+            return PolicyDecision.ALLOWED
         address = IPv4Address(source)
         effects = {found.allows for found in self.statements if found.matches(address, arn)}
         if False in effects:
-            return Verdict.EXPLICITLY_DENIED
-        return Verdict.ALLOWED if effects else Verdict.DENIED
+            return PolicyDecision.EXPLICITLY_DENIED
+        return PolicyDecision.ALLOWED if effects else PolicyDecision.DENIED
 
 
 def method_arn(api_arn: str, *, stage: str, method: str, path: str) -> str:
@@ -101,7 +101,7 @@ def method_arn(api_arn: str, *, stage: str, method: str, path: str) -> str:
     return f"{api_arn}/{stage}/{method}{path}"
 
 
-def _statement(found: object, api_arn: str) -> _Statement:
+def _statement(found: object, api_arn: str) -> _PolicyStatement:
     if not isinstance(found, Mapping):
         raise PolicyError(f"a statement is {type(found).__name__}, not an object")
     if unknown := sorted(set(found) - KNOWN_MEMBERS):
@@ -113,7 +113,7 @@ def _statement(found: object, api_arn: str) -> _Statement:
         api_arn + text.removeprefix("execute-api:") if text.startswith("execute-api:/") else text
         for text in _texts(found, "Resource")
     ]
-    return _Statement(
+    return _PolicyStatement(
         allows=effect == "Allow",
         everybody=_everybody(found.get("Principal")),
         actions=tuple(_wildcards(text, re.IGNORECASE) for text in _texts(found, "Action")),

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from beacon_lab.apigateway.proxy_event import Match
 
-__all__ = ["Found", "Route", "find_route"]
+__all__ = ["Route", "RouteMatch", "find_route"]
 
 
 class Route(Protocol):
@@ -24,14 +24,14 @@ class Route(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class RouteMatch:
     """The route of a request and how its path matched."""
 
     route: Route
     match: Match
 
 
-def find_route(routes: Iterable[Route], *, method: str, path: str) -> Found | None:
+def find_route(routes: Iterable[Route], *, method: str, path: str) -> RouteMatch | None:
     """The route for a path without its stage, or None. A literal segment is preferred to a parameter."""
     segments = [unquote(segment) for segment in path.split("/")[1:]]
     if not path.startswith("/") or any("/" in segment or segment in ("", ".", "..") for segment in segments):
@@ -47,7 +47,7 @@ def find_route(routes: Iterable[Route], *, method: str, path: str) -> Found | No
                 tuple(segment.startswith("{") for segment in route.path.split("/")),
                 route.method.upper() == "ANY",
             )
-            candidates.append((rank, Found(route, Match(route.path, plain, parameters))))
+            candidates.append((rank, RouteMatch(route, Match(route.path, plain, parameters))))
     return min(candidates, key=lambda candidate: candidate[0])[1] if candidates else None
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from xml.sax.saxutils import escape
 
 from beacon_lab.aws.errors import ROUTE53_NAMESPACE, ApiError, Encoded
-from beacon_lab.route53.observations import CalculatedCheckError, Observation, UnknownCheckError
+from beacon_lab.route53.observations import CalculatedCheckError, HealthCheckObservation, UnknownCheckError
 
 _PATH = re.compile(r"/2013-04-01/healthcheck/(?P<id>[^/]+)/(?P<what>status|lastfailurereason)/?")
 
@@ -16,10 +16,10 @@ _PATH = re.compile(r"/2013-04-01/healthcheck/(?P<id>[^/]+)/(?P<what>status|lastf
 class HealthReports(Protocol):
     """Where observations come from; both raise UnknownCheckError and CalculatedCheckError."""
 
-    def observations(self, check_id: str) -> Sequence[Observation]:
+    def observations(self, check_id: str) -> Sequence[HealthCheckObservation]:
         """What each checker met last."""
 
-    def last_failures(self, check_id: str) -> Sequence[Observation]:
+    def last_failures(self, check_id: str) -> Sequence[HealthCheckObservation]:
         """The last failure that each checker met, of those that met one."""
 
 
@@ -49,7 +49,7 @@ def answer_status(reports: HealthReports, check_id: str, what: str) -> Encoded:
     return Encoded(200, {"Content-Type": "text/xml"}, body.encode())
 
 
-def _element(observation: Observation) -> str:
+def _element(observation: HealthCheckObservation) -> str:
     moment = observation.checked_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (
         f"<HealthCheckObservation><Region>{escape(observation.region)}</Region>"

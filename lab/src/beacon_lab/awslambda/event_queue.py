@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum, unique
 
-from beacon_lab.awslambda.sandbox import Kind
+from beacon_lab.awslambda.sandbox import InvocationStatus
 
 __all__ = ["Delivery", "EventQueue", "backoff_s"]
 
@@ -50,7 +50,7 @@ class EventQueue:
 
     def __init__(
         self,
-        deliver: Callable[[object], Awaitable[Kind]],
+        deliver: Callable[[object], Awaitable[InvocationStatus]],
         *,
         max_age_s: float,
         max_retries: int,
@@ -99,11 +99,11 @@ class EventQueue:
                 self.ended[Delivery.DROPPED_BY_AGE] += 1
                 return
 
-    def _next_wait_s(self, kind: Kind, attempts: _Attempts) -> float | Delivery:
+    def _next_wait_s(self, kind: InvocationStatus, attempts: _Attempts) -> float | Delivery:
         """How long to wait before the next attempt, or the event's end."""
-        if kind is Kind.OK:
+        if kind is InvocationStatus.OK:
             return Delivery.DONE
-        if kind is Kind.THROTTLED:
+        if kind is InvocationStatus.THROTTLED:
             attempts.throttles += 1
             return backoff_s(attempts.throttles)
         attempts.throttles = 0

@@ -9,15 +9,15 @@ from pathlib import Path
 from beacon_lab.awslambda.event_queue import Delivery, EventQueue
 from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
 from beacon_lab.awslambda.log import LambdaLog
-from beacon_lab.awslambda.sandbox import Kind, Outcome, Sandbox, SandboxError
+from beacon_lab.awslambda.sandbox import InvocationResult, InvocationStatus, Sandbox, SandboxError
 from beacon_lab.faults import FaultKind
 from beacon_lab.processes.children import Processes, ProcessesError
 
-__all__ = ["Counters", "Function", "FunctionSpec", "Kind", "Outcome", "Runtime"]
+__all__ = ["Counters", "Function", "FunctionSpec", "InvocationResult", "InvocationStatus", "Runtime"]
 
 DEFAULT_CAP = 10
-THROTTLED = Outcome(
-    Kind.THROTTLED,
+THROTTLED = InvocationResult(
+    InvocationStatus.THROTTLED,
     json.dumps({"Reason": "ReservedFunctionConcurrentInvocationLimitExceeded", "Type": "User"}).encode(),
 )
 
@@ -66,7 +66,7 @@ class Function:
         self._idle: list[Sandbox] = []
         self._busy: set[Sandbox] = set()
         self._active = 0
-        self._running: set[asyncio.Task[Outcome]] = set()
+        self._running: set[asyncio.Task[InvocationResult]] = set()
         self._broken = False
         self._open = False
         self._invocations = self._cold_starts = self._errors = self._throttles = 0
@@ -135,7 +135,7 @@ class Function:
             raise RuntimeError(f"{self.spec.name} was not started, or was stopped")
         self._queue.put(event)
 
-    async def invoke(self, event: object) -> Outcome:
+    async def invoke(self, event: object) -> InvocationResult:
         """Invoke and wait. A caller that is cancelled does not cancel the invocation, as in Lambda."""
         if not self._open:
             raise RuntimeError(f"{self.spec.name} was not started, or was stopped")
@@ -149,18 +149,18 @@ class Function:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    def _ended(self, task: asyncio.Task[Outcome]) -> None:
+    def _ended(self, task: asyncio.Task[InvocationResult]) -> None:
         self._active -= 1
         self._running.discard(task)
 
-    async def _count(self, event: bytes) -> Outcome:
+    async def _count(self, event: bytes) -> InvocationResult:
         self._invocations += 1
-        outcome = await self._run(event)
-        self._cold_starts += outcome.cold
-        self._errors += outcome.kind is not Kind.OK
-        return outcome
+        result = await self._run(event)
+        self._cold_starts += result.cold
+        self._errors += result.status is not InvocationStatus.OK
+        return result
 
-    async def _run(self, event: bytes) -> Outcome:
+    async def _run(self, event: bytes) -> InvocationResult:
         started = time.monotonic()
         sandbox: Sandbox | None = None
         try:
@@ -168,7 +168,7 @@ class Function:
                 sandbox = await self._take()
             if self._broken or sandbox is None:
                 return crashed("Runtime exited with error: signal: killed")
-            outcome = await sandbox.invoke(event)
+            result = await sandbox.invoke(event)
         except (SandboxError, ProcessesError) as error:
             return crashed(str(error), duration_s=time.monotonic() - started)
         else:
@@ -177,7 +177,7 @@ class Function:
                 self._idle.append(sandbox)
                 sandbox = None
             # A cold start's caller waited for the emulator too.
-            return Outcome(outcome.kind, outcome.payload, outcome.cold, time.monotonic() - started)
+            return InvocationResult(result.status, result.payload, result.cold, time.monotonic() - started)
         finally:
             if sandbox is not None:
                 self._busy.discard(sandbox)
@@ -207,11 +207,11 @@ class Function:
         self._idle.clear()
         await asyncio.gather(*(sandbox.stop() for sandbox in doomed))
 
-    async def _deliver(self, event: object) -> Kind:
-        return (await self.invoke(event)).kind
+    async def _deliver(self, event: object) -> InvocationStatus:
+        return (await self.invoke(event)).status
 
 
-def crashed(reason: str, *, duration_s: float = 0.0) -> Outcome:
+def crashed(reason: str, *, duration_s: float = 0.0) -> InvocationResult:
     """The function error of a runtime that died."""
     body = {"errorType": "Runtime.ExitError", "errorMessage": f"Error: {reason}"}
-    return Outcome(Kind.FUNCTION_ERROR, json.dumps(body).encode(), duration_s=duration_s)
+    return InvocationResult(InvocationStatus.FUNCTION_ERROR, json.dumps(body).encode(), duration_s=duration_s)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from beacon_lab.aws.lambda_api import Invoked, ThrottledError, UnknownFunctionError
 from beacon_lab.awslambda.functions import Function
-from beacon_lab.awslambda.sandbox import Kind
+from beacon_lab.awslambda.sandbox import InvocationStatus
 
 __all__ = ["RegionalFunctions"]
 
@@ -28,10 +28,10 @@ class RegionalFunctions:
 
     async def invoke(self, region: str, function: str, payload: bytes) -> Invoked:
         """Run and wait. Raises UnknownFunctionError and ThrottledError."""
-        outcome = await self._find(region, function).invoke(json.loads(payload))
-        if outcome.kind is Kind.THROTTLED:
+        result = await self._find(region, function).invoke(json.loads(payload))
+        if result.status is InvocationStatus.THROTTLED:
             raise ThrottledError
-        return Invoked(outcome.payload, function_error=outcome.kind is not Kind.OK)
+        return Invoked(result.payload, function_error=result.status is not InvocationStatus.OK)
 
     async def enqueue(self, region: str, function: str, payload: bytes) -> None:
         """Queue an asynchronous invocation. Raises UnknownFunctionError."""

@@ -18,9 +18,9 @@ import samcli.local.rapid
 
 from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
 from beacon_lab.processes.children import Child, Processes
-from beacon_lab.processes.process_table import Identity, children, entry, identify
+from beacon_lab.processes.process_table import ProcessIdentity, children, entry, identify
 
-__all__ = ["Kind", "Outcome", "Sandbox", "SandboxError", "emulator"]
+__all__ = ["InvocationResult", "InvocationStatus", "Sandbox", "SandboxError", "emulator"]
 
 INIT_LIMIT_S = 10.0
 START_LIMIT_S = 10.0
@@ -31,7 +31,7 @@ ERROR_MEMBERS = frozenset({"errorMessage", "errorType", "requestId", "stackTrace
 
 
 @unique
-class Kind(StrEnum):
+class InvocationStatus(StrEnum):
     """How an invocation ended."""
 
     OK = "ok"
@@ -41,14 +41,14 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class InvocationResult:
     """The end of one invocation.
 
     `payload` is the function's JSON, or the error object. `cold` says that the invocation began with the
     function's INIT; `duration_s` is what the caller waited, INIT included.
     """
 
-    kind: Kind
+    status: InvocationStatus
     payload: bytes
     cold: bool = False
     duration_s: float = 0.0
@@ -92,7 +92,7 @@ class Sandbox:
         self._spec = spec
         self._child = child
         self._url = url
-        self._frozen: list[Identity] = []
+        self._frozen: list[ProcessIdentity] = []
         self._initialised = False
         self._spent = False
         self._stopped = False
@@ -119,7 +119,11 @@ class Sandbox:
             argv += ["--runtime-api-address", f"127.0.0.1:{api}"]
             argv += [str(runtime.python), "-m", "awslambdaric", spec.handler]
             child = await processes.spawn(
-                f"lambda {spec.name}", argv, env=environment(spec, runtime), cwd=spec.code_dir, log=log
+                f"lambda {spec.name}",
+                argv,
+                env=function_environment(spec, runtime),
+                cwd=spec.code_dir,
+                log=log,
             )
             try:
                 listens = await _listens(child, front)
@@ -153,11 +157,11 @@ class Sandbox:
         )
 
     @property
-    def frozen(self) -> tuple[Identity, ...]:
+    def frozen(self) -> tuple[ProcessIdentity, ...]:
         """The stopped processes of the runtime, none while an invocation runs or before the first."""
         return tuple(self._frozen)
 
-    async def invoke(self, event: bytes) -> Outcome:
+    async def invoke(self, event: bytes) -> InvocationResult:
         """Thaw, run the handler on a JSON event, freeze.
 
         Raises SandboxError when the sandbox is not `alive`, died meanwhile or does not answer.
@@ -173,13 +177,13 @@ class Sandbox:
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             self._spent = True
             raise SandboxError(f"{self._spec.name}: the sandbox died ({type(error).__name__})") from error
-        kind, payload = self._outcome(status, payload)
+        ended, payload = self._read_result(status, payload)
         # The emulator would start a runtime that timed out or crashed anew, but loses an invocation at times.
-        self._spent = kind is Kind.TIMEOUT or status != 200
+        self._spent = ended is InvocationStatus.TIMEOUT or status != 200
         self._initialised = True
         if not self._spent:
             self._freeze()
-        return Outcome(kind, payload, cold=cold, duration_s=time.monotonic() - started)
+        return InvocationResult(ended, payload, cold=cold, duration_s=time.monotonic() - started)
 
     async def stop(self) -> None:
         """End the sandbox and all its processes at once. Safe to call again."""
@@ -188,19 +192,21 @@ class Sandbox:
         await self._child.kill()
         await self._session.close()
 
-    def _outcome(self, status: int, payload: bytes) -> tuple[Kind, bytes]:
+    def _read_result(self, status: int, payload: bytes) -> tuple[InvocationStatus, bytes]:
         """Read the emulator's answer: a function error has no header, a time-out is plain text."""
         if status != 200:
-            return Kind.FUNCTION_ERROR, payload
+            return InvocationStatus.FUNCTION_ERROR, payload
         if payload.startswith(b"Task timed out after "):
             text = payload.decode("ascii", errors="replace")
-            return Kind.TIMEOUT, json.dumps({"errorMessage": text, "errorType": "Sandbox.Timedout"}).encode()
+            return InvocationStatus.TIMEOUT, json.dumps(
+                {"errorMessage": text, "errorType": "Sandbox.Timedout"}
+            ).encode()
         if payload.startswith(b'{"error'):
             with contextlib.suppress(ValueError):
                 found = json.loads(payload)
                 if "errorType" in found and ERROR_MEMBERS.issuperset(found):
-                    return Kind.FUNCTION_ERROR, payload
-        return Kind.OK, payload
+                    return InvocationStatus.FUNCTION_ERROR, payload
+        return InvocationStatus.OK, payload
 
     def _freeze(self) -> None:
         pending = children(self._child.pid)
@@ -217,7 +223,7 @@ class Sandbox:
             found.send(signal.SIGCONT)
 
 
-def environment(spec: FunctionSpec, runtime: Runtime) -> dict[str, str]:
+def function_environment(spec: FunctionSpec, runtime: Runtime) -> dict[str, str]:
     """The environment that Lambda gives a function, with the function's own on top."""
     path = [str(spec.code_dir), *(str(layer) for layer in spec.layer_dirs)]
     if runtime.bytecode_dir is None:

@@ -16,11 +16,11 @@ from beacon_lab.dsql.postgres import DATABASE
 from beacon_lab.dsql.principals import Principal
 from beacon_lab.dsql.sql_script import StatementError, run
 
-__all__ = ["Deployment", "connect", "prepare", "run_script"]
+__all__ = ["DatabaseSetup", "connect_through", "prepare", "run_script"]
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
+class DatabaseSetup:
     """What `prepare` makes: the deployment's Regions, its database roles, and who may log in as them."""
 
     service: str
@@ -33,30 +33,30 @@ class Deployment:
 
 
 async def prepare(
-    front: DsqlFront, *, ca_file: Path, admin: Principal, folder: Path, deployment: Deployment
+    front: DsqlFront, *, ca_file: Path, admin: Principal, folder: Path, setup: DatabaseSetup
 ) -> None:
     """Makes schema, roles, grants and Regions through `front` with the files of `folder` (sql/).
 
     `admin` is the principal that logs in as admin. Raises psycopg.Error and OSError.
     """
-    named = {"service": deployment.service, "target": deployment.target}
-    roles = {"login_role": deployment.login_role, "operator_role": deployment.operator_role}
+    named = {"service": setup.service, "target": setup.target}
+    roles = {"login_role": setup.login_role, "operator_role": setup.operator_role}
     steps: list[tuple[str, Mapping[str, str]]] = [("schema.sql", {}), ("roles.sql", roles)]
-    steps += [("grants.sql", {"role": deployment.login_role, "arn": arn}) for arn in deployment.login_arns]
-    steps += [
-        ("grants.sql", {"role": deployment.operator_role, "arn": arn}) for arn in deployment.operator_arns
-    ]
-    steps += [("regions.sql", named | {"regions": ",".join(deployment.regions)})]
+    steps += [("grants.sql", {"role": setup.login_role, "arn": arn}) for arn in setup.login_arns]
+    steps += [("grants.sql", {"role": setup.operator_role, "arn": arn}) for arn in setup.operator_arns]
+    steps += [("regions.sql", named | {"regions": ",".join(setup.regions)})]
 
     def work() -> None:
-        with connect(front, ca_file=ca_file, principal=admin, user=ADMIN) as connection:
+        with connect_through(front, ca_file=ca_file, principal=admin, user=ADMIN) as connection:
             for name, variables in steps:
                 run_script(connection, folder / name, variables)
 
     await asyncio.to_thread(work)
 
 
-def connect(front: DsqlFront, *, ca_file: Path, principal: Principal, user: str) -> psycopg.Connection:
+def connect_through(
+    front: DsqlFront, *, ca_file: Path, principal: Principal, user: str
+) -> psycopg.Connection:
     """A connection through a front, in autocommit mode, with a token that `principal` signed.
 
     It blocks: not for the thread that runs the front. Raises psycopg.OperationalError.

@@ -26,14 +26,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 from beacon_lab.dsql.chance import HANG, RESET, Chance
+from beacon_lab.dsql.client_connection import ClientConnection
 from beacon_lab.dsql.connect_limit import RATE_EXCEEDED, TOO_MANY, ConnectLimit
-from beacon_lab.dsql.gate import DENIED, Gate, Pace, Weather
+from beacon_lab.dsql.gate import DENIED, FrontState, Gate, Slowness
 from beacon_lab.dsql.iam_grants import IamGrants
 from beacon_lab.dsql.postgres import Postgres
 from beacon_lab.dsql.principals import Principals
 from beacon_lab.dsql.relay import COMMIT_FAILED, STATEMENT_FAILED, Disturbance
 from beacon_lab.dsql.rules import Refusal
-from beacon_lab.dsql.session import Session
 from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.network import tcp
 from beacon_lab.network.distance import DistantListener
@@ -48,11 +48,11 @@ CONNECTION_LIMIT_S = 3600.0
 _LOGIN_FAILED = Refusal("XX000", "unable to accept connection, internal error")
 
 # What new connections meet, and what is done to the open ones.
-_WEATHERS = {
-    FaultKind.DSQL_FREEZE: (Weather.FROZEN, Session.freeze),
-    FaultKind.DSQL_RESET: (Weather.RESETTING, Session.reset),
-    FaultKind.DSQL_SILENT: (Weather.SILENT, Session.silence),
-    FaultKind.DSQL_DENY: (Weather.DENYING, Session.terminate),
+_STATES = {
+    FaultKind.DSQL_FREEZE: (FrontState.FROZEN, ClientConnection.freeze),
+    FaultKind.DSQL_RESET: (FrontState.RESETTING, ClientConnection.reset),
+    FaultKind.DSQL_SILENT: (FrontState.SILENT, ClientConnection.silence),
+    FaultKind.DSQL_DENY: (FrontState.DENYING, ClientConnection.terminate),
 }
 # What a share of the logins, statements or commits meets, by the fault and its way.
 _OUTCOMES = {
@@ -105,7 +105,7 @@ class DsqlFront:
         )
         if clock is not None:
             self._gate.clock = clock
-        self._sessions: set[Session] = set()
+        self._open_connections: set[ClientConnection] = set()
         self._reserved: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._distant: list[DistantListener] = []
@@ -120,7 +120,7 @@ class DsqlFront:
     @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._sessions)
+        return len(self._open_connections)
 
     @property
     def disturbance(self) -> Disturbance:
@@ -146,7 +146,7 @@ class DsqlFront:
                 asyncio.get_running_loop().remove_reader(listening.fileno())
             await _turns()
         self._close()
-        await self._reset_sessions()
+        await self._reset_connections()
         await asyncio.gather(*(distant.stop() for distant in self._distant))
         self._distant.clear()
         if self._reserved is not None:
@@ -155,11 +155,11 @@ class DsqlFront:
         # Connections to PostgreSQL that were just given up are closed in the loop's next turns.
         await _turns()
 
-    async def _reset_sessions(self) -> None:
-        open_sessions = list(self._sessions)
-        for session in open_sessions:
-            session.reset()
-        await asyncio.gather(*(session.closed for session in open_sessions))
+    async def _reset_connections(self) -> None:
+        still_open = list(self._open_connections)
+        for connection in still_open:
+            connection.reset()
+        await asyncio.gather(*(connection.closed for connection in still_open))
 
     async def add_listener(self, delay_ms: float) -> int:
         """Opens a second port for callers that are `delay_ms` of round trip away; returns the port."""
@@ -187,36 +187,36 @@ class DsqlFront:
             raise ValueError(f"a DSQL front cannot carry out {kind}")
         extent = extent.of(kind)
         if kind is FaultKind.DSQL_HALFOPEN:
-            for session in list(self._sessions):
-                session.swallow()
+            for connection in list(self._open_connections):
+                connection.swallow()
             return
         await self.heal()
-        if kind in _WEATHERS:
-            self._gate.weather, strike = _WEATHERS[kind]
+        if kind in _STATES:
+            self._gate.state, strike = _STATES[kind]
             self._each(strike)
         elif (outcome := _OUTCOMES.get((kind, extent.way))) is not None:
             self._strike_a_share(kind, Chance(outcome, share_pct=extent.share_pct, seed=extent.seed))
         elif kind is FaultKind.DSQL_REFUSE:
             self._close()
-            self._each(Session.reset)
+            self._each(ClientConnection.reset)
         elif kind is FaultKind.DSQL_FAR:
             for distant in self._distant:
                 distant.close() if extent.way == "refuse" else distant.cut()
         else:
-            self._gate.pace = Pace(delay_ms, drip_bytes)
+            self._gate.slowness = Slowness(delay_ms, drip_bytes)
 
     async def heal(self) -> None:
         """Ends the fault, and what the tests' own switches below have set; no error if there is none."""
-        self._gate.weather = Weather.FAIR
-        self._gate.pace = None
+        self._gate.state = FrontState.HEALTHY
+        self._gate.slowness = None
         self._gate.login_refusal = self._gate.login_chance = None
         self.disturbance.clear()
         self.present(self._certificate)
-        for session in list(self._sessions):
-            if session.stalled:
-                session.reset()
+        for connection in list(self._open_connections):
+            if connection.stalled:
+                connection.reset()
             else:
-                session.quicken()
+                connection.quicken()
         if self._server is None and self._reserved is not None:
             await self._open()
         for distant in self._distant:
@@ -239,12 +239,12 @@ class DsqlFront:
             case _:
                 self._gate.login_chance = chance
 
-    def _each(self, act: Callable[[Session], None]) -> None:
-        for session in list(self._sessions):
-            act(session)
+    def _each(self, act: Callable[[ClientConnection], None]) -> None:
+        for connection in list(self._open_connections):
+            act(connection)
 
     async def _open(self) -> None:
-        self._server = await tcp.listen(self._new_session, self.address, self.port)
+        self._server = await tcp.listen(self._new_connection, self.address, self.port)
         for distant in self._distant:
             await distant.start()
 
@@ -255,8 +255,8 @@ class DsqlFront:
         for distant in self._distant:
             distant.close()
 
-    def _new_session(self) -> Session:
-        return Session(self._gate, self._sessions)
+    def _new_connection(self) -> ClientConnection:
+        return ClientConnection(self._gate, self._open_connections)
 
 
 async def _turns() -> None:

@@ -16,7 +16,7 @@ from beacon_lab.dsql.relay import Disturbance
 from beacon_lab.dsql.rules import Refusal, check_setting
 from beacon_lab.network.tls_channel import TlsIdentity
 
-__all__ = ["ADMIN", "Gate", "Pace", "Weather"]
+__all__ = ["ADMIN", "FrontState", "Gate", "Slowness"]
 
 ADMIN = "admin"
 NO_TLS = Refusal("28000", "unable to accept connection, SSL is mandatory. AWS Authentication is required.")
@@ -25,10 +25,10 @@ DENIED = Refusal("28000", "unable to accept connection, access denied")
 
 
 @unique
-class Weather(Enum):
+class FrontState(Enum):
     """What a front does with connections at the moment."""
 
-    FAIR = "fair"
+    HEALTHY = "healthy"
     FROZEN = "frozen"
     RESETTING = "resetting"
     DENYING = "denying"
@@ -36,7 +36,7 @@ class Weather(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Slowness:
     """How slowly messages reach the client: `delay_ms` before each.
 
     With `drip_bytes`, before each piece of so many bytes instead.
@@ -63,8 +63,8 @@ class Gate:
     """PostgreSQL's Unix socket."""
     connection_limit_s: float
     clock: Callable[[], datetime] = _utc_now
-    weather: Weather = Weather.FAIR
-    pace: Pace | None = None
+    state: FrontState = FrontState.HEALTHY
+    slowness: Slowness | None = None
     login_refusal: Refusal | None = None
     """What every login is answered with, if anything."""
     login_chance: Chance | None = None
@@ -90,7 +90,7 @@ class Gate:
         """
         if self.login_refusal is not None:
             return self.login_refusal
-        if self.weather is Weather.DENYING:
+        if self.state is FrontState.DENYING:
             return DENIED
         struck = self.login_chance.strike() if self.login_chance is not None else None
         return struck or self._verify(user, token) or self.limit.enter()

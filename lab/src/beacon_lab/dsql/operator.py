@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from beacon_lab.dsql.bootstrap import connect, run_script
+from beacon_lab.dsql.bootstrap import connect_through, run_script
 from beacon_lab.dsql.cluster import OPERATOR_ROLE, Cluster
 from beacon_lab.dsql.gate import ADMIN
 from beacon_lab.dsql.sql_script import ScriptRefusedError
@@ -98,7 +98,7 @@ class Operator:
             return {str(operation): int(count) for operation, count in rows}
 
     def _connect(self, user: str, region: str) -> psycopg.Connection:
-        return connect(
+        return connect_through(
             self._cluster.fronts[region],
             ca_file=self._cluster.authority.ca_file,
             principal=self._cluster.operator,

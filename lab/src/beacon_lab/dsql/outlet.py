@@ -1,4 +1,4 @@
-"""The way out to one client of a DSQL front: encryption, then the pace that a fault may impose."""
+"""The way out to one client of a DSQL front: encryption, then the slowness that a fault may impose."""
 
 import asyncio
 import socket
@@ -32,14 +32,14 @@ class Outlet:
         """Sends one message, in its turn; several at once when nothing is slow."""
         if not plain:
             return
-        if self._gate.pace is None and not self._held:
+        if self._gate.slowness is None and not self._held:
             self._write(plain)
         else:
             self._held.append(plain)
-            self._keep_pace()
+            self._send_later()
 
     def send_now(self, data: bytes) -> None:
-        """Sends bytes as they are, past TLS and pace."""
+        """Sends bytes as they are, past TLS and slowness."""
         if data and not self._frozen and self._transport is not None:
             self._transport.write(data)
 
@@ -86,23 +86,23 @@ class Outlet:
             self.tls.send(plain)
             self.flush()
 
-    def _keep_pace(self) -> None:
+    def _send_later(self) -> None:
         if self._timer is None and self._held:
-            pace = self._gate.pace
-            delay_s = 0.0 if pace is None else pace.delay_ms / 1000
+            slowness = self._gate.slowness
+            delay_s = 0.0 if slowness is None else slowness.delay_ms / 1000
             self._timer = self._loop.call_later(delay_s, self._send_next)
 
     def _send_next(self) -> None:
         self._timer = None
         if self._frozen or not self._held:
             return
-        pace = self._gate.pace
+        slowness = self._gate.slowness
         packet = self._held.popleft()
-        if pace is not None and pace.drip_bytes and len(packet) > pace.drip_bytes:
-            self._held.appendleft(packet[pace.drip_bytes :])
-            packet = packet[: pace.drip_bytes]
+        if slowness is not None and slowness.drip_bytes and len(packet) > slowness.drip_bytes:
+            self._held.appendleft(packet[slowness.drip_bytes :])
+            packet = packet[: slowness.drip_bytes]
         self._write(packet)
-        self._keep_pace()
+        self._send_later()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -19,8 +19,8 @@ from beacon_lab.dsql.postgres_place import (
     SOCKET_NAME,
     Place,
     PostgresError,
-    environment,
     find_binaries,
+    postgres_environment,
     prepare_place,
 )
 from beacon_lab.processes.shared_memory import mark_for_removal
@@ -124,7 +124,7 @@ class Postgres:
         self._child = await processes.spawn(
             "postgres",
             [str(binaries / "postgres"), "-D", str(place.data), "-k", str(place.directory)],
-            env=environment(),
+            env=postgres_environment(),
             cwd=place.directory,
             user=place.user,
             log=place.log,
@@ -187,7 +187,7 @@ class Postgres:
                 "--no-sync",
                 "--no-instructions",
             ],
-            env=environment(),
+            env=postgres_environment(),
             cwd=place.directory,
             user=place.user,
             log=place.log,

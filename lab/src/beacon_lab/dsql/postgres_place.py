@@ -10,7 +10,7 @@ from pathlib import Path
 
 from beacon_lab.errors import LabError
 
-__all__ = ["Place", "PostgresError", "environment", "find_binaries", "prepare_place"]
+__all__ = ["Place", "PostgresError", "find_binaries", "postgres_environment", "prepare_place"]
 
 MAJOR_VERSION = 16
 # An empty cluster takes about 40 MB, its log and a demo's rows a little more.
@@ -42,7 +42,7 @@ class Place:
         return self.directory / "postgres.log"
 
 
-def environment() -> dict[str, str]:
+def postgres_environment() -> dict[str, str]:
     """The whole environment of PostgreSQL's programs: nothing of the caller's reaches them."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
@@ -100,7 +100,7 @@ def _version(program: Path, place: Place) -> str:
         [str(program), "--version"],
         user=place.user,
         cwd=place.directory,
-        env=environment(),
+        env=postgres_environment(),
         capture_output=True,
         text=True,
         timeout=20,

@@ -189,7 +189,7 @@ def _parse(token: str) -> tuple[str, dict[str, str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scope:
+class _CredentialScope:
     date: str
     region: str
 
@@ -197,19 +197,19 @@ class _Scope:
         return f"{self.date}/{self.region}/dsql/aws4_request"
 
 
-def _scope(credential: str, region: str) -> tuple[str, _Scope]:
+def _scope(credential: str, region: str) -> tuple[str, _CredentialScope]:
     match credential.split("/"):
         case [access_key_id, date, named_region, service, "aws4_request"]:
             if service != "dsql":
                 raise TokenRefused(Refused.SERVICE)
             if named_region != region:
                 raise TokenRefused(Refused.REGION)
-            return access_key_id, _Scope(date, named_region)
+            return access_key_id, _CredentialScope(date, named_region)
         case _:
             raise TokenRefused(Refused.MALFORMED)
 
 
-def _check_time(values: Mapping[str, str], scope: _Scope, now: datetime) -> None:
+def _check_time(values: Mapping[str, str], scope: _CredentialScope, now: datetime) -> None:
     stamp, lifetime = values["X-Amz-Date"], values["X-Amz-Expires"]
     try:
         signed_at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -225,7 +225,7 @@ def _check_time(values: Mapping[str, str], scope: _Scope, now: datetime) -> None
         raise TokenRefused(Refused.EXPIRED)
 
 
-def _signature(values: Mapping[str, str], host: str, scope: _Scope, principal: Principal) -> str:
+def _signature(values: Mapping[str, str], host: str, scope: _CredentialScope, principal: Principal) -> str:
     """The signature that `principal` would have made (SigV4: canonical request, string to sign, key)."""
     pairs = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in values.items())
     query = "&".join(f"{k}={v}" for k, v in pairs if k != "X-Amz-Signature")

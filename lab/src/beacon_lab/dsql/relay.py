@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 
 from beacon_lab.dsql import pgwire
 from beacon_lab.dsql.chance import HANG, Chance
-from beacon_lab.dsql.rules import IamChange, Kind, Refusal, Statement, Transaction, read_sql
+from beacon_lab.dsql.rules import IamChange, Refusal, Statement, StatementKind, Transaction, read_sql
 
 __all__ = ["COMMIT_FAILED", "CONFLICT", "STATEMENT_FAILED", "Disturbance", "HungError", "Relay"]
 
@@ -31,7 +31,7 @@ COMMIT_FAILED = Refusal("XX000", "internal error: the transaction could not be c
 _NOT_ADMIN = Refusal("42501", "permission denied: only admin may use AWS IAM GRANT and AWS IAM REVOKE")
 # These end the transaction block, as only a failed COMMIT does.
 _AT_COMMIT = (CONFLICT, COMMIT_FAILED)
-_BLOCK = (Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK)
+_BLOCK = (StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.ROLLBACK)
 _MARKER = "beacon_refused_"
 _MARKED = re.compile(rb"beacon_refused_\d+")
 _SERIALIZATION_FAILURE = b"\0C40001\0"
@@ -219,9 +219,9 @@ class Relay:
 
     def _judge_transaction(self, statement: Statement) -> Refusal | None:
         wrote = self._transaction.wrote
-        commits = statement.kind is Kind.COMMIT and wrote
+        commits = statement.kind is StatementKind.COMMIT and wrote
         refusal = self._transaction.admit(statement)
-        if refusal is None and not self._in_block() and statement.kind is Kind.DML:
+        if refusal is None and not self._in_block() and statement.kind is StatementKind.DML:
             commits = True  # outside of a block every write commits by itself
         if refusal is None and commits:
             refusal = self._disturbance.take_commit()

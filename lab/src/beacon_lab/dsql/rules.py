@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from enum import Enum, unique
 from functools import lru_cache
 
-__all__ = ["IamChange", "Kind", "Refusal", "Statement", "Transaction", "check_setting", "read_sql"]
+__all__ = ["IamChange", "Refusal", "Statement", "StatementKind", "Transaction", "check_setting", "read_sql"]
 
 NOT_SUPPORTED = "0A000"
 
 
 @unique
-class Kind(Enum):
+class StatementKind(Enum):
     """What a statement does to the transaction it stands in."""
 
     BEGIN = "begin"
@@ -59,7 +59,7 @@ class IamChange:
 class Statement:
     """One statement of a query: its kind, and why DSQL refuses it wherever it stands, if it does."""
 
-    kind: Kind
+    kind: StatementKind
     refusal: Refusal | None = None
     iam: IamChange | None = None
 
@@ -83,21 +83,21 @@ class Transaction:
     def admit(self, statement: Statement) -> Refusal | None:
         """Takes the statement into account; returns why it must not run, if so."""
         match statement.kind:
-            case Kind.BEGIN:
+            case StatementKind.BEGIN:
                 self.open = True
-            case Kind.COMMIT | Kind.ROLLBACK:
+            case StatementKind.COMMIT | StatementKind.ROLLBACK:
                 self.reset()
-            case Kind.DDL:
+            case StatementKind.DDL:
                 if self._ddl:
                     return Refusal(NOT_SUPPORTED, "multiple ddl statements not supported in a transaction")
                 if self._dml:
                     return _MIXED
                 self._ddl = True
-            case Kind.DML:
+            case StatementKind.DML:
                 if self._ddl:
                     return _MIXED
                 self._dml = True
-            case Kind.OTHER:
+            case StatementKind.OTHER:
                 pass
         return None
 
@@ -159,34 +159,40 @@ def _after_comment(sql: str, position: int) -> int:
 
 def _classify(words: list[str]) -> Statement:
     reader = _READERS.get(words[0])
-    return Statement(Kind.OTHER) if reader is None else reader(words)
+    return Statement(StatementKind.OTHER) if reader is None else reader(words)
 
 
 def _begin(words: list[str]) -> Statement:
     text = " ".join(words)
     level = re.search(r"\bISOLATION LEVEL (REPEATABLE READ|READ (?:UN)?COMMITTED|SERIALIZABLE)\b", text)
     if level and level[1] != "REPEATABLE READ":
-        return Statement(Kind.BEGIN, Refusal(NOT_SUPPORTED, f"Unsupported isolation level: {level[1]}"))
-    return Statement(Kind.BEGIN)
+        return Statement(
+            StatementKind.BEGIN, Refusal(NOT_SUPPORTED, f"Unsupported isolation level: {level[1]}")
+        )
+    return Statement(StatementKind.BEGIN)
 
 
 def _rollback(words: list[str]) -> Statement:
     if "TO" in words:
-        return Statement(Kind.OTHER, Refusal(NOT_SUPPORTED, "unsupported transaction statement: ROLLBACK TO"))
-    return Statement(Kind.ROLLBACK)
+        return Statement(
+            StatementKind.OTHER, Refusal(NOT_SUPPORTED, "unsupported transaction statement: ROLLBACK TO")
+        )
+    return Statement(StatementKind.ROLLBACK)
 
 
 def _savepoint(words: list[str]) -> Statement:
-    return Statement(Kind.OTHER, Refusal(NOT_SUPPORTED, f"unsupported transaction statement: {words[0]}"))
+    return Statement(
+        StatementKind.OTHER, Refusal(NOT_SUPPORTED, f"unsupported transaction statement: {words[0]}")
+    )
 
 
 def _set(words: list[str]) -> Statement:
     rest = words[1:]
     if rest[:2] == ["SESSION", "CHARACTERISTICS"] or rest[:1] == ["TRANSACTION"]:
-        return Statement(Kind.OTHER, _unsettable("TRANSACTION"))
+        return Statement(StatementKind.OTHER, _unsettable("TRANSACTION"))
     if rest[:1] in (["SESSION"], ["LOCAL"]):
         rest = rest[1:]
-    return Statement(Kind.OTHER, check_setting(_identifier(rest[0])) if rest else None)
+    return Statement(StatementKind.OTHER, check_setting(_identifier(rest[0])) if rest else None)
 
 
 def check_setting(name: str) -> Refusal | None:
@@ -206,10 +212,10 @@ def _select(words: list[str]) -> Statement:
         if word == "SET_CONFIG" and words[at + 1] == "(" and words[at + 2].startswith("'"):
             refusal = check_setting(words[at + 2].strip("'"))
             if refusal:
-                return Statement(Kind.OTHER, refusal)
+                return Statement(StatementKind.OTHER, refusal)
     # A common table expression may write.
     writes = words[0] == "WITH" and not {"INSERT", "UPDATE", "DELETE"}.isdisjoint(words)
-    return Statement(Kind.DML if writes else Kind.OTHER)
+    return Statement(StatementKind.DML if writes else StatementKind.OTHER)
 
 
 def _create(words: list[str]) -> Statement:
@@ -226,15 +232,17 @@ def _create(words: list[str]) -> Statement:
         case ["INDEX", *rest] if "ASYNC" not in rest:
             text = "unsupported mode. please use CREATE INDEX ASYNC."
         case _:
-            return Statement(Kind.DDL)
-    return Statement(Kind.DDL, Refusal(NOT_SUPPORTED, text))
+            return Statement(StatementKind.DDL)
+    return Statement(StatementKind.DDL, Refusal(NOT_SUPPORTED, text))
 
 
 _CREATED = {"EXTENSION": "CreateExtension", "DATABASE": "Createdb", "TABLESPACE": "CreateTableSpace"}
 
 
 def _unsupported(words: list[str]) -> Statement:
-    return Statement(Kind.OTHER, Refusal(NOT_SUPPORTED, f"unsupported statement: {words[0].capitalize()}"))
+    return Statement(
+        StatementKind.OTHER, Refusal(NOT_SUPPORTED, f"unsupported statement: {words[0].capitalize()}")
+    )
 
 
 _ARN = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:(?:role|user)/[\w+=,.@/-]+")
@@ -247,10 +255,10 @@ def _aws(words: list[str]) -> Statement:
         case ["AWS", "IAM", "REVOKE", role, "FROM", arn]:
             grant = False
         case _:
-            return Statement(Kind.DDL, Refusal("42601", 'syntax error at or near "AWS"'))
+            return Statement(StatementKind.DDL, Refusal("42601", 'syntax error at or near "AWS"'))
     if not (arn.startswith("'") and _ARN.fullmatch(arn[1:-1])):
-        return Statement(Kind.DDL, Refusal("22023", "IAM role must look like an IAM ARN"))
-    return Statement(Kind.DDL, iam=IamChange(grant, _identifier(role), arn[1:-1]))
+        return Statement(StatementKind.DDL, Refusal("22023", "IAM role must look like an IAM ARN"))
+    return Statement(StatementKind.DDL, iam=IamChange(grant, _identifier(role), arn[1:-1]))
 
 
 def _identifier(token: str) -> str:
@@ -260,15 +268,15 @@ def _identifier(token: str) -> str:
     return token.lower()
 
 
-def _of(kind: Kind) -> Callable[[list[str]], Statement]:
+def _of(kind: StatementKind) -> Callable[[list[str]], Statement]:
     return lambda _words: Statement(kind)
 
 
 _READERS: dict[str, Callable[[list[str]], Statement]] = {
     "BEGIN": _begin,
     "START": _begin,
-    "COMMIT": _of(Kind.COMMIT),
-    "END": _of(Kind.COMMIT),
+    "COMMIT": _of(StatementKind.COMMIT),
+    "END": _of(StatementKind.COMMIT),
     "ROLLBACK": _rollback,
     "ABORT": _rollback,
     "SAVEPOINT": _savepoint,
@@ -278,8 +286,8 @@ _READERS: dict[str, Callable[[list[str]], Statement]] = {
     "WITH": _select,
     "AWS": _aws,
     "CREATE": _create,
-    **dict.fromkeys(("ALTER", "DROP", "GRANT", "REVOKE", "COMMENT"), _of(Kind.DDL)),
-    **dict.fromkeys(("INSERT", "UPDATE", "DELETE"), _of(Kind.DML)),
+    **dict.fromkeys(("ALTER", "DROP", "GRANT", "REVOKE", "COMMENT"), _of(StatementKind.DDL)),
+    **dict.fromkeys(("INSERT", "UPDATE", "DELETE"), _of(StatementKind.DML)),
     **dict.fromkeys(
         ("TRUNCATE", "VACUUM", "LISTEN", "NOTIFY", "UNLISTEN", "DO", "MERGE", "LOCK"), _unsupported
     ),

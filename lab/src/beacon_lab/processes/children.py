@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from beacon_lab.processes import reaper
-from beacon_lab.processes.process_table import Identity, identify, session_tree, snapshot
+from beacon_lab.processes.process_table import ProcessIdentity, identify, session_tree, snapshot
 
 __all__ = ["Child", "Processes", "ProcessesError"]
 
@@ -28,7 +28,7 @@ class ProcessesError(Exception):
 class Child:
     """A running child process, the leader of its own session."""
 
-    def __init__(self, name: str, popen: subprocess.Popen[bytes], identity: Identity) -> None:
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], identity: ProcessIdentity) -> None:
         """Made by `Processes.spawn` on the event loop that will wait for the child."""
         self.name = name
         self.is_postgres = False
@@ -62,7 +62,7 @@ class Child:
         """Signal the leader alone; False when it is gone."""
         return self.returncode is None and self.identity.send(number)
 
-    def tree(self) -> list[Identity]:
+    def tree(self) -> list[ProcessIdentity]:
         """The living processes of this child's session, descendants that left the session included."""
         return session_tree(self.identity, snapshot())
 

@@ -9,13 +9,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Entry", "Identity", "children", "descendants", "entry", "identify", "session_tree", "snapshot"]
+__all__ = [
+    "Entry",
+    "ProcessIdentity",
+    "children",
+    "descendants",
+    "entry",
+    "identify",
+    "session_tree",
+    "snapshot",
+]
 
 PROC = Path("/proc")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ProcessIdentity:
     """One process for as long as it lives: its number and when it started, in clock ticks since boot."""
 
     pid: int
@@ -41,7 +50,7 @@ class Identity:
 class Entry:
     """A row of the process table: `state` is the letter of proc(5), T for stopped and Z for a zombie."""
 
-    identity: Identity
+    identity: ProcessIdentity
     state: str
     parent: int
     session: int
@@ -55,10 +64,10 @@ def entry(pid: int) -> Entry | None:
         return None
     # The second field is the command in brackets and may itself hold blanks and brackets.
     fields = text[text.rindex(")") + 2 :].split()
-    return Entry(Identity(pid, int(fields[19])), fields[0], int(fields[1]), int(fields[3]))
+    return Entry(ProcessIdentity(pid, int(fields[19])), fields[0], int(fields[1]), int(fields[3]))
 
 
-def identify(pid: int) -> Identity | None:
+def identify(pid: int) -> ProcessIdentity | None:
     """The identity of a process that exists now."""
     found = entry(pid)
     return None if found is None else found.identity
@@ -85,7 +94,7 @@ def descendants(pids: Iterable[int], table: Iterable[Entry]) -> set[int]:
     return found
 
 
-def session_tree(leader: Identity, table: Iterable[Entry]) -> list[Identity]:
+def session_tree(leader: ProcessIdentity, table: Iterable[Entry]) -> list[ProcessIdentity]:
     """The living processes of a session and all that descend from them, in whatever session.
 
     PostgreSQL's backends each make a session of their own, and the Lambda emulator puts its runtime

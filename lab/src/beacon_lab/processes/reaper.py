@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from beacon_lab.processes.process_table import Identity, session_tree, snapshot
+from beacon_lab.processes.process_table import ProcessIdentity, session_tree, snapshot
 from beacon_lab.processes.shared_memory import Leftovers
 
 __all__ = ["kill_sessions", "main"]
@@ -28,16 +28,16 @@ def main() -> int:
     """Read until the pipe closes, then clean up. The exit code is 0 when nothing is left."""
     for number in UNHEEDED:
         signal.signal(number, signal.SIG_IGN)
-    sessions: dict[int, Identity] = {}
+    sessions: dict[int, ProcessIdentity] = {}
     files: list[Path] = []
     directories: list[Path] = []
     leftovers = Leftovers()
     for line in sys.stdin:
         match json.loads(line):
             case ["session", int(pid), int(started)]:
-                sessions[pid] = Identity(pid, started)
+                sessions[pid] = ProcessIdentity(pid, started)
             case ["postgres", int(pid), int(started)]:
-                sessions[pid] = Identity(pid, started)
+                sessions[pid] = ProcessIdentity(pid, started)
                 # Also when it has been killed by then: a server that restarts itself makes a new segment.
                 leftovers.creators.add(pid)
             case ["forget", int(pid)]:
@@ -56,7 +56,9 @@ def main() -> int:
     return 1 if left or any(path.exists() for path in (*files, *directories)) else 0
 
 
-def kill_sessions(leaders: list[Identity], leftovers: Leftovers, *, within_s: float) -> list[Identity]:
+def kill_sessions(
+    leaders: list[ProcessIdentity], leftovers: Leftovers, *, within_s: float
+) -> list[ProcessIdentity]:
     """Kill the sessions and their descendants until none lives; returns what is left after `within_s`.
 
     `leftovers` gets what PostgreSQL's servers among them leave. Several rounds, since a process can fork

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from beacon_lab.processes.process_table import Identity, entry
+from beacon_lab.processes.process_table import ProcessIdentity, entry
 
 __all__ = ["Leftovers", "Segment", "mark_for_removal", "segments"]
 
@@ -41,7 +41,7 @@ class Leftovers:
     creators: set[int] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
 
-    def note(self, doomed: Iterable[Identity]) -> None:
+    def note(self, doomed: Iterable[ProcessIdentity]) -> None:
         """Stop the PostgreSQL servers among the processes that are about to be killed, and look at them.
 
         A server that is stopped makes nothing more, and replaces nothing when its children are killed.

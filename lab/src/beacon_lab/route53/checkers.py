@@ -17,9 +17,14 @@ from random import Random
 from beacon_lab.network.address_plan import checker_source, public_address
 from beacon_lab.route53 import rules
 from beacon_lab.route53.distances import round_trip_ms
-from beacon_lab.route53.observations import CalculatedCheckError, Observation, UnknownCheckError, describe
-from beacon_lab.route53.poll import Dial, attempt
-from beacon_lab.route53.rules import CHECKER_REGIONS, CheckType, HealthCheck, Outcome, Tally
+from beacon_lab.route53.observations import (
+    CalculatedCheckError,
+    HealthCheckObservation,
+    UnknownCheckError,
+    describe,
+)
+from beacon_lab.route53.poll import Dial, poll_once
+from beacon_lab.route53.rules import CHECKER_REGIONS, CheckerState, CheckType, HealthCheck, PollResult
 
 CHECKERS_PER_PLACE = 2
 _DEEPEST_CALCULATION = 8
@@ -57,9 +62,9 @@ class _Seat:
     """One checker's view of one check."""
 
     checker: Checker
-    tally: Tally = field(default_factory=Tally)
-    last: Observation | None = None
-    last_failure: Observation | None = None
+    tally: CheckerState = field(default_factory=CheckerState)
+    last: HealthCheckObservation | None = None
+    last_failure: HealthCheckObservation | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -138,11 +143,11 @@ class CheckerFleet:
         """Whether the check counts as healthy now; one that does not exist takes no record out of DNS."""
         return self._status(check_id, 0)
 
-    def observations(self, check_id: str) -> tuple[Observation, ...]:
+    def observations(self, check_id: str) -> tuple[HealthCheckObservation, ...]:
         """What each checker met last. Raises UnknownCheckError and CalculatedCheckError."""
         return tuple(seat.last for seat in self._seats(check_id) if seat.last is not None)
 
-    def last_failures(self, check_id: str) -> tuple[Observation, ...]:
+    def last_failures(self, check_id: str) -> tuple[HealthCheckObservation, ...]:
         """Each checker's last failure, if any. Raises UnknownCheckError and CalculatedCheckError."""
         return tuple(seat.last_failure for seat in self._seats(check_id) if seat.last_failure is not None)
 
@@ -189,13 +194,13 @@ class CheckerFleet:
     async def _attempt(self, watched: _Watched, seat: _Seat, check: HealthCheck) -> None:
         dial = self._names.get((check.fqdn or check.ip_address, check.port))
         away_s = self._round_trip_s(seat.checker.region, dial.region) if dial is not None else 0.0
-        met = await attempt(check, dial, source=seat.checker.source, round_trip_s=away_s)
-        outcome = rules.judge(check, met)
-        passed = outcome is Outcome.PASS
-        seat.last = Observation(
+        met = await poll_once(check, dial, source=seat.checker.source, round_trip_s=away_s)
+        result = rules.judge_poll(check, met)
+        passed = result is PollResult.PASS
+        seat.last = HealthCheckObservation(
             region=seat.checker.region,
             checker_address=self._public_address(seat.checker.source),
-            status=describe(check, met, outcome, dial.address if dial is not None else ""),
+            status=describe(check, met, result, dial.address if dial is not None else ""),
             checked_at=datetime.now(UTC),
             passed=passed,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
-from beacon_lab.route53.rules import Attempt, CheckType, HealthCheck, Outcome, Trouble
+from beacon_lab.route53.rules import CheckType, HealthCheck, PollAttempt, PollResult, Trouble
 
 
 class UnknownCheckError(Exception):
@@ -18,7 +18,7 @@ class CalculatedCheckError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class HealthCheckObservation:
     """One checker's report: where it stands, its public address, what it says and when (UTC)."""
 
     region: str
@@ -36,30 +36,32 @@ _TROUBLES = {
     Trouble.RESET: "The endpoint closed the connection before it had answered",
     Trouble.NOT_HTTP: "The endpoint did not answer with HTTP",
 }
-_OUTCOMES = {
-    Outcome.CONNECT_TIMEOUT: "The health checker could not establish a connection within the timeout limit",
-    Outcome.STATUS_TIMEOUT: "The endpoint did not respond with an HTTP status within the timeout limit",
-    Outcome.BODY_TIMEOUT: "The endpoint did not send the response body within the timeout limit",
-    Outcome.STRING_ABSENT: "The search string was not found in the first 5120 bytes of the response body",
+_RESULTS = {
+    PollResult.CONNECT_TIMEOUT: (
+        "The health checker could not establish a connection within the timeout limit"
+    ),
+    PollResult.STATUS_TIMEOUT: "The endpoint did not respond with an HTTP status within the timeout limit",
+    PollResult.BODY_TIMEOUT: "The endpoint did not send the response body within the timeout limit",
+    PollResult.STRING_ABSENT: "The search string was not found in the first 5120 bytes of the response body",
 }
 
 
-def describe(check: HealthCheck, attempt: Attempt, outcome: Outcome, resolved: str) -> str:
+def describe(check: HealthCheck, attempt: PollAttempt, result: PollResult, resolved: str) -> str:
     """The status text, "Success: ..." or "Failure: ...", with the address the name resolved to, if any."""
-    passed = outcome is Outcome.PASS
-    if outcome is Outcome.TROUBLE and attempt.trouble is not None:
+    passed = result is PollResult.PASS
+    if result is PollResult.TROUBLE and attempt.trouble is not None:
         what = _TROUBLES[attempt.trouble]
     elif passed and check.type is CheckType.TCP:
         what = "TCP connection established"
-    elif passed or outcome is Outcome.BAD_STATUS:
+    elif passed or result is PollResult.BAD_STATUS:
         what = f"HTTP Status Code {attempt.status}, {_phrase(attempt)}".rstrip(", ")
     else:
-        what = _OUTCOMES[outcome]
+        what = _RESULTS[result]
     ending = f". Resolved IP: {resolved}" if resolved else ""
     return f"{'Success' if passed else 'Failure'}: {what}{ending}"
 
 
-def _phrase(attempt: Attempt) -> str:
+def _phrase(attempt: PollAttempt) -> str:
     if attempt.phrase:
         return attempt.phrase
     try:

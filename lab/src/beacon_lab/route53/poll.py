@@ -18,9 +18,9 @@ from beacon_lab.route53.rules import (
     BODY_BYTES,
     BODY_LIMIT_S,
     STATUS_LIMIT_S,
-    Attempt,
     CheckType,
     HealthCheck,
+    PollAttempt,
     Trouble,
 )
 
@@ -57,17 +57,17 @@ class _NotHttpError(Exception):
 
 
 @dataclass(slots=True)
-class _Attempt:
+class _Poll:
     """An attempt in progress: what it has met so far."""
 
     check: HealthCheck
     dial: Dial
     source: str
     round_trip_s: float
-    met: Attempt = field(default_factory=Attempt)
+    met: PollAttempt = field(default_factory=PollAttempt)
     handed_over: bool = False  # the socket belongs to asyncio, which closes it
 
-    async def run(self) -> Attempt:
+    async def run(self) -> PollAttempt:
         started = asyncio.get_running_loop().time()
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
@@ -75,7 +75,7 @@ class _Attempt:
             async with asyncio.timeout_at(started + self.check.connect_limit_s):
                 await self._connect(sock)
             connected = asyncio.get_running_loop().time()
-            self.met = Attempt(connect_s=connected - started)
+            self.met = PollAttempt(connect_s=connected - started)
             if self.check.type is not CheckType.TCP:
                 await self._talk(sock, connected)
         except TimeoutError:
@@ -156,14 +156,16 @@ class _Attempt:
 _BIND_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT: the port is chosen at connect, so that ports do not run out
 
 
-async def attempt(check: HealthCheck, dial: Dial | None, *, source: str, round_trip_s: float) -> Attempt:
+async def poll_once(
+    check: HealthCheck, dial: Dial | None, *, source: str, round_trip_s: float
+) -> PollAttempt:
     """Try `check` once against `dial` (None: the name leads nowhere) from the loopback address `source`.
 
-    Never raises for what the endpoint does: every fault is in the Attempt. Cancellation closes all.
+    Never raises for what the endpoint does: every fault is in the PollAttempt. Cancellation closes all.
     """
     if dial is None:
-        return Attempt(trouble=Trouble.NAME)
-    return await _Attempt(check, dial, source, round_trip_s).run()
+        return PollAttempt(trouble=Trouble.NAME)
+    return await _Poll(check, dial, source, round_trip_s).run()
 
 
 def _request(check: HealthCheck) -> bytes:

@@ -167,7 +167,7 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class PollAttempt:
     """What one checker met in one attempt; times in seconds, None where the attempt did not get that far."""
 
     connect_s: float | None = None
@@ -182,10 +182,10 @@ class Attempt:
     trouble: Trouble | None = None
 
 
-class Outcome(StrEnum):
+class PollResult(StrEnum):
     """How one attempt is judged; only PASS passes."""
 
-    PASS = "pass"  # noqa: S105  # an outcome, not a password
+    PASS = "pass"  # noqa: S105  # a result, not a password
     TROUBLE = "trouble"
     CONNECT_TIMEOUT = "connect timeout"
     STATUS_TIMEOUT = "status timeout"
@@ -194,41 +194,41 @@ class Outcome(StrEnum):
     STRING_ABSENT = "string absent"
 
 
-def judge(check: HealthCheck, attempt: Attempt) -> Outcome:
+def judge_poll(check: HealthCheck, attempt: PollAttempt) -> PollResult:
     """Table 1."""
     if attempt.connect_s is None or attempt.connect_s > check.connect_limit_s:
-        return Outcome.CONNECT_TIMEOUT if attempt.trouble is None else Outcome.TROUBLE
+        return PollResult.CONNECT_TIMEOUT if attempt.trouble is None else PollResult.TROUBLE
     if check.type is CheckType.TCP:
-        return Outcome.PASS
+        return PollResult.PASS
     if attempt.status is None or attempt.status_s is None or attempt.status_s > STATUS_LIMIT_S:
-        return Outcome.STATUS_TIMEOUT if attempt.trouble is None else Outcome.TROUBLE
+        return PollResult.STATUS_TIMEOUT if attempt.trouble is None else PollResult.TROUBLE
     if not 200 <= attempt.status <= 399:
-        return Outcome.BAD_STATUS
-    return _judge_body(check, attempt) if check.type.matches_string else Outcome.PASS
+        return PollResult.BAD_STATUS
+    return _judge_body(check, attempt) if check.type.matches_string else PollResult.PASS
 
 
-def _judge_body(check: HealthCheck, attempt: Attempt) -> Outcome:
+def _judge_body(check: HealthCheck, attempt: PollAttempt) -> PollResult:
     if attempt.body_s is None or attempt.body_s > BODY_LIMIT_S:
-        return Outcome.BODY_TIMEOUT if attempt.trouble is None else Outcome.TROUBLE
+        return PollResult.BODY_TIMEOUT if attempt.trouble is None else PollResult.TROUBLE
     found = check.search_string.encode() in attempt.body[:BODY_BYTES]
-    return Outcome.PASS if found else Outcome.STRING_ABSENT
+    return PollResult.PASS if found else PollResult.STRING_ABSENT
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class CheckerState:
     """What one checker believes, and how many attempts in a row have disagreed."""
 
     healthy: bool = True
     against: int = 0
 
 
-def count(tally: Tally, *, passed: bool, threshold: int) -> Tally:
+def count(tally: CheckerState, *, passed: bool, threshold: int) -> CheckerState:
     """Table 2."""
     if passed == tally.healthy:
-        return Tally(healthy=tally.healthy)
+        return CheckerState(healthy=tally.healthy)
     if tally.against + 1 >= threshold:
-        return Tally(healthy=passed)
-    return Tally(healthy=tally.healthy, against=tally.against + 1)
+        return CheckerState(healthy=passed)
+    return CheckerState(healthy=tally.healthy, against=tally.against + 1)
 
 
 def enough_say_healthy(healthy: int, checkers: int) -> bool:

@@ -22,9 +22,9 @@ from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
 from beacon_lab.processes.line_process import LineProcess
-from beacon_lab.scenarios.service import Orders
+from beacon_lab.scenarios.service import ServiceOrders
 
-__all__ = ["Account", "Outcome", "run_chaos"]
+__all__ = ["Account", "ChaosResult", "run_chaos"]
 
 _ENDPOINT_FAULTS = (
     FaultKind.DSQL_FREEZE,
@@ -113,7 +113,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChaosResult:
     """What became of each service, and how often each thing happened to them."""
 
     accounts: Mapping[str, Account]
@@ -122,11 +122,11 @@ class Outcome:
 
 async def run_chaos(
     lab: Lab,
-    services: Mapping[str, Orders],
+    services: Mapping[str, ServiceOrders],
     duration_s: float,
     seed: int,
     say: Callable[[str], None],
-) -> Outcome:
+) -> ChaosResult:
     """Run ``services`` through ``duration_s`` of chaos; the accounts that are returned are settled."""
     await lab.operator.prepare_ledger()
     accounts = {name: Account() for name in services}
@@ -147,7 +147,7 @@ async def run_chaos(
     rows = await lab.operator.ledger()
     for account in accounts.values():
         account.settle(rows)
-    return Outcome(accounts, dict(chaos.events))
+    return ChaosResult(accounts, dict(chaos.events))
 
 
 async def _until_working(accounts: Mapping[str, Account], limit_s: float = 30.0) -> None:

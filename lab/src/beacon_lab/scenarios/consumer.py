@@ -27,7 +27,7 @@ from beacon.aws.credentials import find_credentials
 from beacon.dsql.session import Session, SessionError
 from beacon.dsql.token import sign_token
 
-__all__ = ["Orders", "attempt", "main"]
+__all__ = ["ConsumerOrders", "main", "write_row"]
 
 #: One attempt: look-up, connect, INSERT.
 ATTEMPT_S = 2.0
@@ -39,7 +39,7 @@ class NoAddressError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ConsumerOrders:
     """What the consumer is to do; ``regions`` maps a DSQL host to its Region for the token."""
 
     name: str
@@ -52,20 +52,20 @@ class Orders:
     every_s: float
 
     @classmethod
-    def parse(cls, line: str) -> Orders:
+    def parse(cls, line: str) -> ConsumerOrders:
         """Read the JSON object that the lab writes."""
         return cls(**json.loads(line))
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Resolved:
     """What the name led to: the canonical host and an address of it."""
 
     host: str
     address: str
 
 
-def look_up(orders: Orders, timeout_s: float) -> Found:
+def look_up(orders: ConsumerOrders, timeout_s: float) -> Resolved:
     """Resolve the name to its canonical host, which is what a DSQL certificate and token are made out to."""
     resolved = _ask(orders, orders.name, timeout_s).resolve_chaining()
     host = resolved.canonical_name.to_text(omit_final_dot=True)
@@ -74,10 +74,10 @@ def look_up(orders: Orders, timeout_s: float) -> Found:
         resolved = _ask(orders, host, timeout_s).resolve_chaining()
     if resolved.answer is None:
         raise NoAddressError(host)
-    return Found(host, next(iter(resolved.answer)).to_text())
+    return Resolved(host, next(iter(resolved.answer)).to_text())
 
 
-def _ask(orders: Orders, name: str, timeout_s: float) -> dns.message.QueryMessage:
+def _ask(orders: ConsumerOrders, name: str, timeout_s: float) -> dns.message.QueryMessage:
     query = dns.message.make_query(name, dns.rdatatype.A)
     answer = dns.query.udp(query, orders.dns_host, timeout=timeout_s, port=orders.dns_port)
     if not isinstance(answer, dns.message.QueryMessage):
@@ -85,7 +85,7 @@ def _ask(orders: Orders, name: str, timeout_s: float) -> dns.message.QueryMessag
     return answer
 
 
-def attempt(orders: Orders) -> dict[str, object]:
+def write_row(orders: ConsumerOrders) -> dict[str, object]:
     """Write one row; say where to, and whether it was acknowledged or what stood in the way."""
     started = time.monotonic()
     deadline = started + ATTEMPT_S
@@ -126,10 +126,10 @@ def attempt(orders: Orders) -> dict[str, object]:
 
 def main(orders_in: TextIO = sys.stdin, out: TextIO = sys.stdout) -> None:
     """Run until the standard input ends."""
-    orders = Orders.parse(orders_in.readline())
+    orders = ConsumerOrders.parse(orders_in.readline())
     while True:
         started = time.monotonic()
-        print(json.dumps(attempt(orders)), file=out, flush=True)
+        print(json.dumps(write_row(orders)), file=out, flush=True)
         pause_s = max(0.0, started + orders.every_s - time.monotonic())
         if select.select([orders_in], [], [], pause_s)[0] and not orders_in.readline():
             return

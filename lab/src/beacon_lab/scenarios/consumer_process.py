@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field
 from beacon_lab.dsql.cluster import OPERATOR_ROLE
 from beacon_lab.lab import Lab
 from beacon_lab.processes.line_process import LineProcess
-from beacon_lab.scenarios.consumer import ATTEMPT_S, Orders
+from beacon_lab.scenarios.consumer import ATTEMPT_S, ConsumerOrders
 
-__all__ = ["ConsumerProcess", "Tally"]
+__all__ = ["ConsumerProcess", "ConsumerTally"]
 
 
 @dataclass(slots=True)
-class Tally:
+class ConsumerTally:
     """What a consumer met: ``acknowledged`` holds the ids of the rows whose commit was answered."""
 
     attempts: int = 0
@@ -58,7 +58,7 @@ class ConsumerProcess(LineProcess):
     """Runs :mod:`beacon_lab.scenarios.consumer` against a lab; use as an asynchronous context manager."""
 
     def __init__(self, lab: Lab, every_s: float = 0.2) -> None:
-        self.tally = Tally()
+        self.tally = ConsumerTally()
         super().__init__(
             "beacon_lab.scenarios.consumer",
             asdict(_orders(lab, every_s)),
@@ -67,18 +67,18 @@ class ConsumerProcess(LineProcess):
             ATTEMPT_S + 3,
         )
 
-    async def tallied(self) -> Tally:
+    async def tallied(self) -> ConsumerTally:
         """Let the running attempt end, stop the process, return the tally; a second call is harmless."""
         await self.finish()
         self.tally.end(time.monotonic())
         return self.tally
 
 
-def _orders(lab: Lab, every_s: float) -> Orders:
+def _orders(lab: Lab, every_s: float) -> ConsumerOrders:
     """What a consumer of this lab has to know."""
     assert lab.cloud.dns is not None  # noqa: S101 - set when the lab has started
     fronts = lab.cluster.fronts
-    return Orders(
+    return ConsumerOrders(
         name=lab.settings.record_name,
         dns_host=lab.cloud.dns.address,
         dns_port=lab.cloud.dns.by_region[lab.settings.regions[0]],

@@ -148,7 +148,7 @@ async def run_demo(
 
 async def _walk(walk: Walk, lab: Lab, say: Callable[[str], None]) -> None:
     first, second = walk.watch.regions[:2]
-    pace, operator = lab.pace, lab.operator
+    timings, operator = lab.timings, lab.operator
     say("")
     say("1  healthy: both Regions serve, and everything points at the first")
     await walk.settle(60)
@@ -156,24 +156,24 @@ async def _walk(walk: Walk, lab: Lab, say: Callable[[str], None]) -> None:
     say(f"2  the DSQL endpoint of {first} freezes: it accepts connections and is silent")
     await lab.inject(first, FaultKind.DSQL_FREEZE)
     failing = (
-        dns_after(pace, failing=True, answer_s=pace.deadline_s),
-        ssm_after(pace, confirming=True, edge=True),
+        dns_after(timings, failing=True, answer_s=timings.deadline_s),
+        ssm_after(timings, confirming=True, edge=True),
     )
     await walk.step("freeze", health="unhealthy", points_at=second, predicted=failing)
     await walk.calm()
     say("3  it thaws")
     await lab.heal(first)
-    recovering = dns_after(pace, failing=False, answer_s=0), ssm_after(pace, recovering=True)
+    recovering = dns_after(timings, failing=False, answer_s=0), ssm_after(timings, recovering=True)
     await walk.step("heal", health="healthy", points_at=first, predicted=recovering)
     await walk.calm()
     say(f"4  an operator drains {first} with one SQL transaction, committed through {second}")
     await operator.drain(first, through=second)
-    turning = dns_after(pace, failing=True, answer_s=0), ssm_after(pace, edge=True)
+    turning = dns_after(timings, failing=True, answer_s=0), ssm_after(timings, edge=True)
     await walk.step("drain", health="unhealthy", points_at=second, predicted=turning)
     await walk.calm()
     say("5  and releases it")
     await operator.release(first, through=second)
-    returning = dns_after(pace, failing=False, answer_s=0), ssm_after(pace)
+    returning = dns_after(timings, failing=False, answer_s=0), ssm_after(timings)
     await walk.step("release", health="healthy", points_at=first, predicted=returning)
 
 

@@ -40,7 +40,7 @@ from beacon import (
 )
 from beacon.client.sources import Source
 
-__all__ = ["QUERY_TIMEOUT_S", "Orders", "main"]
+__all__ = ["QUERY_TIMEOUT_S", "ServiceOrders", "main"]
 
 #: What a statement may take: a service that must not stand still for two seconds cannot wait for one.
 QUERY_TIMEOUT_S = 0.6
@@ -50,7 +50,7 @@ _WRITE = "INSERT INTO lab.ledger (operation, host) VALUES (%s, %s)"
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class ServiceOrders:
     """What the service is to do: ``sources`` in order, each with a ``kind`` and its parameters."""
 
     style: str
@@ -62,7 +62,7 @@ class Orders:
     workers: int
 
     @classmethod
-    def parse(cls, line: str) -> Orders:
+    def parse(cls, line: str) -> ServiceOrders:
         """Read the JSON object that the lab writes."""
         value = json.loads(line)
         return cls(**{**value, "dial": {host: (where[0], where[1]) for host, where in value["dial"].items()}})
@@ -125,7 +125,7 @@ class _Report:
             print(json.dumps(line), file=self._out, flush=True)
 
 
-def _run_threads(orders: Orders, orders_in: TextIO, report: _Report) -> None:
+def _run_threads(orders: ServiceOrders, orders_in: TextIO, report: _Report) -> None:
     stop = threading.Event()
 
     def worker(number: int, pool: Pool) -> None:
@@ -159,7 +159,7 @@ def _run_threads(orders: Orders, orders_in: TextIO, report: _Report) -> None:
             thread.join()
 
 
-async def _run_asyncio(orders: Orders, orders_in: TextIO, report: _Report) -> None:
+async def _run_asyncio(orders: ServiceOrders, orders_in: TextIO, report: _Report) -> None:
     stop = asyncio.Event()
 
     async def worker(number: int, pool: AsyncPool) -> None:
@@ -196,7 +196,7 @@ def main(orders_in: TextIO = sys.stdin, out: TextIO = sys.stdout) -> None:
     """Run until the standard input ends."""
     # It says so of every connection that is replaced.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    orders = Orders.parse(orders_in.readline())
+    orders = ServiceOrders.parse(orders_in.readline())
     if orders.style == "asyncio":
         asyncio.run(_run_asyncio(orders, orders_in, _Report(out)))
     else:

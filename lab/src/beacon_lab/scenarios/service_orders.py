@@ -22,7 +22,7 @@ from botocore.config import Config
 
 from beacon_lab.dsql.cluster import OPERATOR_ROLE
 from beacon_lab.lab import Lab
-from beacon_lab.scenarios.service import Orders
+from beacon_lab.scenarios.service import ServiceOrders
 
 __all__ = ["KNOWLEDGE", "prepare_documents", "service_orders"]
 
@@ -30,7 +30,7 @@ KNOWLEDGE = ("ssm", "dns", "stale", "missing", "malformed")
 _OLD = timedelta(hours=1)
 
 
-def service_orders(lab: Lab, knowledge: str, per_s: float, workers: int) -> Orders:
+def service_orders(lab: Lab, knowledge: str, per_s: float, workers: int) -> ServiceOrders:
     """Orders for a service in the first Region that goes by ``knowledge``."""
     fronts, here = lab.cluster.fronts, lab.settings.regions[0]
     listed: dict[str, object] = {"kind": "list", "hosts": [front.host for front in fronts.values()]}
@@ -54,7 +54,7 @@ def service_orders(lab: Lab, knowledge: str, per_s: float, workers: int) -> Orde
         "missing": [document | {"target": "missing"}, listed],
         "malformed": [document | {"target": "malformed"}, listed],
     }
-    return Orders(
+    return ServiceOrders(
         style="asyncio" if knowledge == "dns" else "threads",
         sources=sources[knowledge],
         dial={

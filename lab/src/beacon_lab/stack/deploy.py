@@ -25,7 +25,7 @@ from uuid import uuid4
 import boto3
 
 from beacon_lab.stack.document import Json, TemplateError, mapping, sequence, text
-from beacon_lab.stack.identity import Identity
+from beacon_lab.stack.identity import ResourceIdentity
 from beacon_lab.stack.model import HealthCheckResource, RecordResource, Stack
 from beacon_lab.stack.parameters import described, settled
 from beacon_lab.stack.read import (
@@ -36,7 +36,7 @@ from beacon_lab.stack.read import (
     read_record,
     read_schedules,
 )
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.roles import only_policies_differ, put_policies
 from beacon_lab.stack.route53 import put_health_check, put_record, remove_health_check, remove_record
 from beacon_lab.stack.translate import Translation, read_template, translate
@@ -167,20 +167,20 @@ class Deployer:
 
     def _resolved(
         self, region: str, name: str, parameters: Mapping[str, str]
-    ) -> tuple[Translation, Resolver]:
+    ) -> tuple[Translation, TemplateResolver]:
         translation = translate(self._template, region=region, parameters=parameters)
-        resolver = Resolver.create(translation.template, parameters, region=region, stack_name=name)
+        resolver = TemplateResolver.create(translation.template, parameters, region=region, stack_name=name)
         for logical_id, kind in resolver.resource_types().items():
             if kind not in _SIMULATED | _RUN_OR_WRITTEN_HERE | _LEFT_ALONE:
                 raise TemplateError(f"the lab does not know {kind} ({logical_id})")
             if kind in _ANY_ID:
-                resolver.created[logical_id] = Identity(logical_id.lower())
+                resolver.created[logical_id] = ResourceIdentity(logical_id.lower())
         return translation, resolver
 
     def _settle(
         self,
         translation: Translation,
-        resolver: Resolver,
+        resolver: TemplateResolver,
         name: str,
         parameters: Mapping[str, str],
         before: Stack | None,
@@ -189,7 +189,9 @@ class Deployer:
         with self._cloudformation(resolver.region) as client:
             for logical_id in of_type(resolver, "AWS::ApiGateway::RestApi"):
                 found = client.describe_stack_resource(StackName=name, LogicalResourceId=logical_id)
-                resolver.created[logical_id] = Identity(found["StackResourceDetail"]["PhysicalResourceId"])
+                resolver.created[logical_id] = ResourceIdentity(
+                    found["StackResourceDetail"]["PhysicalResourceId"]
+                )
             health_check, record = self._write_route53(resolver, before)
             outputs = resolver.outputs()
             for logical_id, kind in resolver.resource_types().items():
@@ -214,7 +216,7 @@ class Deployer:
         )
 
     def _write_route53(
-        self, resolver: Resolver, before: Stack | None
+        self, resolver: TemplateResolver, before: Stack | None
     ) -> tuple[HealthCheckResource | None, RecordResource | None]:
         old_check = before.health_check if before else None
         old_record = before.record if before else None
@@ -224,7 +226,9 @@ class Deployer:
                 properties = resolver.properties(logical_id)
                 config = read_health_check(properties)
                 health_check = put_health_check(client, config, old_check, _tags(properties))
-                resolver.created[logical_id] = Identity(health_check.id, {"HealthCheckId": health_check.id})
+                resolver.created[logical_id] = ResourceIdentity(
+                    health_check.id, {"HealthCheckId": health_check.id}
+                )
             for logical_id in of_type(resolver, "AWS::Route53::RecordSet"):
                 record = read_record(resolver.properties(logical_id))
                 if old_record is not None and _place(old_record) != _place(record):
@@ -253,7 +257,7 @@ def _request(
     }
 
 
-def _simulated(resolver: Resolver) -> dict[str, Json]:
+def _simulated(resolver: TemplateResolver) -> dict[str, Json]:
     """The part of the stack that moto's CloudFormation creates, with nothing left to evaluate."""
     resources: dict[str, Json] = {}
     for logical_id, kind in resolver.resource_types().items():

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ACCOUNT_ID", "Identity", "named"]
+__all__ = ["ACCOUNT_ID", "ResourceIdentity", "named"]
 
 ACCOUNT_ID = "123456789012"
 """The one account of the lab, as in moto."""
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ResourceIdentity:
     """A resource's `Ref`, and its attributes by name."""
 
     ref: str
@@ -38,8 +38,8 @@ def name_property(resource_type: str) -> str | None:
     return _NAMED[resource_type][0] if resource_type in _NAMED else None
 
 
-def named(resource_type: str, name: str, region: str) -> Identity:
+def named(resource_type: str, name: str, region: str) -> ResourceIdentity:
     """The identity of a resource whose `name_property` has the value `name`."""
     _, ref, arn = _NAMED[resource_type]
     fill = {"n": name, "r": region, "a": ACCOUNT_ID}
-    return Identity(ref.format(**fill), {} if arn is None else {"Arn": arn.format(**fill)})
+    return ResourceIdentity(ref.format(**fill), {} if arn is None else {"Arn": arn.format(**fill)})

@@ -18,7 +18,7 @@ from beacon_lab.stack.model import (
     Route,
     ScheduleResource,
 )
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import source_of
 
 __all__ = ["read_api", "read_functions", "read_health_check", "read_record", "read_schedules"]
@@ -31,7 +31,9 @@ _UNIT_S = {"minute": 60, "hour": 3600, "day": 86400}
 _ASYNC_DEFAULTS: Mapping[str, Json] = {"MaximumEventAgeInSeconds": 21_600, "MaximumRetryAttempts": 2}
 
 
-def read_functions(resolver: Resolver, directory: Callable[[str], Path]) -> dict[str, FunctionResource]:
+def read_functions(
+    resolver: TemplateResolver, directory: Callable[[str], Path]
+) -> dict[str, FunctionResource]:
     """The functions by logical id; `directory` gives the code for a logical id of template.yaml."""
     layers = {
         text(resolver.reference(logical_id), logical_id): directory(source_of(properties["Content"]))
@@ -64,7 +66,7 @@ def read_functions(resolver: Resolver, directory: Callable[[str], Path]) -> dict
     return found
 
 
-def read_api(resolver: Resolver) -> ApiResource:
+def read_api(resolver: TemplateResolver) -> ApiResource:
     """The one REST API and its one stage. Raises TemplateError when there are more or fewer of either."""
     logical_id, properties = _only(resolver, "AWS::ApiGateway::RestApi")
     _, stage = _only(resolver, "AWS::ApiGateway::Stage")
@@ -91,7 +93,7 @@ def read_api(resolver: Resolver) -> ApiResource:
     )
 
 
-def read_schedules(resolver: Resolver) -> tuple[ScheduleResource, ...]:
+def read_schedules(resolver: TemplateResolver) -> tuple[ScheduleResource, ...]:
     """The schedules that invoke a function of this stack at a rate."""
     functions = _functions_by_arn(resolver)
     found = []
@@ -165,31 +167,31 @@ def _alias(target: Mapping[str, Json]) -> AliasTarget:
     )
 
 
-def of_type(resolver: Resolver, kind: str) -> list[str]:
+def of_type(resolver: TemplateResolver, kind: str) -> list[str]:
     """The logical ids of this stack's resources of a type."""
     return [logical_id for logical_id, found in resolver.resource_types().items() if found == kind]
 
 
-def _of_type(resolver: Resolver, kind: str) -> Iterator[tuple[str, dict[str, Json]]]:
+def _of_type(resolver: TemplateResolver, kind: str) -> Iterator[tuple[str, dict[str, Json]]]:
     for logical_id in of_type(resolver, kind):
         yield logical_id, resolver.properties(logical_id)
 
 
-def _only(resolver: Resolver, kind: str) -> tuple[str, dict[str, Json]]:
+def _only(resolver: TemplateResolver, kind: str) -> tuple[str, dict[str, Json]]:
     found = list(_of_type(resolver, kind))
     if len(found) != 1:
         raise TemplateError(f"one {kind} is wanted, not {len(found)}")
     return found[0]
 
 
-def _functions_by_arn(resolver: Resolver) -> dict[str, str]:
+def _functions_by_arn(resolver: TemplateResolver) -> dict[str, str]:
     return {
         resolver.attribute(logical_id, "Arn"): logical_id
         for logical_id in of_type(resolver, "AWS::Lambda::Function")
     }
 
 
-def _routes(resolver: Resolver, body: Mapping[str, Json]) -> Iterator[Route]:
+def _routes(resolver: TemplateResolver, body: Mapping[str, Json]) -> Iterator[Route]:
     functions = _functions_by_arn(resolver)
     for path, node in mapping(body["paths"], "paths").items():
         for method, operation in mapping(node, path).items():

@@ -1,7 +1,7 @@
 """One template with one Region's parameters: its conditions, rules, resources and outputs, evaluated.
 
-A parameter is checked once, before anything is contacted: `Resolver.create` raises one ParametersError with
-every wrong parameter and every broken rule.
+A parameter is checked once, before anything is contacted: `TemplateResolver.create` raises one
+ParametersError with every wrong parameter and every broken rule.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from beacon_lab.stack.document import Json, ParametersError, TemplateError, mapping, sequence, text
-from beacon_lab.stack.identity import ACCOUNT_ID, Identity, name_property, named
+from beacon_lab.stack.identity import ACCOUNT_ID, ResourceIdentity, name_property, named
 from beacon_lab.stack.intrinsics import Evaluator
 from beacon_lab.stack.parameters import Values, bind
 
-__all__ = ["NotCreatedError", "Resolver"]
+__all__ = ["NotCreatedError", "TemplateResolver"]
 
 
 class NotCreatedError(Exception):
@@ -24,12 +24,12 @@ class _UnboundError(Exception):
     """A reference to a parameter that was refused."""
 
 
-class Resolver:
+class TemplateResolver:
     """Evaluates a template for one Region. `created` holds the identities that services have given."""
 
     def __init__(self, template: Mapping[str, Json], values: Values, *, region: str, stack_name: str) -> None:
         self.region = region
-        self.created: dict[str, Identity] = {}
+        self.created: dict[str, ResourceIdentity] = {}
         self._values = values
         self._declared = frozenset(mapping(template.get("Parameters", {}), "Parameters"))
         self._resources = mapping(template.get("Resources", {}), "Resources")
@@ -51,7 +51,7 @@ class Resolver:
     @classmethod
     def create(
         cls, template: Mapping[str, Json], given: Mapping[str, str], *, region: str, stack_name: str
-    ) -> Resolver:
+    ) -> TemplateResolver:
         """A resolver whose parameters and rules hold. Raises ParametersError with every reason."""
         values, refused = bind(template, given)
         resolver = cls(template, values, region=region, stack_name=stack_name)
@@ -159,7 +159,7 @@ class Resolver:
     def _exists(self, node: Mapping[str, Json]) -> bool:
         return "Condition" not in node or self.condition(text(node["Condition"], "Condition"))
 
-    def _identity(self, logical_id: str) -> Identity:
+    def _identity(self, logical_id: str) -> ResourceIdentity:
         resource = self._resource(logical_id)
         if logical_id in self.created:
             return self.created[logical_id]

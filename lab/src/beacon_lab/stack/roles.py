@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from beacon_lab.stack.document import Json, mapping, sequence, text
 from beacon_lab.stack.read import of_type
-from beacon_lab.stack.resolve import Resolver
+from beacon_lab.stack.resolve import TemplateResolver
 
 if TYPE_CHECKING:
     from mypy_boto3_iam import IAMClient
@@ -25,7 +25,7 @@ def only_policies_differ(one: Json | None, other: Json | None) -> bool:
     return _without_policies(one) == _without_policies(other)
 
 
-def put_policies(client: IAMClient, resolver: Resolver) -> None:
+def put_policies(client: IAMClient, resolver: TemplateResolver) -> None:
     """Write the inline policies of every role of the stack, and delete those that a role no longer has."""
     for logical_id in of_type(resolver, ROLE):
         properties = resolver.properties(logical_id)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from beacon_lab.apigateway.proxy_event import (
-    Endpoint,
+    ApiStage,
     MalformedAnswerError,
     Match,
     Request,
@@ -19,7 +19,7 @@ from beacon_lab.network.token_bucket import TokenBucket
 from beacon_lab.stack.model import Route
 
 HOST = "abc123.execute-api.us-east-1.amazonaws.com"
-ENDPOINT = Endpoint(api_id="abc123", account_id="123456789012", stage="live", host=HOST)
+ENDPOINT = ApiStage(api_id="abc123", account_id="123456789012", stage="live", host=HOST)
 MATCH = Match("/{token}/health", "/secret/health", {"token": "secret"})
 REQUEST = Request(
     method="GET",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from beacon_lab.apigateway.resource_policy import PolicyError, ResourcePolicy, Verdict, method_arn
+from beacon_lab.apigateway.resource_policy import PolicyDecision, PolicyError, ResourcePolicy, method_arn
 
 API = "arn:aws:execute-api:us-east-1:123456789012:abc123"
 HEALTH = method_arn(API, stage="live", method="GET", path="/token/health")
@@ -16,7 +16,9 @@ ALLOW_ALL = {
 }
 
 
-def verdict(*statements: Mapping[str, object], source: str = "198.51.100.10", arn: str = HEALTH) -> Verdict:
+def verdict(
+    *statements: Mapping[str, object], source: str = "198.51.100.10", arn: str = HEALTH
+) -> PolicyDecision:
     """What a policy of these statements says."""
     document = {"Version": "2012-10-17", "Statement": list(statements)}
     return ResourcePolicy.read(document, api_arn=API).evaluate(source=source, arn=arn)
@@ -34,22 +36,25 @@ def test_the_arn_names_stage_method_and_path() -> None:
 
 def test_no_policy_allows_and_no_matching_statement_denies() -> None:
     """An API without a policy is public; with one, what nobody allowed is denied."""
-    assert ResourcePolicy.read({}, api_arn=API).evaluate(source="203.0.113.1", arn=HEALTH) is Verdict.ALLOWED
-    assert verdict(only_from("15.177.0.0/18")) is Verdict.DENIED
+    assert (
+        ResourcePolicy.read({}, api_arn=API).evaluate(source="203.0.113.1", arn=HEALTH)
+        is PolicyDecision.ALLOWED
+    )
+    assert verdict(only_from("15.177.0.0/18")) is PolicyDecision.DENIED
 
 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("15.177.0.0", Verdict.ALLOWED),
-        ("15.177.63.255", Verdict.ALLOWED),
-        ("15.177.64.0", Verdict.DENIED),
-        ("15.176.255.255", Verdict.DENIED),
-        ("198.51.100.7", Verdict.ALLOWED),
-        ("198.51.100.8", Verdict.DENIED),
+        ("15.177.0.0", PolicyDecision.ALLOWED),
+        ("15.177.63.255", PolicyDecision.ALLOWED),
+        ("15.177.64.0", PolicyDecision.DENIED),
+        ("15.176.255.255", PolicyDecision.DENIED),
+        ("198.51.100.7", PolicyDecision.ALLOWED),
+        ("198.51.100.8", PolicyDecision.DENIED),
     ],
 )
-def test_an_allow_holds_to_the_edges_of_its_networks(source: str, expected: Verdict) -> None:
+def test_an_allow_holds_to_the_edges_of_its_networks(source: str, expected: PolicyDecision) -> None:
     """CIDR ranges and single addresses admit exactly themselves."""
     assert verdict(only_from("15.177.0.0/18", "198.51.100.7"), source=source) is expected
 
@@ -58,8 +63,8 @@ def test_an_explicit_deny_wins_in_any_order() -> None:
     """The allow-all, deny-outside shape that SAM writes works, whatever comes first."""
     deny = only_from("198.51.100.0/24", effect="Deny", operator="NotIpAddress")
     for statements in ((ALLOW_ALL, deny), (deny, ALLOW_ALL)):
-        assert verdict(*statements, source="198.51.100.10") is Verdict.ALLOWED
-        assert verdict(*statements, source="203.0.113.1") is Verdict.EXPLICITLY_DENIED
+        assert verdict(*statements, source="198.51.100.10") is PolicyDecision.ALLOWED
+        assert verdict(*statements, source="203.0.113.1") is PolicyDecision.EXPLICITLY_DENIED
 
 
 def test_all_conditions_of_a_statement_must_hold() -> None:
@@ -71,37 +76,41 @@ def test_all_conditions_of_a_statement_must_hold() -> None:
             "NotIpAddress": {"aws:SourceIp": ["198.51.100.10/32"]},
         },
     }
-    assert verdict(statement, source="198.51.100.11") is Verdict.ALLOWED
-    assert verdict(statement, source="198.51.100.10") is Verdict.DENIED
+    assert verdict(statement, source="198.51.100.11") is PolicyDecision.ALLOWED
+    assert verdict(statement, source="198.51.100.10") is PolicyDecision.DENIED
 
 
 @pytest.mark.parametrize(
     ("resource", "expected"),
     [
-        ("execute-api:/live/GET/token/health", Verdict.ALLOWED),
-        (f"{API}/live/GET/token/health", Verdict.ALLOWED),
-        (f"{API}/*", Verdict.ALLOWED),
-        ("execute-api:/*/GET/*", Verdict.ALLOWED),
-        ("execute-api:/live/GET/t?ken/health", Verdict.ALLOWED),
-        ("*", Verdict.ALLOWED),
-        ("execute-api:/live/HEAD/token/health", Verdict.DENIED),
-        ("execute-api:/live/GET/Token/health", Verdict.DENIED),
-        ("execute-api:/live/GET/token", Verdict.DENIED),
-        ("execute-api:/test/GET/token/health", Verdict.DENIED),
-        ("arn:aws:execute-api:us-east-1:123456789012:another/*", Verdict.DENIED),
-        ("execute-api:/live/GET/[t]oken/health", Verdict.DENIED),
+        ("execute-api:/live/GET/token/health", PolicyDecision.ALLOWED),
+        (f"{API}/live/GET/token/health", PolicyDecision.ALLOWED),
+        (f"{API}/*", PolicyDecision.ALLOWED),
+        ("execute-api:/*/GET/*", PolicyDecision.ALLOWED),
+        ("execute-api:/live/GET/t?ken/health", PolicyDecision.ALLOWED),
+        ("*", PolicyDecision.ALLOWED),
+        ("execute-api:/live/HEAD/token/health", PolicyDecision.DENIED),
+        ("execute-api:/live/GET/Token/health", PolicyDecision.DENIED),
+        ("execute-api:/live/GET/token", PolicyDecision.DENIED),
+        ("execute-api:/test/GET/token/health", PolicyDecision.DENIED),
+        ("arn:aws:execute-api:us-east-1:123456789012:another/*", PolicyDecision.DENIED),
+        ("execute-api:/live/GET/[t]oken/health", PolicyDecision.DENIED),
     ],
 )
-def test_resources_match_with_wildcards_only(resource: str, expected: Verdict) -> None:
+def test_resources_match_with_wildcards_only(resource: str, expected: PolicyDecision) -> None:
     """`*` crosses slashes, `?` is one character, anything else is literal and minds case."""
     assert verdict({**ALLOW_ALL, "Resource": resource}) is expected
 
 
 @pytest.mark.parametrize(
     ("action", "expected"),
-    [("execute-api:*", Verdict.ALLOWED), ("EXECUTE-API:invoke", Verdict.ALLOWED), ("s3:*", Verdict.DENIED)],
+    [
+        ("execute-api:*", PolicyDecision.ALLOWED),
+        ("EXECUTE-API:invoke", PolicyDecision.ALLOWED),
+        ("s3:*", PolicyDecision.DENIED),
+    ],
 )
-def test_actions_match_without_case(action: str, expected: Verdict) -> None:
+def test_actions_match_without_case(action: str, expected: PolicyDecision) -> None:
     """Only statements about execute-api:Invoke count."""
     assert verdict({**ALLOW_ALL, "Action": ["sts:AssumeRole", action]}) is expected
 
@@ -109,15 +118,15 @@ def test_actions_match_without_case(action: str, expected: Verdict) -> None:
 @pytest.mark.parametrize(
     ("principal", "expected"),
     [
-        ("*", Verdict.ALLOWED),
-        ({"AWS": "*"}, Verdict.ALLOWED),
-        ({"AWS": ["arn:aws:iam::123456789012:root", "*"]}, Verdict.ALLOWED),
-        ({"AWS": "arn:aws:iam::123456789012:root"}, Verdict.DENIED),
-        ({"Service": "*"}, Verdict.DENIED),
+        ("*", PolicyDecision.ALLOWED),
+        ({"AWS": "*"}, PolicyDecision.ALLOWED),
+        ({"AWS": ["arn:aws:iam::123456789012:root", "*"]}, PolicyDecision.ALLOWED),
+        ({"AWS": "arn:aws:iam::123456789012:root"}, PolicyDecision.DENIED),
+        ({"Service": "*"}, PolicyDecision.DENIED),
     ],
 )
 def test_a_caller_without_identity_needs_a_statement_for_everybody(
-    principal: object, expected: Verdict
+    principal: object, expected: PolicyDecision
 ) -> None:
     """Checkers do not sign their requests."""
     assert verdict({**ALLOW_ALL, "Principal": principal}) is expected

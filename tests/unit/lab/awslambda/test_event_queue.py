@@ -5,16 +5,16 @@ import time
 from collections.abc import Sequence
 
 from beacon_lab.awslambda.event_queue import Delivery, EventQueue, backoff_s
-from beacon_lab.awslambda.sandbox import Kind
+from beacon_lab.awslambda.sandbox import InvocationStatus
 
 
 def attempts_until_end(
-    answers: Sequence[Kind], *, max_age_s: float = 1e9, max_retries: int = 2, speed: float = 1e6
+    answers: Sequence[InvocationStatus], *, max_age_s: float = 1e9, max_retries: int = 2, speed: float = 1e6
 ) -> tuple[int, dict[Delivery, int]]:
     """Deliver one event to a function that gives these answers; how many it was asked for, and the end."""
     asked = 0
 
-    async def deliver(_: object) -> Kind:
+    async def deliver(_: object) -> InvocationStatus:
         nonlocal asked
         asked += 1
         return answers[min(asked, len(answers)) - 1]
@@ -41,22 +41,27 @@ def test_the_backoff_doubles_from_a_second_to_five_minutes() -> None:
 
 def test_ok_ends_it() -> None:
     """The first success is the last attempt."""
-    assert attempts_until_end([Kind.OK]) == (1, {Delivery.DONE: 1})
+    assert attempts_until_end([InvocationStatus.OK]) == (1, {Delivery.DONE: 1})
 
 
 def test_throttling_is_no_retry() -> None:
     """However often it was throttled, an event still has all its retries."""
-    answers = [Kind.THROTTLED] * 7 + [Kind.FUNCTION_ERROR, Kind.THROTTLED, Kind.TIMEOUT, Kind.OK]
+    answers = [InvocationStatus.THROTTLED] * 7 + [
+        InvocationStatus.FUNCTION_ERROR,
+        InvocationStatus.THROTTLED,
+        InvocationStatus.TIMEOUT,
+        InvocationStatus.OK,
+    ]
     assert attempts_until_end(answers, max_retries=2) == (11, {Delivery.DONE: 1})
 
 
 def test_errors_and_timeouts_use_up_the_retries() -> None:
     """Two retries mean three attempts, none means one."""
-    assert attempts_until_end([Kind.FUNCTION_ERROR, Kind.TIMEOUT], max_retries=2) == (
+    assert attempts_until_end([InvocationStatus.FUNCTION_ERROR, InvocationStatus.TIMEOUT], max_retries=2) == (
         3,
         {Delivery.DROPPED_AFTER_RETRIES: 1},
     )
-    assert attempts_until_end([Kind.FUNCTION_ERROR], max_retries=0) == (
+    assert attempts_until_end([InvocationStatus.FUNCTION_ERROR], max_retries=0) == (
         1,
         {Delivery.DROPPED_AFTER_RETRIES: 1},
     )
@@ -65,7 +70,7 @@ def test_errors_and_timeouts_use_up_the_retries() -> None:
 def test_age_ends_it() -> None:
     """An event that is always throttled is dropped at its maximum age, not before."""
     started = time.monotonic()
-    asked, ended = attempts_until_end([Kind.THROTTLED], max_age_s=60, speed=200)
+    asked, ended = attempts_until_end([InvocationStatus.THROTTLED], max_age_s=60, speed=200)
     assert ended == {Delivery.DROPPED_BY_AGE: 1}
     assert time.monotonic() - started >= 0.3
     assert 4 <= asked <= 6  # at 0, 1, 3, 7, 15, 31 of 60 s; a busy machine may miss some
@@ -74,9 +79,9 @@ def test_age_ends_it() -> None:
 def test_a_full_queue_drops_and_counts() -> None:
     """The lab's queue is bounded; close() forgets what waits."""
 
-    async def never(_: object) -> Kind:
+    async def never(_: object) -> InvocationStatus:
         await asyncio.Event().wait()
-        return Kind.OK
+        return InvocationStatus.OK
 
     async def scenario() -> None:
         queue = EventQueue(never, max_age_s=60, max_retries=0)

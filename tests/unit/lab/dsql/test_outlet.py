@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from beacon_lab.dsql.gate import Gate, Pace
+from beacon_lab.dsql.gate import Gate, Slowness
 from beacon_lab.dsql.iam_grants import IamGrants
 from beacon_lab.dsql.outlet import Outlet
 from beacon_lab.dsql.principals import Principals
@@ -32,7 +32,7 @@ class Recorder(asyncio.Transport):
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
-    """A front's state, with a pace of a few milliseconds."""
+    """A front's state, with a slowness of a few milliseconds."""
     certificate = Authority.create(tmp_path).issue("host", dns=["host"])
     return Gate(
         region="us-east-1",
@@ -42,7 +42,7 @@ def gate(tmp_path: Path) -> Gate:
         grants=IamGrants(),
         backend=tmp_path / "none",
         connection_limit_s=1,
-        pace=Pace(5),
+        slowness=Slowness(5),
     )
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from beacon_lab.dsql.rules import IamChange, Kind, Transaction, check_setting, read_sql
+from beacon_lab.dsql.rules import IamChange, StatementKind, Transaction, check_setting, read_sql
 
 ARN = "arn:aws:iam::123456789012:role/shop-test-health-us-east-1"
 
@@ -21,24 +21,30 @@ def refusal(sql: str) -> str | None:
     [
         ("", []),
         (" ; ;; -- nothing", []),
-        ("BEGIN", [Kind.BEGIN]),
-        ("start transaction isolation level repeatable read", [Kind.BEGIN]),
-        ("COMMIT; END", [Kind.COMMIT, Kind.COMMIT]),
-        ("rollback;abort", [Kind.ROLLBACK, Kind.ROLLBACK]),
-        ("/* a /* nested */ comment */ INSERT INTO t VALUES ('; COMMIT;')", [Kind.DML]),
-        ("INSERT INTO t VALUES (E'it\\'s; COMMIT'); UPDATE t SET a = $$; DROP TABLE t;$$", [Kind.DML] * 2),
-        ("INSERT INTO t VALUES ($tag$ $$ ; COMMIT $tag$)", [Kind.DML]),
-        ('DELETE FROM "a;b""c"', [Kind.DML]),
-        ("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone", [Kind.DML]),
-        ("WITH seen AS (SELECT 'DELETE') SELECT * FROM seen", [Kind.OTHER]),
-        ("SELECT 1; SHOW timezone; EXPLAIN SELECT 1", [Kind.OTHER] * 3),
-        ("CREATE TABLE t (a int); DROP TABLE t; GRANT SELECT ON t TO r", [Kind.DDL] * 3),
-        ("CREATE SCHEMA IF NOT EXISTS s; ALTER ROLE r WITH LOGIN; COMMENT ON TABLE t IS 'x'", [Kind.DDL] * 3),
-        ("SELECT 'an unfinished text; COMMIT", [Kind.OTHER, Kind.COMMIT]),
+        ("BEGIN", [StatementKind.BEGIN]),
+        ("start transaction isolation level repeatable read", [StatementKind.BEGIN]),
+        ("COMMIT; END", [StatementKind.COMMIT, StatementKind.COMMIT]),
+        ("rollback;abort", [StatementKind.ROLLBACK, StatementKind.ROLLBACK]),
+        ("/* a /* nested */ comment */ INSERT INTO t VALUES ('; COMMIT;')", [StatementKind.DML]),
+        (
+            "INSERT INTO t VALUES (E'it\\'s; COMMIT'); UPDATE t SET a = $$; DROP TABLE t;$$",
+            [StatementKind.DML] * 2,
+        ),
+        ("INSERT INTO t VALUES ($tag$ $$ ; COMMIT $tag$)", [StatementKind.DML]),
+        ('DELETE FROM "a;b""c"', [StatementKind.DML]),
+        ("WITH gone AS (DELETE FROM t RETURNING *) SELECT * FROM gone", [StatementKind.DML]),
+        ("WITH seen AS (SELECT 'DELETE') SELECT * FROM seen", [StatementKind.OTHER]),
+        ("SELECT 1; SHOW timezone; EXPLAIN SELECT 1", [StatementKind.OTHER] * 3),
+        ("CREATE TABLE t (a int); DROP TABLE t; GRANT SELECT ON t TO r", [StatementKind.DDL] * 3),
+        (
+            "CREATE SCHEMA IF NOT EXISTS s; ALTER ROLE r WITH LOGIN; COMMENT ON TABLE t IS 'x'",
+            [StatementKind.DDL] * 3,
+        ),
+        ("SELECT 'an unfinished text; COMMIT", [StatementKind.OTHER, StatementKind.COMMIT]),
         ("/* an unfinished comment; COMMIT", []),
     ],
 )
-def test_statements_are_told_apart(sql: str, kinds: list[Kind]) -> None:
+def test_statements_are_told_apart(sql: str, kinds: list[StatementKind]) -> None:
     """Semicolons and words in quotes and comments are text, and the rest is what it says."""
     assert [statement.kind for statement in read_sql(sql)] == kinds
     if "unfinished" not in sql:

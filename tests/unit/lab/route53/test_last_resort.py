@@ -48,11 +48,11 @@ def serves(region: str, condition: Is) -> bool:
     )
     verdict = judge(condition.value, region, IntentMemory(), 0.0)
     answer = render(verdict, service="orders-prod", region=region, target="dsql", now=NOW)
-    attempt = rules.Attempt(
+    attempt = rules.PollAttempt(
         connect_s=0.1, status_s=0.1, status=answer.status_code, body_s=0.0, body=answer.body.encode()
     )
-    passed = rules.judge(check, attempt) is rules.Outcome.PASS
-    tally = rules.Tally()
+    passed = rules.judge_poll(check, attempt) is rules.PollResult.PASS
+    tally = rules.CheckerState()
     for _ in range(check.failure_threshold):
         tally = rules.count(tally, passed=passed, threshold=check.failure_threshold)
     return rules.status(check, [tally.healthy] * 6)

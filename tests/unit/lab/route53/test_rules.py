@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon_lab.route53 import rules
-from beacon_lab.route53.rules import Attempt, CheckType, HealthCheck, Outcome, Tally, Trouble
+from beacon_lab.route53.rules import CheckerState, CheckType, HealthCheck, PollAttempt, PollResult, Trouble
 
 WANTED = "beacon:shop-prod:us-east-1:serving"
 HTTP_TYPES = (CheckType.HTTP, CheckType.HTTPS)
@@ -20,7 +20,7 @@ def a_check(kind: CheckType = CheckType.HTTPS_STR_MATCH, **changes: Any) -> Heal
     return HealthCheck("hc", kind, fqdn="api.example.test", **{"search_string": WANTED, **changes})
 
 
-def an_answer(**changes: Any) -> Attempt:  # noqa: ANN401
+def an_answer(**changes: Any) -> PollAttempt:  # noqa: ANN401
     good: dict[str, Any] = {
         "connect_s": 0.1,
         "status_s": 0.5,
@@ -28,54 +28,62 @@ def an_answer(**changes: Any) -> Attempt:  # noqa: ANN401
         "body_s": 0.0,
         "body": WANTED.encode(),
     }
-    return Attempt(**{**good, **changes})
+    return PollAttempt(**{**good, **changes})
 
 
 @pytest.mark.parametrize(
     ("kind", "attempt", "outcome"),
     [
-        (CheckType.TCP, Attempt(connect_s=10.0), Outcome.PASS),
-        (CheckType.TCP, Attempt(connect_s=10.001), Outcome.CONNECT_TIMEOUT),
-        (CheckType.TCP, Attempt(trouble=Trouble.REFUSED), Outcome.TROUBLE),
+        (CheckType.TCP, PollAttempt(connect_s=10.0), PollResult.PASS),
+        (CheckType.TCP, PollAttempt(connect_s=10.001), PollResult.CONNECT_TIMEOUT),
+        (CheckType.TCP, PollAttempt(trouble=Trouble.REFUSED), PollResult.TROUBLE),
         *[
-            (kind, an_answer(connect_s=4.0, status_s=2.0), Outcome.PASS)
+            (kind, an_answer(connect_s=4.0, status_s=2.0), PollResult.PASS)
             for kind in (*HTTP_TYPES, *MATCH_TYPES)
         ],
         *[
-            (kind, an_answer(connect_s=4.001), Outcome.CONNECT_TIMEOUT)
+            (kind, an_answer(connect_s=4.001), PollResult.CONNECT_TIMEOUT)
             for kind in (*HTTP_TYPES, *MATCH_TYPES)
         ],
-        *[(kind, an_answer(status_s=2.001), Outcome.STATUS_TIMEOUT) for kind in (*HTTP_TYPES, *MATCH_TYPES)],
-        *[(kind, Attempt(connect_s=0.1), Outcome.STATUS_TIMEOUT) for kind in (*HTTP_TYPES, *MATCH_TYPES)],
-        *[(kind, Attempt(), Outcome.CONNECT_TIMEOUT) for kind in (*HTTP_TYPES, *MATCH_TYPES)],
         *[
-            (kind, an_answer(status=code), Outcome.PASS)
+            (kind, an_answer(status_s=2.001), PollResult.STATUS_TIMEOUT)
+            for kind in (*HTTP_TYPES, *MATCH_TYPES)
+        ],
+        *[
+            (kind, PollAttempt(connect_s=0.1), PollResult.STATUS_TIMEOUT)
+            for kind in (*HTTP_TYPES, *MATCH_TYPES)
+        ],
+        *[(kind, PollAttempt(), PollResult.CONNECT_TIMEOUT) for kind in (*HTTP_TYPES, *MATCH_TYPES)],
+        *[
+            (kind, an_answer(status=code), PollResult.PASS)
             for kind in HTTP_TYPES
             for code in (200, 204, 301, 399)
         ],
         *[
-            (kind, an_answer(status=code), Outcome.BAD_STATUS)
+            (kind, an_answer(status=code), PollResult.BAD_STATUS)
             for kind in (*HTTP_TYPES, *MATCH_TYPES)
             for code in (101, 199, 400, 403, 429, 500, 503)
         ],
-        *[(kind, an_answer(body=b"", body_s=None), Outcome.PASS) for kind in HTTP_TYPES],
-        *[(kind, an_answer(body_s=2.0), Outcome.PASS) for kind in MATCH_TYPES],
-        *[(kind, an_answer(body_s=2.001), Outcome.BODY_TIMEOUT) for kind in MATCH_TYPES],
-        *[(kind, an_answer(body_s=None), Outcome.BODY_TIMEOUT) for kind in MATCH_TYPES],
-        *[(kind, an_answer(body=b"fine"), Outcome.STRING_ABSENT) for kind in MATCH_TYPES],
-        *[(kind, an_answer(body=WANTED.upper().encode()), Outcome.STRING_ABSENT) for kind in MATCH_TYPES],
+        *[(kind, an_answer(body=b"", body_s=None), PollResult.PASS) for kind in HTTP_TYPES],
+        *[(kind, an_answer(body_s=2.0), PollResult.PASS) for kind in MATCH_TYPES],
+        *[(kind, an_answer(body_s=2.001), PollResult.BODY_TIMEOUT) for kind in MATCH_TYPES],
+        *[(kind, an_answer(body_s=None), PollResult.BODY_TIMEOUT) for kind in MATCH_TYPES],
+        *[(kind, an_answer(body=b"fine"), PollResult.STRING_ABSENT) for kind in MATCH_TYPES],
+        *[(kind, an_answer(body=WANTED.upper().encode()), PollResult.STRING_ABSENT) for kind in MATCH_TYPES],
         *[
-            (kind, Attempt(connect_s=0.1, trouble=trouble), Outcome.TROUBLE)
+            (kind, PollAttempt(connect_s=0.1, trouble=trouble), PollResult.TROUBLE)
             for kind in (*HTTP_TYPES, *MATCH_TYPES)
             for trouble in (Trouble.TLS, Trouble.RESET, Trouble.NOT_HTTP)
         ],
-        (CheckType.HTTP, Attempt(trouble=Trouble.NAME), Outcome.TROUBLE),
-        (CheckType.HTTP_STR_MATCH, an_answer(body_s=None, trouble=Trouble.RESET), Outcome.TROUBLE),
+        (CheckType.HTTP, PollAttempt(trouble=Trouble.NAME), PollResult.TROUBLE),
+        (CheckType.HTTP_STR_MATCH, an_answer(body_s=None, trouble=Trouble.RESET), PollResult.TROUBLE),
     ],
 )
-def test_one_attempt_is_judged_by_the_table(kind: CheckType, attempt: Attempt, outcome: Outcome) -> None:
+def test_one_attempt_is_judged_by_the_table(
+    kind: CheckType, attempt: PollAttempt, outcome: PollResult
+) -> None:
     """Table 1, each row and both sides of each limit."""
-    assert rules.judge(a_check(kind), attempt) is outcome
+    assert rules.judge_poll(a_check(kind), attempt) is outcome
 
 
 @pytest.mark.parametrize(
@@ -84,32 +92,32 @@ def test_one_attempt_is_judged_by_the_table(kind: CheckType, attempt: Attempt, o
 def test_the_whole_string_must_lie_in_the_first_5120_bytes(offset: int, found: bool) -> None:
     """The last place where the string still counts, and the first where it does not."""
     body = b"x" * offset + WANTED.encode() + b"y" * 100
-    assert (rules.judge(a_check(), an_answer(body=body)) is Outcome.PASS) is found
+    assert (rules.judge_poll(a_check(), an_answer(body=body)) is PollResult.PASS) is found
 
 
 @pytest.mark.parametrize("threshold", [1, 2, 3, 10])
 @pytest.mark.parametrize("healthy", [True, False])
 def test_a_checker_changes_its_mind_after_exactly_the_threshold(healthy: bool, threshold: int) -> None:
     """Table 2, both ways: one attempt fewer than the threshold changes nothing."""
-    tally = Tally(healthy=healthy)
+    tally = CheckerState(healthy=healthy)
     for _ in range(threshold - 1):
         tally = rules.count(tally, passed=not healthy, threshold=threshold)
         assert tally.healthy is healthy
-    assert rules.count(tally, passed=not healthy, threshold=threshold) == Tally(healthy=not healthy)
+    assert rules.count(tally, passed=not healthy, threshold=threshold) == CheckerState(healthy=not healthy)
 
 
 def test_a_checker_without_data_says_healthy() -> None:
     """Table 2, first row."""
-    assert Tally().healthy
+    assert CheckerState().healthy
 
 
 @pytest.mark.parametrize("healthy", [True, False])
 def test_an_attempt_that_agrees_starts_the_count_anew(healthy: bool) -> None:
     """Two of three, then one that agrees, then two of three again: no change."""
-    tally = Tally(healthy=healthy)
+    tally = CheckerState(healthy=healthy)
     for passed in (not healthy, not healthy, healthy, not healthy, not healthy):
         tally = rules.count(tally, passed=passed, threshold=3)
-    assert tally == Tally(healthy=healthy, against=2)
+    assert tally == CheckerState(healthy=healthy, against=2)
 
 
 @given(st.lists(st.booleans()), st.integers(1, 10))
@@ -117,7 +125,7 @@ def test_a_checker_changes_only_when_the_last_attempts_all_disagree(
     attempts: list[bool], threshold: int
 ) -> None:
     """At each change, the last `threshold` attempts were all of the new kind."""
-    tally = Tally()
+    tally = CheckerState()
     for number, passed in enumerate(attempts, start=1):
         before, tally = tally, rules.count(tally, passed=passed, threshold=threshold)
         if tally.healthy != before.healthy:

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from beacon_lab.stack.document import ParametersError, TemplateError
-from beacon_lab.stack.identity import Identity
-from beacon_lab.stack.resolve import NotCreatedError, Resolver
+from beacon_lab.stack.identity import ResourceIdentity
+from beacon_lab.stack.resolve import NotCreatedError, TemplateResolver
 
 PARAMETERS: dict[str, Any] = {
     "Name": {"Type": "String", "Default": "orders"},
@@ -16,9 +16,9 @@ PARAMETERS: dict[str, Any] = {
 }
 
 
-def resolver(template: dict[str, Any], **given: str) -> Resolver:
+def resolver(template: dict[str, Any], **given: str) -> TemplateResolver:
     whole = {"Parameters": PARAMETERS, **template}
-    return Resolver.create(whole, given, region="eu-west-1", stack_name="orders-prod")
+    return TemplateResolver.create(whole, given, region="eu-west-1", stack_name="orders-prod")
 
 
 def value(node: object, *, sections: dict[str, Any] | None = None, **given: str) -> object:
@@ -130,7 +130,7 @@ def test_an_id_that_a_service_gives_is_awaited() -> None:
     found = resolver({**SECTIONS, "Resources": resources})
     with pytest.raises(NotCreatedError, match="Made"):
         found.properties("It")
-    found.created["Made"] = Identity("hc-1")
+    found.created["Made"] = ResourceIdentity("hc-1")
     assert found.properties("It") == {"Id": "hc-1"}
 
 

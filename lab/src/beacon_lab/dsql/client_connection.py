@@ -21,13 +21,13 @@ from enum import Enum, auto, unique
 from beacon_lab.dsql import pgwire
 from beacon_lab.dsql.backend import Backend, send_cancel
 from beacon_lab.dsql.chance import RESET
-from beacon_lab.dsql.gate import NO_TLS, Gate, Weather
+from beacon_lab.dsql.gate import NO_TLS, FrontState, Gate
 from beacon_lab.dsql.outlet import Outlet
 from beacon_lab.dsql.relay import HungError, Relay
 from beacon_lab.dsql.rules import Refusal
 from beacon_lab.network.tls_channel import TlsChannel
 
-__all__ = ["Session"]
+__all__ = ["ClientConnection"]
 
 LOGIN_LIMIT_S = 60.0
 _TERMINATED = Refusal("57P01", "terminating connection due to administrator command")
@@ -45,12 +45,12 @@ class Stage(Enum):
     OVER = auto()
 
 
-class Session(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """The client's end of one connection. `closed` is done once the socket is."""
 
-    def __init__(self, gate: Gate, sessions: set["Session"]) -> None:
+    def __init__(self, gate: Gate, open_connections: set["ClientConnection"]) -> None:
         self._gate = gate
-        self._sessions = sessions
+        self._open_connections = open_connections
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._stage = Stage.OPENING
@@ -75,9 +75,9 @@ class Session(asyncio.Protocol):
         """A client has connected."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream by construction
         self._outlet.open(transport)
-        self._sessions.add(self)
+        self._open_connections.add(self)
         self._limit = self._loop.call_later(LOGIN_LIMIT_S, self._expire, None)
-        if self._gate.weather is Weather.FROZEN:
+        if self._gate.state is FrontState.FROZEN:
             self.freeze()
 
     def data_received(self, data: bytes) -> None:
@@ -95,7 +95,7 @@ class Session(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         if self._deaf or self._frozen or self._stage is Stage.OVER:
             return
-        if self._gate.weather is Weather.RESETTING:
+        if self._gate.state is FrontState.RESETTING:
             self.reset()
             return
         try:
@@ -116,7 +116,7 @@ class Session(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio passes it
         """The socket is gone."""
         self._stage = Stage.OVER
-        self._sessions.discard(self)
+        self._open_connections.discard(self)
         self._outlet.forget()
         if self._limit is not None:
             self._limit.cancel()
@@ -288,7 +288,7 @@ class Session(asyncio.Protocol):
         self._limit = self._loop.call_later(gate.connection_limit_s, self._expire, _TOO_OLD)
 
     def _pass_on(self, packet: bytes) -> None:
-        if self._gate.weather is Weather.SILENT:
+        if self._gate.state is FrontState.SILENT:
             self.silence()
         if self._relay is None or self._backend is None or self._deaf:
             return
@@ -304,7 +304,7 @@ class Session(asyncio.Protocol):
         if self._frozen or self._deaf or self._relay is None or self._stage is Stage.OVER:
             return
         answers = map(self._relay.from_server, packets)
-        if self._gate.pace is None:
+        if self._gate.slowness is None:
             self._outlet.send(b"".join(answers))
         else:
             for answer in answers:
