@@ -25,7 +25,7 @@ $(UV):
 	$(PYTHON) -m venv .cache/uv
 	.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(STAMP): $(UV) uv.lock pyproject.toml layers/beacon/pyproject.toml lab/pyproject.toml
+$(STAMP): $(UV) uv.lock pyproject.toml layers/beacon/pyproject.toml cli/pyproject.toml lab/pyproject.toml
 	UV_PYTHON_DOWNLOADS=never $(UV) sync --quiet --frozen --python $(if $(PYTHON),$(PYTHON),python3)
 	@touch $(STAMP)
 

@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from scripts.samconfig import ConfigurationError, Deployment
+from beacon_cli.configuration.samconfig import ConfigurationError, Deployment
 from scripts.stack import Stored, read_stack
 
 if TYPE_CHECKING:

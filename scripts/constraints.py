@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from beacon_cli.configuration.samconfig import ConfigurationError, Deployment
 from beacon_lab.stack.document import Json, ParametersError, TemplateError, mapping
 from beacon_lab.stack.parameters import settled
 from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template
-from scripts.samconfig import ConfigurationError, Deployment
 from scripts.stack import Stored
 
 __all__ = ["require_accepted"]

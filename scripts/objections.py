@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from beacon_cli.configuration.samconfig import Deployment
 from scripts.checkers import find_checks, standing_of
-from scripts.samconfig import Deployment
 from scripts.stack import Stored
 from scripts.standing import Check
 

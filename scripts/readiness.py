@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.samconfig import ConfigurationError, Deployment
+from beacon_cli.configuration.samconfig import ConfigurationError, Deployment
 from scripts.stack import Declared, TemplateUnreadableError, read_declared
 
 __all__ = ["require_ready", "template_of"]

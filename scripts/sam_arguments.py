@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from scripts.overrides import OverridesError, read_overrides
-from scripts.samconfig import ConfigurationError, Deployment
+from beacon_cli.configuration.overrides import OverridesError, read_overrides
+from beacon_cli.configuration.samconfig import ConfigurationError, Deployment
 
 __all__ = ["with_arguments"]
 

@@ -14,10 +14,10 @@ import boto3
 import pytest
 from moto.moto_api._internal.models import moto_api_backend
 from moto.server import ThreadedMotoServer
-from scripts.samconfig import read_deployments
 from scripts.stack import Stored, kept, read_declared, read_stack
 from tests.places import ROOT
 
+from beacon_cli.configuration.samconfig import read_deployments
 from beacon_lab.stack import Code, Deployer, ParametersError, Stack
 
 SESSION = boto3.Session(aws_access_key_id="AKIALAB", aws_secret_access_key="secret")

@@ -173,6 +173,7 @@ class Lab:
             "regions": {name: self._where(region) for name, region in self.regions.items()},
             "ssm": {"endpoint": f"{path}/endpoint", "document": f"{path}/document"},
             "control_url": self._control.url,
+            "speed": settings.speed,
         }
 
     def consumer_environment(self) -> dict[str, str]:

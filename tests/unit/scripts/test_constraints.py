@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 from scripts.constraints import require_accepted
-from scripts.samconfig import ConfigurationError, Deployment
 from scripts.stack import Stored
 from tests.places import ROOT
+
+from beacon_cli.configuration.samconfig import ConfigurationError, Deployment
 
 CLUSTER = "a" * 26
 GOOD = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from samcli.lib.config.samconfig import SamConfig
 from scripts.sam_arguments import with_arguments
-from scripts.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
 from tests.places import ROOT
 
+from beacon_cli.configuration.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
 from beacon_lab.stack.translate import read_template
 
 A = '[a.deploy.parameters]\nregion = "eu-west-1"\nstack_name = "s"\n'

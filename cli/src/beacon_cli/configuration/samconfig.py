@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.overrides import OverridesError, read_overrides
+from beacon_cli.configuration.overrides import OverridesError, read_overrides
 
 __all__ = ["GLOBAL", "ConfigurationError", "Deployment", "read_deployments"]
 

@@ -2,7 +2,8 @@
 
 import pytest
 from samcli.cli.types import CfnParameterOverridesType
-from scripts.overrides import OverridesError, read_overrides
+
+from beacon_cli.configuration.overrides import OverridesError, read_overrides
 
 
 def as_sam_reads(value: str | list[str]) -> object:

@@ -1,0 +1,87 @@
+"""`beacon`: the program itself. It wires the commands, and turns every end into an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cyclopts import App, CycloptsError
+
+from beacon_cli import __version__
+from beacon_cli.errors import CommandError, ExitCode
+from beacon_cli.options import with_lab_value
+
+__all__ = ["COMMANDS", "Command", "app", "main"]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command in the list: the function that runs it, what it does, and a line that can be pasted.
+
+    The function's module is imported only when the command is given.
+    """
+
+    where: str
+    what: str
+    example: str
+
+
+COMMANDS = {
+    "explain": Command(
+        "beacon_cli.commands.explain:explain",
+        "Say why a Region is in or out, and what to do now.",
+        "beacon explain us-east-1",
+    ),
+    "status": Command(
+        "beacon_cli.commands.status:status",
+        "Show where clients go now, and what each Region says, on one screen.",
+        "beacon status",
+    ),
+}
+
+app = App(
+    name="beacon",
+    help="Look at a deployment of Beacon and change it: where clients go, why, and what to do.\n\n"
+    "Example: beacon status",
+    help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused.",
+    version=__version__,
+    help_format="plaintext",
+)
+app.register_install_completion_command(help="Install shell completion for bash, zsh or fish.")
+for _name, _command in COMMANDS.items():
+    app.command(_command.where, name=_name, help=f"{_command.what}\n\nExample: {_command.example}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    A command returns None or an :class:`ExitCode`, and raises :class:`CommandError` to end early.
+    """
+    given = with_lab_value(sys.argv[1:] if arguments is None else arguments)
+    try:
+        ended = app(given, result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _complain([f"beacon: {' '.join(str(error).split())}", f"  try: {_help_of(given)}"])
+        return ExitCode.WRONG_USE
+    except CommandError as error:
+        _complain(error.lines())
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain(["beacon: interrupted"])
+        return ExitCode.FAILED
+    except BrokenPipeError:
+        # The reader of our output has gone: close the stream before the interpreter tries to flush it.
+        sys.stderr.close()
+        return ExitCode.FAILED
+    return ended if isinstance(ended, ExitCode) else ExitCode.DONE
+
+
+def _help_of(arguments: Sequence[str]) -> str:
+    first = next((word for word in arguments if word in COMMANDS), None)
+    return f"beacon {first} --help" if first else "beacon --help"
+
+
+def _complain(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)

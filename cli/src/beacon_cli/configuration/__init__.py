@@ -1,0 +1,1 @@
+"""What samconfig.toml deploys, read as SAM reads the file."""

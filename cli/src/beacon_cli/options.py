@@ -1,0 +1,62 @@
+"""The options that every command takes, and what `--lab` without a file means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+__all__ = ["DEFAULTS", "OPERATOR_ROLE", "RUNNING_LAB", "Options", "with_lab_value"]
+
+#: The database role of operators that the README and sql/roles.sql make.
+OPERATOR_ROLE = "beacon_operator"
+#: The value of `--lab` that stands for this user's lab that is up.
+RUNNING_LAB = "running"
+
+
+@Parameter(name="*", group=Group("Options of every command", sort_key=99))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Where the deployment is described, as whom to ask, and how to answer."""
+
+    config_file: Annotated[Path, Parameter(help="The file that deploys the Regions.")] = Path(
+        "samconfig.toml"
+    )
+    profile: Annotated[str | None, Parameter(help="AWS profile, instead of the file's own.")] = None
+    db_user: Annotated[str, Parameter(help="Database role to log in as.", env_var="BEACON_DB_USER")] = (
+        OPERATOR_ROLE
+    )
+    lab: Annotated[
+        str | None,
+        Parameter(
+            help="Work on a lab instead of AWS: the ready file of `beacon-lab up`, or nothing for the lab"
+            " that is up.",
+            env_var="BEACON_LAB",
+        ),
+    ] = None
+    json: Annotated[bool, Parameter(negative="", help="One JSON value instead of text.")] = False
+
+
+#: What a command gets where no option is given; it is frozen, so commands may share it.
+DEFAULTS = Options()
+
+
+def with_lab_value(arguments: Sequence[str]) -> list[str]:
+    """``arguments`` with a value behind each bare `--lab`.
+
+    What follows `--lab` is its value when it looks like a file: it ends with `.json` or holds a slash.
+    """
+    found: list[str] = []
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*found, *arguments[number:]]
+        if argument == "--lab":
+            follower = arguments[number + 1] if number + 1 < len(arguments) else "--"
+            is_file = not follower.startswith("-") and (follower.endswith(".json") or "/" in follower)
+            found.append("--lab" if is_file else f"--lab={RUNNING_LAB}")
+        else:
+            found.append(argument)
+    return found

@@ -1,0 +1,67 @@
+"""The arrows of the operator's command: what it may import, and that neither layer nor lab imports it."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.import_lines import OUTSIDE, imports_of
+from tests.places import ROOT
+
+CLI = ROOT / "cli/src/beacon_cli"
+MODULES = sorted(str(path.relative_to(CLI).with_suffix("")) for path in CLI.rglob("*.py"))
+PURE = ["errors", "fleet", "configuration/overrides"]
+PURE_NAMES = {f"beacon_cli.{name.replace('/', '.')}" for name in PURE}
+#: Of the library: what services use, what the domain talks about, and how a document is read.
+LIBRARY = ("beacon.model", "beacon.names", "beacon.outcome", "beacon.document", "beacon.aws", "beacon.dsql")
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_a_pure_module_of_the_command_imports_nothing_of_the_outside(name: str) -> None:
+    """No I/O, no clock and no other module of the command that has any."""
+    text = (CLI / f"{name}.py").read_text(encoding="utf-8")
+    found = imports_of(text)
+    assert {module for module in found if module.partition(".")[0] in {*OUTSIDE, "rich", "cyclopts"}} == set()
+    own = {module.rpartition(".")[0] if module not in PURE_NAMES else module for module in found}
+    assert {name for name in own if name.startswith("beacon_cli.")} <= PURE_NAMES
+    assert not any(call in text for call in (".now(", "utcnow", "today("))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_command_imports_the_library_and_neither_the_lab_nor_a_script(name: str) -> None:
+    """Of the library neither function: what they decide is read, not made again."""
+    found = imports_of((CLI / f"{name}.py").read_text(encoding="utf-8"))
+    assert {module for module in found if module.split(".")[0] in {"beacon_lab", "scripts", "tests"}} == set()
+    library = {module for module in found if module.startswith("beacon.")}
+    public = {module for module in library if module.count(".") == 1 and module.split(".")[1][0].isupper()}
+    named = {"beacon.connect", "beacon.transact", *public}
+    assert {module for module in library - named if not module.startswith(LIBRARY)} == set()
+
+
+def test_no_part_of_the_layer_or_the_lab_knows_the_command() -> None:
+    """So it can never get into the layer, and a lab needs no command."""
+    paths = [*ROOT.glob("layers/**/*.py"), *ROOT.glob("functions/**/*.py"), *ROOT.glob("lab/**/*.py")]
+    assert len(paths) > 100
+    for path in paths:
+        found = imports_of(path.read_text(encoding="utf-8"))
+        assert not {name for name in found if name.startswith("beacon_cli")}, path
+
+
+def test_no_requirement_of_the_layer_names_the_command() -> None:
+    """The layer installs what this file says."""
+    text = (ROOT / "layers/beacon/src/requirements.txt").read_text(encoding="utf-8")
+    assert "psycopg" in text
+    assert "cyclopts" not in text
+    assert "beacon-cli" not in text
+
+
+def test_help_and_wrong_use_cost_no_client_of_aws_and_no_driver() -> None:
+    """They are half of what an operator waits for."""
+    code = (
+        "import sys\nfrom beacon_cli.app import main\n"
+        "for words in (['--help'], ['status', '--help'], ['stauts']):\n    main(words)\n"
+        "print(*sorted(sys.modules), file=sys.stderr)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    loaded = set(ran.stderr.split())
+    assert "cyclopts" in loaded
+    assert not {"boto3", "botocore", "psycopg", "dns"} & loaded
