@@ -35,7 +35,7 @@ demo: $(STAMP) ## two Regions on this machine: fail over, heal, drain, release
 test: $(STAMP) $(ENGINE) ## all tests (ARGS="-k name" narrows)
 	$(RUN)/python -m pytest $(ARGS)
 
-# The CloudFormation engine that no one here wrote has a lock file and an environment of its own as well.
+# The CloudFormation engine is not part of this project, and has a lock file and an environment of its own as well.
 $(ENGINE): $(UV) tools/foreign_engine/uv.lock tools/foreign_engine/pyproject.toml
 	UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(CURDIR)/.cache/ministack $(UV) sync --quiet --frozen \
 		--project tools/foreign_engine --python $(if $(PYTHON),$(PYTHON),python3)
@@ -50,9 +50,10 @@ $(CHECKOV): $(UV) tools/checkov/uv.lock tools/checkov/pyproject.toml
 		--project tools/checkov --python $(if $(PYTHON),$(PYTHON),python3)
 	@touch $@
 
-lint: $(STAMP) $(CHECKOV) ## formatter, linter, types, templates
+lint: $(STAMP) $(CHECKOV) ## formatter, linter, words, types, templates
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
+	$(RUN)/python -m tools.plain_words
 	$(RUN)/mypy
 	for template in $(TEMPLATES); do SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
 		$(RUN)/sam validate --lint --template $$template || exit 1; done
