@@ -12,7 +12,7 @@ TEMPLATES := template.yaml global.yaml dsql.yaml
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python3.14,\
 	$(shell $(p) -c 'import sys, venv; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 
-.PHONY: help setup demo test foreign lint bench lock clean
+.PHONY: help setup demo test foreign lint bench sync lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -54,6 +54,7 @@ lint: $(STAMP) $(CHECKOV) ## formatter, linter, words, types, templates
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/python -m tools.plain_words
+	$(RUN)/python -m tools.sync_side --check
 	$(RUN)/mypy
 	for template in $(TEMPLATES); do SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 \
 		$(RUN)/sam validate --lint --template $$template || exit 1; done
@@ -62,6 +63,9 @@ lint: $(STAMP) $(CHECKOV) ## formatter, linter, words, types, templates
 
 bench: $(STAMP) ## benchmarks (NAME=fault_to_dns runs one); writes benchmarks/results.json
 	$(RUN)/python benchmarks/run.py $(NAME)
+
+sync: $(STAMP) ## write the client's side for threads from its side for asyncio
+	$(RUN)/python -m tools.sync_side
 
 lock: $(UV) ## resolve the dependencies again and export the layer's
 	$(UV) lock

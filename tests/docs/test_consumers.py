@@ -34,7 +34,7 @@ import beacon
 from beacon.client import candidates as order
 from beacon.client.local_view import LEAST_STAGGER_S, MOST_STAGGER_S
 from beacon.client.pool_care import HOME_S, RETIRE_S, PoolPolicy
-from beacon.client.transaction import RetryPolicy
+from beacon.client.rerun import RetryPolicy
 from beacon.document.form import DocumentError, Expected, serialize
 from beacon.document.reader import Reader
 from beacon.model import Document, Effective, EndpointState, Forced, Observed

@@ -292,7 +292,7 @@ def test_the_keeper_outlives_a_pool_that_is_used_up(client: Client, monkeypatch:
     monkeypatch.setattr(PoolCare, "is_anyone_astray", lambda _self: True)
     with Pool(client.endpoints(), min_size=1, max_size=1, max_waiting=1, **client.login) as pool:
         pool.wait(5)
-        keeper = pool._keeper
+        keeper = pool._keeper._thread
         assert keeper is not None
         end = time.monotonic() + 2
 
@@ -321,8 +321,9 @@ def test_a_pool_for_asyncio_closes_also_when_its_keeper_has_failed(
     async def story() -> AsyncPool:
         async with AsyncPool(client.endpoints(), min_size=1, **client.login) as pool:
             await pool.wait(5)
-            assert pool._keeper is not None
-            await asyncio.wait({pool._keeper}, timeout=5)
+            keeper = pool._keeper._task
+            assert keeper is not None
+            await asyncio.wait({keeper}, timeout=5)
         return pool
 
     monkeypatch.setattr("beacon.client.pool_care._CALM_S", 0.002)

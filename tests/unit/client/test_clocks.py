@@ -20,11 +20,11 @@ import beacon
 from beacon.aws.credentials import CredentialChain
 from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
-from beacon.client.connection import settle
 from beacon.client.dialer import Login
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import LocalView
 from beacon.client.pool_care import RETIRE_S, PoolCare, PoolPolicy, Verdict
+from beacon.client.query_timeout import settle
 from beacon.client.race import ConnectError, Race, Won
 from beacon.client.sources import Fetched
 from beacon.dsql.resolver import Resolver
@@ -314,7 +314,9 @@ def test_the_check_finds_an_instant_wherever_it_is(sandbox: Sandbox, endpoints: 
 def test_the_system_s_monotonic_clock_is_read_within_one_call_alone() -> None:
     """Where the client's modules name it: each of these keeps what it reads in a local variable."""
     readers = {
-        "connection": {"wait", "_is_overdue"},
+        "async_connection": {"wait"},
+        "connection": {"wait"},
+        "query_timeout": {"is_overdue"},
         "endpoints": {"__init__"},  # the default of the clock that races and waits are given
         "sources": {"fetch"},
     }

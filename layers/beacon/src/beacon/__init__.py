@@ -18,21 +18,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from beacon.client.async_connection import AsyncConnection, connect_async
     from beacon.client.async_pool import AsyncPool
-    from beacon.client.connection import (
-        AsyncConnection,
-        Connection,
-        QueryTimeoutError,
-        connect,
-        connect_async,
-    )
+    from beacon.client.async_transaction import transact_async
+    from beacon.client.connection import Connection, connect
     from beacon.client.endpoints import Endpoints
     from beacon.client.feed import SourceStatus
     from beacon.client.pool import Pool
     from beacon.client.pool_care import PoolPolicy
+    from beacon.client.query_timeout import QueryTimeoutError
     from beacon.client.race import Attempt, ConnectError
+    from beacon.client.rerun import CommitOutcomeUnknownError, RetryPolicy
     from beacon.client.sources import DnsRecord, SsmDocument, StaticList
-    from beacon.client.transaction import CommitOutcomeUnknownError, RetryPolicy, transact, transact_async
+    from beacon.client.transaction import transact
 
 __all__ = [
     "AsyncConnection",
@@ -59,21 +57,19 @@ __all__ = [
 __version__ = "0.1.0"
 
 _WHERE = {
+    "beacon.client.async_connection": ("AsyncConnection", "connect_async"),
     "beacon.client.async_pool": ("AsyncPool",),
-    "beacon.client.connection": (
-        "AsyncConnection",
-        "Connection",
-        "QueryTimeoutError",
-        "connect",
-        "connect_async",
-    ),
+    "beacon.client.async_transaction": ("transact_async",),
+    "beacon.client.connection": ("Connection", "connect"),
     "beacon.client.endpoints": ("Endpoints",),
     "beacon.client.feed": ("SourceStatus",),
     "beacon.client.pool": ("Pool",),
     "beacon.client.pool_care": ("PoolPolicy",),
+    "beacon.client.query_timeout": ("QueryTimeoutError",),
     "beacon.client.race": ("Attempt", "ConnectError"),
+    "beacon.client.rerun": ("CommitOutcomeUnknownError", "RetryPolicy"),
     "beacon.client.sources": ("DnsRecord", "SsmDocument", "StaticList"),
-    "beacon.client.transaction": ("CommitOutcomeUnknownError", "RetryPolicy", "transact", "transact_async"),
+    "beacon.client.transaction": ("transact",),
 }
 
 

@@ -1,10 +1,13 @@
-"""The pool for asyncio: :class:`beacon.client.pool.Pool` with tasks in place of threads; the same rules."""
+"""A psycopg_pool for asyncio whose connections lead to the best endpoint, and move when that changes.
+
+Each connection logs in with a fresh token and is replaced before DSQL's 60 minutes.
+:mod:`beacon.client.pool_care` decides what becomes of a connection that is asked for. Idle ones are looked
+through in the background, so that a quiet service moves too.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import threading
-import weakref
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,17 +15,15 @@ import psycopg
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from beacon.client.connection import AsyncConnection, set_autocommit, settle
+from beacon.client.async_connection import AsyncConnection
 from beacon.client.dialer import Dialer, Login
 from beacon.client.endpoints import Endpoints
-from beacon.client.pool import RECONNECT_S, refuse_decided
 from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.client.pool_options import RECONNECT_S, refuse_decided
 from beacon.client.race import ConnectError
+from beacon.client.tasks import Keeper, Returns, open_at_once, pause
 
 __all__ = ["AsyncPool"]
-
-#: How often a connect that waits for its turn looks whether the pool is being closed.
-_NAP_S = 0.1
 
 
 class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
@@ -45,6 +46,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         prepare_threshold: int | None = 5,
         ca_file: str | None = None,
         options: dict[str, str] | None = None,
+        open: bool = False,  # noqa: A002 - psycopg_pool's
         **others: Any,  # noqa: ANN401 - psycopg_pool's
     ) -> None:
         refuse_decided(others)
@@ -52,8 +54,8 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
         self._monotonic = endpoints.monotonic
         self._stop = threading.Event()
-        self._keeper: asyncio.Task[None] | None = None
-        self._returning: set[asyncio.Task[None]] = set()
+        self._keeper = Keeper(self._care.pause_s, self._stop)
+        self._returns = Returns()
         super().__init__(
             connection_class=_class_of(Dialer(endpoints, login), self._care, self._stop),
             kwargs={
@@ -68,25 +70,21 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
             open=False,
             **{"reconnect_timeout": RECONNECT_S, **others},
         )
+        if open:
+            open_at_once(self)
 
     async def open(self, wait: bool = False, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - psycopg_pool's
         """Open the pool as psycopg_pool does, and look after its idle connections from now on."""
         await super().open(wait=wait, timeout=timeout)
-        if self._keeper is None:
-            # By a weak reference, so that a pool that is dropped ends as psycopg_pool's does.
-            self._keeper = asyncio.create_task(
-                _keep(weakref.ref(self), self._care), name=f"{self.name}-keeper"
-            )
+        self._keeper.start(self, f"{self.name}-keeper")
 
     async def close(self, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - psycopg_pool's
         """Close the pool as psycopg_pool does."""
         self._stop.set()
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.gather(self._keeper, return_exceptions=True)
+        await self._keeper.stop()
         await super().close(timeout=timeout)
-        if self._returning:
-            await asyncio.wait(self._returning, timeout=timeout)
+        await self._keeper.ended(timeout)
+        await self._returns.arrive(timeout)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -111,7 +109,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
                 await self._give_back(connection)  # as it came: it has been idle since its last use
                 raise
             except BaseException:
-                # The request was cancelled: the connection must not be lost to the pool.
+                # The task was cancelled, or a signal's handler raised: the connection must not be lost.
                 await self._discard(connection)
                 raise
             if fit:
@@ -137,16 +135,12 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         return await connection.answers(min(check_s, left_s), counts=left_s >= check_s)
 
     async def _discard(self, connection: AsyncConnection[Any]) -> None:
+        # psycopg_pool opens another one for a connection that comes back closed.
         connection.pgconn.finish()
         await self._give_back(connection)
 
     async def _give_back(self, connection: AsyncConnection[Any]) -> None:
-        """Return it to psycopg_pool, which ends also when the caller is cancelled meanwhile."""
-        # psycopg_pool waits for its lock, and for a rollback; it loses a connection if that is cancelled.
-        returning = asyncio.create_task(super().putconn(connection), name=f"{self.name}-return")
-        self._returning.add(returning)
-        returning.add_done_callback(self._returning.discard)
-        await asyncio.shield(returning)
+        await self._returns.give(super().putconn, connection)
 
     async def look_through(self) -> None:
         """Replace idle connections that should be elsewhere, if there may be any."""
@@ -167,16 +161,6 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
                 await self._give_back(connection)
 
 
-async def _keep(reference: weakref.ref[AsyncPool], care: PoolCare) -> None:
-    while True:
-        await asyncio.sleep(care.pause_s())
-        pool = reference()
-        if pool is None:
-            return
-        await pool.look_through()
-        del pool
-
-
 def _class_of(dialer: Dialer, care: PoolCare, stop: threading.Event) -> type[AsyncConnection[Any]]:
     class Pooled(AsyncConnection[Any]):
         @classmethod
@@ -190,20 +174,19 @@ def _class_of(dialer: Dialer, care: PoolCare, stop: threading.Event) -> type[Asy
             **_: Any,  # noqa: ANN401 - psycopg_pool may add a connect_timeout, rounded to seconds
         ) -> Self:
             while wait_s := care.must_wait_s():
-                # In short naps, so that closing the pool does not wait for it.
-                await asyncio.sleep(min(wait_s, _NAP_S))
-                if stop.is_set():
+                if await pause(stop, wait_s):
                     raise psycopg.OperationalError("the pool is being closed")
             try:
-                won = await dialer.dial_async()
+                connection = await cls.dialled(
+                    dialer,
+                    autocommit=autocommit,
+                    row_factory=row_factory,
+                    prepare_threshold=prepare_threshold,
+                )
             except ConnectError as error:
                 care.failed(error)
                 raise
-            connection = cls(won.pgconn, row_factory)
-            settle(connection, won, dialer.endpoints, dialer.login)
             care.joined(connection)
-            connection.prepare_threshold = prepare_threshold
-            await set_autocommit(connection, autocommit)
             return connection
 
     # What logs and error messages call it.

@@ -1,0 +1,143 @@
+"""Transactions that are run again where that is safe, and say so where nobody can know.
+
+==============================================  =========================================================
+what happens                                    what becomes of the transaction
+==============================================  =========================================================
+optimistic-concurrency conflict (40001, OC000,  rolled back by the database: run again after a pause
+OC001), at any statement or at COMMIT
+the connection is lost, or gives no answer in   never committed, for no COMMIT was sent: run again on
+time, before COMMIT was sent                    another connection, after a pause
+the same after COMMIT was sent                  unknown: :class:`CommitOutcomeUnknownError`; run again only
+                                                if the caller says that twice is as good as once
+a statement failed and the work went on         ``InFailedSqlTransaction`` in place of a COMMIT that would
+                                                silently roll back
+the work commits, or has a ``transaction()``    an error: that would be a COMMIT that nobody watches, and a
+of its own                                      savepoint, which DSQL does not have
+anything else                                   raised as it is
+==============================================  =========================================================
+
+The work may run several times: whatever it does besides the database happens as often. A pause is random, up
+to a bound that doubles (full jitter), so that those who conflicted do not meet again.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import pq
+
+from beacon.outcome import CONFLICT
+
+__all__ = ["CommitOutcomeUnknownError", "Rerun", "RetryPolicy", "require_fresh"]
+
+#: SQLSTATEs by which a server ends a session, and those that say themselves that the outcome is unknown.
+_SESSION_ENDED = ("57P", "08")
+_UNKNOWN = frozenset({"08007", "40003"})
+
+
+class CommitOutcomeUnknownError(psycopg.OperationalError):
+    """COMMIT was sent and no answer came: the transaction may be applied, now or in a moment, or not.
+
+    Find out before you run it again, for instance by a key that it wrote; and wait for a while before you
+    take a "not there" for an answer, since a server that was frozen may still carry the COMMIT out.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often work is run at the most, and the pauses between. Raises ``ValueError``."""
+
+    attempts: int = 8
+    first_pause_s: float = 0.02
+    most_pause_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 1 <= self.attempts <= 100:
+            problems.append(f"attempts must be 1-100, not {self.attempts}")
+        if not 0 <= self.first_pause_s <= self.most_pause_s <= 60:
+            problems.append("pauses must be 0-60 s, the first no longer than the longest")
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+class Rerun:
+    """Counts the attempts of one transaction, and judges how each one ended."""
+
+    def __init__(self, policy: RetryPolicy, *, idempotent: bool) -> None:
+        self._policy = policy
+        self._idempotent = idempotent
+        self._attempt = 0
+        self._committing = self._lost = self._unknown = False
+        self._seen: psycopg.Error | None = None
+
+    def begin(self) -> None:
+        """A new attempt."""
+        self._attempt += 1
+        self._committing = self._lost = False
+        self._seen = None
+
+    @contextmanager
+    def watching(self, pgconn: pq.abc.PGconn) -> Iterator[None]:
+        """Note whether the connection was lost, before whoever opened it closes it."""
+        try:
+            yield
+        except psycopg.Rollback as wish:
+            raise psycopg.ProgrammingError("the work asked for a rollback: nothing was committed") from wish
+        except psycopg.Error as error:
+            if self._seen is not None:
+                # The work failed; that the rollback failed too is of no interest.
+                raise self._seen from None
+            self._seen = error if not self._committing else None
+            ended = (error.sqlstate or "").startswith(_SESSION_ENDED)
+            self._lost = ended or pgconn.status == pq.ConnStatus.BAD
+            raise
+
+    def before_commit(self, pgconn: pq.abc.PGconn) -> None:
+        """From here on the outcome may be unknown."""
+        status = pgconn.transaction_status
+        if status == pq.TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction(
+                "a statement of the transaction failed, and the work went on: nothing was committed"
+            )
+        if status == pq.TransactionStatus.UNKNOWN:
+            raise psycopg.OperationalError(
+                "the connection was lost, and the work went on: nothing was committed"
+            )
+        if status == pq.TransactionStatus.IDLE:
+            raise psycopg.ProgrammingError("the work ended its transaction itself")
+        self._committing = True
+
+    def judge(self, error: psycopg.Error) -> float:
+        """How long to pause before the next attempt; raises what the caller is to hear."""
+        last = self._attempt >= self._policy.attempts
+        if self._committing and (self._lost or error.sqlstate in _UNKNOWN):
+            self._unknown = True
+            if last or not self._idempotent:
+                raise CommitOutcomeUnknownError(
+                    "COMMIT was sent and not answered: the transaction may have been applied, or may yet be;"
+                    " find out before you run it again"
+                ) from error
+        elif last or not (self._lost or error.sqlstate in CONFLICT):
+            if self._unknown:
+                raise CommitOutcomeUnknownError(
+                    "an earlier attempt's COMMIT was sent and not answered, and running it again failed"
+                ) from error
+            raise error
+        most_s = min(self._policy.first_pause_s * 2.0 ** (self._attempt - 1), self._policy.most_pause_s)
+        return random.uniform(0, most_s)  # noqa: S311 - no secret hangs on it
+
+
+def require_fresh(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Raise ``ValueError`` unless a transaction can begin here."""
+    if connection.autocommit:
+        raise ValueError("transact needs a connection without autocommit: each statement would commit itself")
+    if connection.pgconn.pipeline_status != pq.PipelineStatus.OFF:
+        raise ValueError("transact needs a connection outside of a pipeline: open one within the work")
+    if connection.pgconn.transaction_status not in {pq.TransactionStatus.IDLE, pq.TransactionStatus.UNKNOWN}:
+        raise ValueError("transact needs a connection without a transaction under way")

@@ -1,0 +1,1 @@
+"""Writes the client's side for threads from its side for asyncio."""
