@@ -489,7 +489,8 @@ def test_when_none_is_left_the_error_says_what_was_tried(stage: Stage) -> None:
     ]
     assert str(error) == (
         "no endpoint can be connected to; us-east-2 login_rejected after 0.10 s; "
-        "us-east-1 refused after 0.50 s"
+        "us-east-1 refused after 0.50 s; "
+        "is the role mapped with AWS IAM GRANT, and may this IAM role dsql:DbConnect on the cluster?"
     )
     assert (stage.open_lines(), stage.passed_over()) == ([], {"a", "b"})
 

@@ -431,7 +431,8 @@ def test_everything_wrong_with_a_record_is_in_one_error() -> None:
     with pytest.raises(ValueError, match="is not a DNS name") as caught:
         DnsRecord("db", nameservers=["192.0.2.1", "resolver", ""], port=0)
     assert str(caught.value) == (
-        "'db' is not a DNS name; 'resolver' is not an address; '' is not an address; 0 is not a port"
+        "'db' is not a DNS name; 'resolver' is not an address; '' is not an address; "
+        "port must be 1-65535, not 0"
     )
 
 

@@ -14,7 +14,8 @@ from psycopg import generators, pq
 from psycopg.abc import RV, PQGen
 from psycopg.rows import AsyncRowFactory, Row, tuple_row
 
-from beacon.client.dialer import Dialer, Login
+from beacon.client.arguments import require_none
+from beacon.client.dialer import Dialer, Login, connection_problems
 from beacon.client.endpoints import Endpoints
 from beacon.client.query_timeout import QueryTimeoutError, has_answer, is_overdue, settle, time_limits
 from beacon.client.tasks import wait_for
@@ -111,21 +112,33 @@ async def connect_async(
     user: str,
     dbname: str = "postgres",
     timeout_s: float = 5.0,
-    query_timeout_s: float | None = None,
+    query_timeout_s: float | None = 30.0,
     autocommit: bool = False,
     row_factory: AsyncRowFactory[Row] | None = None,
     prepare_threshold: int | None = 5,
     ca_file: str | None = None,
     **options: str,
 ) -> AsyncConnection[Row]:
-    """Connect to the best of ``endpoints``, within ``timeout_s`` in all.
+    """Connect to the best endpoint.
 
     The token is fresh, the certificate verified in full. When the best endpoint is silent or fails, the next
-    one is tried as well (:mod:`beacon.client.race`). ``query_timeout_s`` is the time that each statement has
-    for its answer (``None``: no limit); ``options`` are further ones of libpq, such as ``application_name``;
-    the rest is psycopg's. Raises :class:`~beacon.client.race.ConnectError`, a ``psycopg.OperationalError``,
-    which says what was tried; ``ValueError`` for what cannot be used.
+    one is tried as well (:mod:`beacon.client.race`). Raises :class:`~beacon.client.race.ConnectError`, a
+    ``psycopg.OperationalError`` that says what was tried, and ``ValueError`` for what cannot be used.
+
+    :param endpoints: where to connect.
+    :param user: the database role; ``admin`` signs for ``DbConnectAdmin``.
+    :param dbname: the database; default ``"postgres"``.
+    :param timeout_s: how long the connect may take in all, in seconds; default 5.0.
+    :param query_timeout_s: how long each statement may wait for its answer, in seconds; default 30.0;
+        ``None``: for ever.
+    :param autocommit: whether each statement commits itself, as in psycopg; default ``False``.
+    :param row_factory: what makes a row, as in psycopg; default ``None``: tuples.
+    :param prepare_threshold: how often a statement runs before it is prepared, as in psycopg; default 5;
+        ``None``: it never is.
+    :param ca_file: a file of certificate authorities in place of the system's; default ``None``.
+    :param options: further options of libpq by name, as text, such as ``application_name="orders"``.
     """
+    require_none(connection_problems(autocommit, row_factory, prepare_threshold))
     login = Login(user, dbname, timeout_s, ca_file, options, query_timeout_s)
     connection: AsyncConnection[Row] = await AsyncConnection.dialled(
         Dialer(endpoints, login),

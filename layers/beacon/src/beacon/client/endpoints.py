@@ -19,6 +19,7 @@ from typing import Self
 
 from beacon.aws.credentials import CredentialChain
 from beacon.aws.sigv4 import Credentials
+from beacon.client.arguments import kind_of, number, require_none
 from beacon.client.candidates import Candidate, merged
 from beacon.client.disk_copy import DiskCopy
 from beacon.client.feed import Feed, SourceStatus
@@ -27,7 +28,7 @@ from beacon.client.sources import Source
 from beacon.dsql.resolver import Resolver
 from beacon.suspend_clock import suspend_aware
 
-__all__ = ["Endpoints"]
+__all__ = ["Endpoints", "endpoints_problems"]
 
 #: The most that a first call waits for sources, where another source knows endpoints already.
 _OTHERS_S = 1.0
@@ -36,16 +37,25 @@ _NAP_S = 0.02
 
 
 class Endpoints:
-    """Candidates from ``sources``, whose order is that of trust; see :func:`beacon.client.candidates.merged`.
+    """Where to connect: candidates from sources, whose order is that of trust.
 
-    ``refresh_s`` is how often SSM and DNS are asked, jittered by a quarter (SSM allows 40 reads a second and
-    Region, shared by all); ``copy`` a file that keeps the last good answers for the next process;
-    ``dial`` maps a host to the ``(address, port)`` to connect to instead of resolving it, like ``curl
-    --connect-to``; ``credentials`` returns what tokens are signed with, and must not block.
-    ``clock`` is for what lasts from one call to the next, ``monotonic`` for what begins and ends within one
-    (:mod:`beacon.suspend_clock`), both in seconds; ``now`` is the wall clock (UTC), for what others dated.
+    :func:`beacon.client.candidates.merged` says how several sources make one list. Raises ``ValueError`` with
+    every reason at once.
 
-    Raises ``ValueError`` with every reason at once.
+    :param sources: one or more of ``SsmDocument``, ``DnsRecord`` and ``StaticList``, the most trusted first.
+    :param refresh_s: how often SSM and DNS are asked, in seconds, jittered by a quarter; default 10.0. SSM
+        allows 40 reads a second and Region, shared by all.
+    :param copy: a file that keeps the last good answers for the next process; default ``None``: none is kept.
+    :param dial: a host to the ``(address, port)`` to connect to in place of resolving it, like ``curl
+        --connect-to``; default ``None``: every host is resolved.
+    :param credentials: a function that returns what tokens are signed with and does not block; default
+        ``None``: the environment, then botocore's chain.
+    :param resolver: what resolves host names; default ``None``: the system's resolver, in the background.
+    :param local: what this process met at each endpoint; default ``None``: nothing so far.
+    :param clock: what lasts from one call to the next, in seconds; default
+        :func:`beacon.suspend_clock.suspend_aware`.
+    :param monotonic: what begins and ends within one call, in seconds; default ``time.monotonic``.
+    :param now: the wall clock (UTC), for what others dated; default the system's.
     """
 
     def __init__(
@@ -61,16 +71,15 @@ class Endpoints:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        names = [source.name for source in sources]
-        problems = [
+        problems = [problem for source in sources for problem in _source_problems(source)]
+        names = [] if problems else [source.name for source in sources]
+        problems += [
             f"the source {name} is given twice" for name in sorted(set(names)) if names.count(name) > 1
         ]
         if not sources:
             problems.append("name at least one source, such as SsmDocument(app, env)")
-        if not 1 <= refresh_s <= 3600:
-            problems.append(f"refresh_s must be 1-3600, not {refresh_s}")
-        if problems:
-            raise ValueError("; ".join(problems))
+        problems += number("refresh_s", refresh_s, 1, 3600)
+        require_none(problems + _way_problems(copy, credentials) + _dial_problems(dial))
         self.clock = clock
         self.monotonic = monotonic
         self.now = now
@@ -153,3 +162,62 @@ class Endpoints:
     def _forget(self) -> None:
         """Have the next call put the list together anew."""
         self._known = ()
+
+
+def endpoints_problems(caller: str, given: object) -> list[str]:
+    """What is wrong with the first argument of ``caller``, which has to be :class:`Endpoints`."""
+    if isinstance(given, Endpoints):
+        return []
+    if isinstance(given, str):
+        return [f"{caller} takes Endpoints, not text: Endpoints(StaticList([{given!r}]))"]
+    if _looks_like_a_source(given):
+        return [f"{caller} takes Endpoints, not a source alone: Endpoints({type(given).__name__}(...))"]
+    return [f"{caller} takes Endpoints, such as Endpoints(SsmDocument(app, env)), not {kind_of(given)}"]
+
+
+def _looks_like_a_source(given: object) -> bool:
+    return all(hasattr(given, name) for name in ("name", "fetch", "accept", "candidates", "as_of"))
+
+
+def _source_problems(given: object) -> list[str]:
+    if isinstance(given, str):
+        return [f"a source must be an object, not text: StaticList([{given!r}]), or DnsRecord({given!r})"]
+    if isinstance(given, type):
+        return [f"a source must be an object, not the class {given.__name__}: call {given.__name__}(...)"]
+    if isinstance(given, list | tuple | set):
+        return [
+            "sources are given one by one, hosts in a list: Endpoints(SsmDocument(...), StaticList([...]))"
+        ]
+    if not _looks_like_a_source(given):
+        return [f"a source must be SsmDocument, DnsRecord, StaticList or their like, not {kind_of(given)}"]
+    return []
+
+
+def _way_problems(copy: object, credentials: object) -> list[str]:
+    problems = []
+    if not isinstance(copy, str | Path | None):
+        problems.append(f"copy must be the path of a file, not {kind_of(copy)}")
+    if credentials is not None and not callable(credentials):
+        problems.append(
+            f"credentials must be a function that returns Credentials, not {kind_of(credentials)}"
+        )
+    return problems
+
+
+def _dial_problems(dial: object) -> list[str]:
+    if dial is None:
+        return []
+    if not isinstance(dial, Mapping):
+        return [f"dial must be a dict, such as {{host: ('127.0.0.1', 5432)}}, not {kind_of(dial)}"]
+    return [
+        f"dial of {host!r} must be (address, port), such as ('127.0.0.1', 5432), not {target!r}"
+        for host, target in dial.items()
+        if not _is_target(target)
+    ]
+
+
+def _is_target(target: object) -> bool:
+    if not isinstance(target, tuple) or len(target) != 2:
+        return False
+    address, port = target
+    return isinstance(address, str) and not number("port", port, 1, 65535, whole=True)

@@ -40,8 +40,12 @@ _LEAST_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """What is known of one source: ``age_s`` of its last good answer (``None``: there was none), and what is
-    wrong with it now (empty: nothing)."""
+    """What is known of one source.
+
+    :param name: the source, such as ``ssm:us-east-1:/beacon/prod/dsql/document``.
+    :param age_s: how old its last good answer is, in seconds; ``None``: there was none.
+    :param problem: what is wrong with it now; empty: nothing.
+    """
 
     name: str
     age_s: float | None

@@ -16,11 +16,12 @@ import psycopg
 from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from beacon.client.arguments import require_none
 from beacon.client.connection import Connection
-from beacon.client.dialer import Dialer, Login
+from beacon.client.dialer import Dialer, Login, connection_problems
 from beacon.client.endpoints import Endpoints
 from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
-from beacon.client.pool_options import RECONNECT_S, refuse_decided
+from beacon.client.pool_options import RECONNECT_S, require_usable
 from beacon.client.race import ConnectError
 from beacon.client.threads import Keeper, Returns, open_at_once, pause
 
@@ -28,7 +29,30 @@ __all__ = ["Pool"]
 
 
 class Pool(ConnectionPool[Connection[Any]]):
-    """A pool of connections; open it with ``with`` or :meth:`open`. See ``Pool``."""
+    """A pool of connections to the best endpoint; open it with ``with`` or :meth:`open`.
+
+    Raises ``ValueError`` for what cannot be used.
+
+    :param endpoints: where to connect.
+    :param user: the database role; ``admin`` signs for ``DbConnectAdmin``.
+    :param dbname: the database; default ``"postgres"``.
+    :param min_size: how many connections the pool keeps open; default 4.
+    :param max_size: how many it opens at most; default ``None``: ``min_size``.
+    :param timeout_s: how long a request waits for a connection, in seconds; default 10.0.
+    :param connect_timeout_s: how long one connect may take in all, in seconds; default 5.0.
+    :param query_timeout_s: how long each statement may wait for its answer, in seconds; default 30.0;
+        ``None``: for ever.
+    :param policy: how connections age, are asked and are replaced; default ``None``: ``PoolPolicy()``.
+    :param autocommit: whether each statement commits itself, as in psycopg; default ``False``.
+    :param row_factory: what makes a row, as in psycopg; default ``tuple_row``.
+    :param prepare_threshold: how often a statement runs before it is prepared, as in psycopg; default 5;
+        ``None``: it never is.
+    :param ca_file: a file of certificate authorities in place of the system's; default ``None``.
+    :param options: further options of libpq, such as ``{"application_name": "orders"}``; default ``None``.
+    :param open: whether the constructor opens the pool, with threads only; default ``False``.
+    :param others: further parameters of psycopg_pool as they are, such as ``name``, ``max_idle`` (seconds)
+        and ``configure``.
+    """
 
     def __init__(
         self,
@@ -50,7 +74,18 @@ class Pool(ConnectionPool[Connection[Any]]):
         open: bool = False,  # noqa: A002 - psycopg_pool's
         **others: Any,  # noqa: ANN401 - psycopg_pool's
     ) -> None:
-        refuse_decided(others)
+        require_usable(
+            type(self).__name__,
+            endpoints,
+            others,
+            timeout_s=timeout_s,
+            connect_timeout_s=connect_timeout_s,
+            sizes=(min_size, max_size),
+            policy=policy,
+            options=options,
+            open_now=open,
+        )
+        require_none(connection_problems(autocommit, row_factory, prepare_threshold))
         login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
         self._monotonic = endpoints.monotonic
@@ -87,6 +122,13 @@ class Pool(ConnectionPool[Connection[Any]]):
         self._keeper.ended(timeout)
         self._returns.arrive(timeout)
 
+    def wait(self, timeout: float = 30.0) -> None:
+        """Wait until the pool is filled as psycopg_pool does; an error says why the last connect failed."""
+        try:
+            super().wait(timeout)
+        except PoolTimeout as error:
+            raise PoolTimeout(f"{error}{self._care.why_not()}") from error
+
     def __enter__(self) -> Self:
         self.open()
         return self
@@ -100,10 +142,16 @@ class Pool(ConnectionPool[Connection[Any]]):
         self.close()
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
-        """A connection that works as far as can be told in ``check_timeout_s``; raises ``PoolTimeout``."""
+        """A connection that works as far as can be told in ``check_timeout_s``.
+
+        Raises ``PoolTimeout``, which says why the last connect failed.
+        """
         deadline = self._monotonic() + (self.timeout if timeout is None else timeout)
         while True:
-            connection = super().getconn(max(0.0, deadline - self._monotonic()))
+            try:
+                connection = super().getconn(max(0.0, deadline - self._monotonic()))
+            except PoolTimeout as error:
+                raise PoolTimeout(f"{error}{self._care.why_not()}") from error
             try:
                 fit = self._is_fit(connection, deadline)
             except PoolTimeout:

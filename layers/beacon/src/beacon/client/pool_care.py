@@ -37,6 +37,7 @@ from enum import Enum, auto
 from typing import Protocol
 from weakref import WeakSet
 
+from beacon.client.arguments import number, require_none
 from beacon.client.candidates import Candidate
 from beacon.client.connect_rate import REFILL_S, ConnectRate
 from beacon.client.endpoints import Endpoints
@@ -72,14 +73,19 @@ class _Why(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
-    """How a pool treats its connections; durations in seconds.
+    """How a pool treats its connections.
 
-    ``max_age_s`` is shortened at random by up to 5 % for each connection; ``check_idle_s`` is after how long
-    without use a connection is asked for an answer before it is handed out, and ``check_timeout_s`` how long
-    it has for it. ``connects_per_s`` bounds the connects of this pool in any one second, and ``refill_s`` is
-    in what time the second half of a pool that lost all of its connections is opened: a DSQL cluster takes
-    100 connects a second from all of its clients together (:mod:`beacon.client.connect_rate`). Raises
-    ``ValueError`` with every reason at once.
+    A DSQL cluster takes 100 connects a second from all of its clients together, which the last two bound
+    (:mod:`beacon.client.connect_rate`). Raises ``ValueError`` with every reason at once.
+
+    :param max_age_s: the age at which a connection is replaced, in seconds, shortened at random by up to 5 %;
+        default 3000.0.
+    :param check_idle_s: after how many seconds without use a connection is asked for an answer before it is
+        handed out; default 1.0.
+    :param check_timeout_s: how long it has for that answer, in seconds; default 0.5.
+    :param connects_per_s: how many connects the pool starts in any one second, at most; default 25.
+    :param refill_s: in how many seconds the second half of a pool that lost all of its connections is opened;
+        default 7.0.
     """
 
     max_age_s: float = 3000.0
@@ -89,19 +95,13 @@ class PoolPolicy:
     refill_s: float = REFILL_S
 
     def __post_init__(self) -> None:
-        problems = []
-        if not 60 <= self.max_age_s <= 3300:
-            problems.append(f"max_age_s must be 60-3300, not {self.max_age_s}")
-        if not 0 <= self.check_idle_s <= 3600:
-            problems.append(f"check_idle_s must be 0-3600, not {self.check_idle_s}")
-        if not 0.05 <= self.check_timeout_s <= 30:
-            problems.append(f"check_timeout_s must be 0.05-30, not {self.check_timeout_s}")
-        if not 1 <= self.connects_per_s <= 100:
-            problems.append(f"connects_per_s must be 1-100, not {self.connects_per_s}")
-        if not 0 <= self.refill_s <= 600:
-            problems.append(f"refill_s must be 0-600, not {self.refill_s}")
-        if problems:
-            raise ValueError("; ".join(problems))
+        require_none(
+            number("max_age_s", self.max_age_s, 60, 3300)
+            + number("check_idle_s", self.check_idle_s, 0, 3600)
+            + number("check_timeout_s", self.check_timeout_s, 0.05, 30)
+            + number("connects_per_s", self.connects_per_s, 1, 100, whole=True)
+            + number("refill_s", self.refill_s, 0, 600)
+        )
 
 
 class Member(Protocol):
@@ -135,6 +135,8 @@ class PoolCare:
         self._rate = ConnectRate(policy.connects_per_s, self._size, policy.refill_s, jitter)
         self._slowed_at = float("-inf")
         self._members: WeakSet[Member] = WeakSet()
+        #: How the last connect failed; ``None`` when it did not.
+        self.last_failure: ConnectError | None = None
 
     def now(self) -> float:
         """The clock for what lasts from one call to the next, in seconds."""
@@ -150,8 +152,13 @@ class PoolCare:
 
     def failed(self, error: ConnectError) -> None:
         """A connect that was started failed."""
+        self.last_failure = error
         if all(attempt.reason != Reason.TOO_MANY_CONNECTIONS.value for attempt in error.attempts):
             self._rate.give_back()
+
+    def why_not(self) -> str:
+        """Why the pool has no connection, to follow what psycopg_pool says; empty while connects succeed."""
+        return f"; the last connect failed: {self.last_failure}" if self.last_failure else ""
 
     def check_s(self, query_timeout_s: float | None) -> float:
         """How long a connection that is looked at has for its answer: no longer than any statement."""
@@ -196,6 +203,7 @@ class PoolCare:
 
     def joined(self, connection: Member) -> None:
         """A connection was opened for the pool; it is remembered for as long as it exists."""
+        self.last_failure = None
         with self._lock:
             self._members.add(connection)
 

@@ -75,13 +75,21 @@ _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
 _WITHIN: Final = {pq.PollingStatus.READING: _READ, pq.PollingStatus.WRITING: _WRITE}
 
+#: What to look at when a server rejects the login.
+_REJECTED = "is the role mapped with AWS IAM GRANT, and may this IAM role dsql:DbConnect on the cluster?"
 #: The option string of a login at the endpoint's address; signs a fresh token.
 MakeConninfo = Callable[[Endpoint, str, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One connection that was tried: where, how it ended (a reason code) and after how long."""
+    """One connection that was tried.
+
+    :param region: the endpoint's Region.
+    :param host: the endpoint's host.
+    :param reason: how it ended, a code of :mod:`beacon.outcome`.
+    :param took_s: after how long, in seconds.
+    """
 
     region: str
     host: str
@@ -93,9 +101,13 @@ class Attempt:
 
 
 class ConnectError(psycopg.OperationalError):
-    """No endpoint could be connected to. ``attempts`` is what was tried, ``problems`` what sources said.
+    """No endpoint could be connected to.
 
     It holds Regions and reason codes (:mod:`beacon.outcome`) and nothing of what a server or libpq wrote.
+
+    :param what: what came to nothing.
+    :param attempts: each connection that was tried; default none.
+    :param problems: what sources said, and what to look at; default none.
     """
 
     def __init__(self, what: str, attempts: Sequence[Attempt] = (), problems: Sequence[str] = ()) -> None:
@@ -394,4 +406,5 @@ class Race:
         for leg in tuple(self._running):
             # Whoever stood still cannot say that an endpoint was silent.
             self._fail(leg, Reason.INTERNAL if self._stood_still else Reason.TIMEOUT)
-        return ConnectError(what, self._attempts)
+        rejected = any(each.reason == Reason.LOGIN_REJECTED.value for each in self._attempts)
+        return ConnectError(what, self._attempts, [_REJECTED] if rejected else [])

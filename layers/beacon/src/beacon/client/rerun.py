@@ -31,9 +31,10 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
+from beacon.client.arguments import flag, kind_of, number, require_none
 from beacon.outcome import CONFLICT
 
-__all__ = ["CommitOutcomeUnknownError", "Rerun", "RetryPolicy", "require_fresh"]
+__all__ = ["CommitOutcomeUnknownError", "Rerun", "RetryPolicy", "require_calls", "require_fresh"]
 
 #: SQLSTATEs by which a server ends a session, and those that say themselves that the outcome is unknown.
 _SESSION_ENDED = ("57P", "08")
@@ -50,20 +51,51 @@ class CommitOutcomeUnknownError(psycopg.OperationalError):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often work is run at the most, and the pauses between. Raises ``ValueError``."""
+    """How often the work of a transaction is run, and the pauses between.
+
+    A pause is random, up to a bound that doubles. Raises ``ValueError`` with every reason at once.
+
+    :param attempts: how often the work is run, at most; default 8.
+    :param first_pause_s: the bound of the first pause, in seconds; default 0.02.
+    :param most_pause_s: the most that doubling makes of it, in seconds; default 1.0.
+    """
 
     attempts: int = 8
     first_pause_s: float = 0.02
     most_pause_s: float = 1.0
 
     def __post_init__(self) -> None:
-        problems = []
-        if not 1 <= self.attempts <= 100:
-            problems.append(f"attempts must be 1-100, not {self.attempts}")
-        if not 0 <= self.first_pause_s <= self.most_pause_s <= 60:
-            problems.append("pauses must be 0-60 s, the first no longer than the longest")
-        if problems:
-            raise ValueError("; ".join(problems))
+        problems = number("first_pause_s", self.first_pause_s, 0, 60)
+        problems += number("most_pause_s", self.most_pause_s, 0, 60)
+        if not problems and self.first_pause_s > self.most_pause_s:
+            problems = [
+                f"first_pause_s must be at most most_pause_s, {self.most_pause_s}, not {self.first_pause_s}"
+            ]
+        require_none(number("attempts", self.attempts, 1, 100, whole=True) + problems)
+
+
+def require_calls(name: str, connections: object, work: object, *, idempotent: object, retry: object) -> None:
+    """Raise ``ValueError`` with everything that is wrong with the arguments of ``name``, a function."""
+    problems = []
+    if getattr(connections, "__name__", "") == "getconn":
+        problems.append(
+            f"{name} takes pool.connection, not pool.getconn, whose connection would not come back"
+        )
+    elif not callable(connections):
+        if hasattr(connections, "connection"):
+            problems.append(f"{name} takes pool.connection, not the pool itself")
+        else:
+            problems.append(
+                f"{name} opens a connection for each attempt: pass pool.connection without parentheses, or a"
+                f" function that connects, not {kind_of(connections)}"
+            )
+    if not callable(work):
+        problems.append(
+            f"work must be a function of one connection, not {kind_of(work)}: pass its name, uncalled"
+        )
+    if not isinstance(retry, RetryPolicy | None):
+        problems.append(f"retry must be a RetryPolicy, such as RetryPolicy(attempts=3), not {kind_of(retry)}")
+    require_none(problems + flag("idempotent", idempotent))
 
 
 class Rerun:

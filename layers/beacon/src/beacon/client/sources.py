@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from beacon.client.arguments import choices, number, require_none, text
 from beacon.client.candidates import Candidate, from_document
 from beacon.document.form import DocumentError, Expected
 from beacon.document.reader import Reader
@@ -71,8 +72,15 @@ class Source(Protocol):
 class SsmDocument:
     """The document that a Region's publisher keeps in SSM Parameter Store (default: this Region's).
 
-    ``hosts`` restricts what is believed to these endpoints; without it any DSQL endpoint of its Region is.
-    Raises ``ValueError`` without a Region.
+    Raises ``ValueError`` with every reason at once.
+
+    :param app: the parameter ``App`` of the deployment, such as ``"beacon"``.
+    :param env: the parameter ``Env`` of the deployment, such as ``"prod"``.
+    :param region: the Region whose parameter is read; default ``None``: ``AWS_REGION``, then
+        ``AWS_DEFAULT_REGION``.
+    :param target: the target that the document is about; default ``"dsql"``.
+    :param hosts: the only endpoints that are believed; default none named: every DSQL endpoint is.
+    :param environment: where the Region is looked up; default ``None``: the process's environment.
     """
 
     def __init__(
@@ -88,8 +96,16 @@ class SsmDocument:
         # Not as a default value, which help() would show with all that is secret in it.
         environment = os.environ if environment is None else environment
         found = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+        problems = text("app", app, "beacon") + text("env", env, "prod") + text("target", target, TARGET)
         if not found:
-            raise ValueError("no Region: set AWS_REGION, or pass region=")
+            problems.append("no Region: set AWS_REGION, or pass region=")
+        else:
+            problems += text("region", found, "us-east-1")
+        problems += choices("hosts", hosts, "hosts=[{}]") or [
+            problem for host in hosts if (problem := host_problem(host, region_of_host(host) or ""))
+        ]
+        require_none(problems)
+        assert found  # noqa: S101 - refused above
         self._region = found
         self._path = f"/{app}/{env}/{target}"
         self._reader = Reader(Expected(service_name(app, env), target, found, frozenset(hosts)))
@@ -137,17 +153,21 @@ class DnsRecord:
     """A DNS name that leads to a DSQL endpoint, as Beacon's failover, latency and weighted records do.
 
     The certificate and the token are made out to the endpoint's own name, so the record is followed to it.
-    ``nameservers`` (addresses) and ``port`` replace the system's. Raises ``ValueError`` with every reason at
-    once.
+    Raises ``ValueError`` with every reason at once.
+
+    :param record: the name, such as ``"db.example.com"``.
+    :param nameservers: addresses of the servers to ask; default none: the system's.
+    :param port: the port of these servers; default 53.
     """
 
     def __init__(self, record: str, *, nameservers: Collection[str] = (), port: int = 53) -> None:
-        problems = [] if _DNS_NAME.fullmatch(record) else [f"{record!r} is not a DNS name"]
-        problems += [f"{each!r} is not an address" for each in nameservers if not _is_address(each)]
-        if not 0 < port < 65536:
-            problems.append(f"{port} is not a port")
-        if problems:
-            raise ValueError("; ".join(problems))
+        problems = text("record", record, "db.example.com") if record != "" else []
+        if not problems and not _DNS_NAME.fullmatch(record):
+            problems.append(f"{record!r} is not a DNS name")
+        problems += choices("nameservers", nameservers, "nameservers=[{}]") or [
+            f"{each!r} is not an address" for each in nameservers if not _is_address(each)
+        ]
+        require_none(problems + number("port", port, 1, 65535, whole=True))
         self._record = record
         self._nameservers = tuple(nameservers)
         self._port = port
@@ -197,16 +217,19 @@ class DnsRecord:
 
 
 class StaticList:
-    """Endpoints that are simply given, ``host`` or ``host:port``, best first; never asked for again.
+    """Endpoints that are simply given, and never asked for again.
 
     Raises ``ValueError`` with every reason at once.
+
+    :param endpoints: a list of ``host`` or ``host:port``, best first; the port is 5432 without one.
     """
 
     def __init__(self, endpoints: Collection[str]) -> None:
+        require_none(choices("endpoints", endpoints, "StaticList([{}])"))
         problems: list[str] = []
         found: list[Endpoint] = []
-        for text in endpoints:
-            host, colon, port = text.partition(":")
+        for given in endpoints:
+            host, colon, port = given.partition(":")
             region = region_of_host(host) or ""
             problem = host_problem(host, region)
             if (
@@ -223,8 +246,7 @@ class StaticList:
                 found.append(Endpoint(region, host, int(port) if colon else 5432))
         if not endpoints:
             problems.append("name at least one endpoint")
-        if problems:
-            raise ValueError("; ".join(problems))
+        require_none(problems)
         self._candidates = tuple(Candidate(endpoint) for endpoint in found)
 
     @property

@@ -8,21 +8,24 @@ between a task and a thread belongs here.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg import pq, waiting
 from psycopg.abc import RV, PQGen
 
-__all__ = ["Keeper", "Returns", "open_at_once", "pause", "sleep", "wait_for"]
+__all__ = ["Keeper", "Returns", "open_at_once", "opened_by", "pause", "result_of", "sleep", "wait_for"]
 
 #: How often a connect that waits for its turn looks whether the pool is being closed, in seconds.
 _NAP_S = 0.1
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 async def sleep(pause_s: float) -> None:
@@ -49,6 +52,33 @@ async def wait_for(
         if pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
             pgconn.finish()
         raise
+
+
+async def opened_by(
+    connections: Callable[[], AbstractAsyncContextManager[C]],
+) -> AbstractAsyncContextManager[C]:
+    """A connection for one ``async with`` block; ``connections`` may be a coroutine function."""
+    opened: Any = connections()
+    if inspect.isawaitable(opened):
+        opened = await opened
+    if not hasattr(opened, "__aenter__"):
+        raise ValueError(
+            "transact_async takes connections for asyncio: use pool.connection of an AsyncPool, or transact"
+        )
+    found: AbstractAsyncContextManager[C] = opened
+    return found
+
+
+async def result_of(work: Callable[[C], Awaitable[T]], connection: C) -> T:
+    """What ``work`` comes to, which has to be a coroutine function."""
+    running: Any = work(connection)
+    if not inspect.isawaitable(running):
+        raise ValueError(
+            "work of transact_async must be a coroutine function (async def): nothing was committed, use"
+            " transact for a plain one"
+        )
+    result: T = await running
+    return result
 
 
 class Returns:
@@ -113,6 +143,4 @@ async def _keep(reference: weakref.ref[_Kept], pause_s: Callable[[], float]) -> 
 def open_at_once(pool: object) -> None:
     """Refuse to: a constructor cannot wait for a pool that opens in an event loop."""
     name = type(pool).__name__
-    raise ValueError(
-        f"an {name} cannot be opened by its constructor: `async with {name}(...)`, or `await pool.open()`"
-    )
+    raise ValueError(f"an {name} cannot open in its constructor: use `async with`, or `await pool.open()`")

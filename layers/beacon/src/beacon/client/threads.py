@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from time import sleep
 from typing import Any, Protocol, TypeVar
 
 import psycopg
 from psycopg.abc import RV, PQGen
 
-__all__ = ["Keeper", "Returns", "open_at_once", "pause", "sleep", "wait_for"]
+__all__ = ["Keeper", "Returns", "open_at_once", "opened_by", "pause", "result_of", "sleep", "wait_for"]
 
 C = TypeVar("C")
+T = TypeVar("T")
 
 
 def pause(stop: threading.Event, wait_s: float) -> bool:
@@ -29,6 +32,31 @@ def wait_for(
 ) -> RV:
     """Wait as psycopg does."""
     return psycopg.Connection.wait(connection, gen, interval=interval_s, timeout=timeout_s)
+
+
+def opened_by(connections: Callable[[], AbstractContextManager[C]]) -> AbstractContextManager[C]:
+    """A connection for one ``with`` block."""
+    opened: Any = connections()
+    if not hasattr(opened, "__enter__"):
+        if inspect.iscoroutine(opened):
+            opened.close()
+        raise ValueError(
+            "transact takes connections for threads: use pool.connection of a Pool, or transact_async"
+        )
+    found: AbstractContextManager[C] = opened
+    return found
+
+
+def result_of(work: Callable[[C], T], connection: C) -> T:
+    """What ``work`` returns, which may be no coroutine: none of its statements would have run."""
+    result = work(connection)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise ValueError(
+            "work of transact must be a plain function (def): nothing was committed, use transact_async for a"
+            " coroutine function"
+        )
+    return result
 
 
 class Returns:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from beacon.client.rerun import Rerun, RetryPolicy, require_fresh
-from beacon.client.threads import sleep
+from beacon.client.rerun import Rerun, RetryPolicy, require_calls, require_fresh
+from beacon.client.threads import opened_by, result_of, sleep
 
 __all__ = ["transact"]
 
@@ -27,22 +27,28 @@ def transact(
 ) -> T:
     """Run ``work`` in a transaction, commit it, and return what it returned.
 
-    ``connections`` opens a connection for one ``with`` block: ``pool.connection``, or a function that
-    calls :func:`beacon.connect`. ``idempotent`` says that to apply the work twice is as good as once.
-    Raises :class:`~beacon.client.rerun.CommitOutcomeUnknownError`, and the last error when all attempts are
-    used up.
+    :mod:`beacon.client.rerun` says when the work runs again. Raises
+    :class:`~beacon.client.rerun.CommitOutcomeUnknownError`, the last error when all attempts are used up, and
+    ``ValueError`` for what cannot be used.
+
+    :param connections: opens a connection for one attempt: ``pool.connection``, or a function that calls
+        :func:`beacon.connect`.
+    :param work: a function of the connection; it may run several times.
+    :param idempotent: whether to apply the work twice is as good as once; default ``False``.
+    :param retry: how often the work runs, and the pauses between; default ``None``: ``RetryPolicy()``.
     """
+    require_calls("transact", connections, work, idempotent=idempotent, retry=retry)
     rerun = Rerun(retry or RetryPolicy(), idempotent=idempotent)
     while True:
         rerun.begin()
         try:
-            with connections() as connection:
+            with opened_by(connections) as connection:
                 with rerun.watching(connection.pgconn):
                     require_fresh(connection)
                     # Within a block psycopg forbids the work to commit; an inner block is a savepoint.
                     with connection.transaction():
                         with rerun.watching(connection.pgconn):
-                            result = work(connection)
+                            result = result_of(work, connection)
                         rerun.before_commit(connection.pgconn)
                     return result
         except psycopg.Error as error:
