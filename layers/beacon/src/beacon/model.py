@@ -67,6 +67,11 @@ class Endpoint:
     port: int = 5432
     dial: tuple[str, int] | None = None
 
+    @property
+    def dial_port(self) -> int:
+        """The port to connect to: that of ``dial``, if there is one."""
+        return self.port if self.dial is None else self.dial[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:

@@ -48,8 +48,8 @@ __all__ = [
     "UNREADABLE",
     "ProbeOutcome",
     "Reason",
-    "classify_login",
     "classify_message",
+    "classify_refusal",
     "classify_sqlstate",
     "outcome_of",
 ]
@@ -124,11 +124,6 @@ def classify_sqlstate(sqlstate: str) -> Reason:
 _LOGIN_CLASS = {"3D": Reason.LOGIN_REJECTED, "42": Reason.LOGIN_REJECTED}
 
 
-def classify_login(sqlstate: str) -> Reason:
-    """The reason for a server error that ended a login."""
-    return _LOGIN_CLASS.get(sqlstate[:2]) or classify_sqlstate(sqlstate)
-
-
 # libpq gives no code for errors of its own, and a server may leave its own out, so the English text is all
 # there is to go by (libpq's is never translated here: the wheel is built without NLS). The first match wins.
 
@@ -192,6 +187,20 @@ def classify_message(message: str) -> Reason:
         # Whatever else a server says while logging in, it is a rejection of that login.
         return _first_match(_REFUSALS, text) or Reason.LOGIN_REJECTED
     return _first_match(_MESSAGES, text) or Reason.SERVER_ERROR
+
+
+# What is left of a server's words while it refuses a login, where libpq is told to hand on no more: a
+# severity, in its language, and the SQLSTATE, perhaps after where it happened. A cause of libpq's own never
+# has this form.
+_REFUSAL = re.compile(r"(?:^|failed: )[^\s:]+:\s+([0-9A-Z]{5})\s*\Z")
+
+
+def classify_refusal(message: str) -> tuple[Reason, str | None]:
+    """Why there is no connection, by what libpq says of it: the reason, and the server's SQLSTATE if any."""
+    said = _REFUSAL.search(message)
+    if said is None:
+        return classify_message(message), None
+    return _LOGIN_CLASS.get(said[1][:2]) or classify_sqlstate(said[1]), said[1]
 
 
 def _first_match(table: tuple[tuple[str, Reason], ...], text: str) -> Reason | None:

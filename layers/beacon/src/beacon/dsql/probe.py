@@ -28,11 +28,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
-from beacon.aws.credentials import NoCredentialsError
 from beacon.dsql.connector import Connector, ProbeContext
 from beacon.dsql.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
 from beacon.dsql.login_watch import PATIENCE_S, LoginWatch
-from beacon.dsql.resolver import NameNotResolvedError
 from beacon.dsql.session import Row, Session, SessionError
 from beacon.model import Endpoint, Intent, Observation, ProbeReport
 from beacon.outcome import (
@@ -56,8 +54,9 @@ _LAST_LOOK_S, _GLANCE_S = 0.01, 0.001
 #: No wait here ends so late after its deadline, however busy the machine is: the sandbox was stopped, or its
 #: clock jumped. Less would take a slow scheduler for that, and look twice at an endpoint that is silent.
 _OVERSLEPT_S: Final = 0.25
-#: A login that ended so is not tried a second time in the same probe: there is no time, or it would add load.
-_NO_SECOND_LOGIN: Final = frozenset({Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS})
+#: A login that ended so is not tried a second time in the same probe: there is no time, it would add load, or
+#: the name has just been looked up.
+_NO_SECOND_LOGIN: Final = frozenset({Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS, Reason.NAME})
 
 
 class Probe(Protocol):
@@ -251,10 +250,6 @@ class DsqlProbe:
             session = self._log_in(deadline)
         except SessionError as error:
             return _Failure(error.reason, error.sqlstate)
-        except NameNotResolvedError as error:
-            return _Failure(Reason.TIMEOUT if error.stalled else Reason.NAME)
-        except NoCredentialsError:
-            return _Failure(Reason.NO_CREDENTIALS)
         try:
             report = self._ask(session, deadline, reconnected=reconnected)
         except SessionError as error:

@@ -13,9 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from beacon.aws.credentials import NoCredentialsError
 from beacon.dsql.connector import Connector, ProbeContext
-from beacon.dsql.resolver import NameNotResolvedError
 from beacon.dsql.session import SessionError
 from beacon.model import Endpoint
 from beacon.outcome import CONFLICT, ProbeOutcome, Reason, outcome_of
@@ -62,10 +60,6 @@ class WriteCanary:
             reason = self._write(started + self._context.settings.probe_deadline_s)
         except SessionError as error:
             reason, sqlstate = error.reason, error.sqlstate
-        except NameNotResolvedError as error:
-            reason = Reason.TIMEOUT if error.stalled else Reason.NAME
-        except NoCredentialsError:
-            reason = Reason.NO_CREDENTIALS
         except Exception:  # noqa: BLE001 - a defect here must not take the publisher's next round along
             reason = Reason.INTERNAL
         return CanaryReport(reason.value, (clock() - started) * 1000, sqlstate)
