@@ -20,7 +20,7 @@ from beacon.model import (
     Observed,
     Policy,
 )
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import HYSTERESIS, Decision, Subject, decide, step
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
@@ -31,9 +31,9 @@ HOSTS = {region: letter * 26 + f".dsql.{region}.on.aws" for region, letter in ((
 UP, DOWN, NEW = Observed.UP, Observed.DOWN, Observed.UNKNOWN
 IN, OUT = Effective.IN, Effective.OUT
 POLICY = Policy(fall=3, rise=2, ranking="priority")
-PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
-FAIL = Observation(ProbeOutcome.FAIL, "timeout")
-UNKNOWN = Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials")
+PASS = Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
+UNKNOWN = Observation(ProbeOutcome.UNKNOWN, Reason.NO_CREDENTIALS, warning=Reason.NO_CREDENTIALS)
 NONE: Mapping[str, Intent] = {}
 
 Seen = Mapping[str, Sequence[Observation]]
@@ -572,7 +572,7 @@ def test_the_rest_is_in_when_all_that_were_in_are_configured_no_more() -> None:
 
 def latencies(**now_ms: float) -> Seen:
     names = {"a": A, "b": B, "c": C}
-    return {names[name]: [Observation(ProbeOutcome.PASS, "ok", value)] for name, value in now_ms.items()}
+    return {names[name]: [Observation(ProbeOutcome.PASS, Reason.OK, value)] for name, value in now_ms.items()}
 
 
 def order(found: Decision) -> list[str]:

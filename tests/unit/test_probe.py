@@ -93,7 +93,7 @@ def test_a_first_probe_connects_signs_and_asks(world: World, probe: DsqlProbe) -
     world.queries = [[(0.02, NOBODY)]]
     report = look(probe, world)
     assert report.observation.latency_ms == pytest.approx(20)
-    assert report == ProbeReport(Observation(ProbeOutcome.PASS, "ok", report.observation.latency_ms), {})
+    assert report == ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, report.observation.latency_ms), {})
     (opened,) = world.opened
     assert opened["password"].startswith(f"{HOST}/?Action=DbConnect&")
     expected = {
@@ -489,7 +489,14 @@ def test_a_process_that_stood_still_while_the_database_is_frozen_fails(
 
 @pytest.mark.parametrize(
     "reason",
-    [reason for reason in Reason if reason not in {Reason.OK, Reason.CONFLICT, Reason.NO_CREDENTIALS}],
+    [
+        *LOGIN_FAILURES,
+        Reason.NAME,
+        Reason.TIMEOUT,
+        Reason.TOO_MANY_CONNECTIONS,
+        Reason.CONFIGURATION,
+        Reason.INTERNAL,
+    ],
 )
 def test_a_connect_that_fails_gives_its_reason(world: World, probe: DsqlProbe, reason: Reason) -> None:
     """Reasons of our own make it unknown, with themselves as the warning; all others a fail."""

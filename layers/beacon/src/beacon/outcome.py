@@ -29,6 +29,9 @@ bad configuration found at run time                   unknown    ``configuration
 a defect of Beacon, a sandbox out of resources        unknown    ``internal``
 ====================================================  =========  ==============================
 
+No probe says the other reason codes: ``drained`` by an operator; ``deferred`` for an endpoint that should
+leave and waits its turn; ``no_data`` for one that was never observed.
+
 A new login that fails in any other way is a failure with its own row, also while an open session answers: an
 application's connections begin with a login. :mod:`beacon.dsql.probe` says when a login is tried.
 
@@ -39,12 +42,10 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import Enum, StrEnum
 
 __all__ = [
     "CONFLICT",
-    "INTENT_UNREADABLE",
-    "SLOW_LOGIN",
     "UNREADABLE",
     "ProbeOutcome",
     "Reason",
@@ -58,10 +59,6 @@ __all__ = [
 CONFLICT = frozenset({"40001", "OC000", "OC001"})
 #: SQLSTATEs that say the database answered but ``beacon.intent`` cannot be read.
 UNREADABLE = frozenset({"42P01", "3F000", "42501"})
-#: The warning that goes with a pass whose intent could not be read.
-INTENT_UNREADABLE = "intent_unreadable"
-#: The warning that goes with a pass over an open session while new logins are silent.
-SLOW_LOGIN = "slow_login"
 
 
 class ProbeOutcome(Enum):
@@ -72,8 +69,8 @@ class ProbeOutcome(Enum):
     UNKNOWN = "unknown"
 
 
-class Reason(Enum):
-    """Reason codes of observations; the only words about a failure that ever leave the process."""
+class Reason(StrEnum):
+    """Reason codes; the only words about a failure that ever leave the process. Each is its own text."""
 
     OK = "ok"
     CONFLICT = "conflict"
@@ -91,14 +88,22 @@ class Reason(Enum):
     NO_CREDENTIALS = "no_credentials"
     CONFIGURATION = "configuration"
     INTERNAL = "internal"
+    # Warnings: they go with a pass.
+    INTENT_UNREADABLE = "intent_unreadable"
+    SLOW_LOGIN = "slow_login"
+    # What no probe says.
+    DRAINED = "drained"
+    DEFERRED = "deferred"
+    NO_DATA = "no_data"
 
 
-_PASS = frozenset({Reason.OK, Reason.CONFLICT})
+_PASS = frozenset({Reason.OK, Reason.CONFLICT, Reason.INTENT_UNREADABLE, Reason.SLOW_LOGIN})
 _UNKNOWN = frozenset({Reason.NO_CREDENTIALS, Reason.CONFIGURATION, Reason.INTERNAL})
+_UNKNOWN |= {Reason.DRAINED, Reason.DEFERRED, Reason.NO_DATA}
 
 
 def outcome_of(reason: Reason) -> ProbeOutcome:
-    """The outcome that ``reason`` stands for, by the table above."""
+    """The outcome that ``reason`` stands for, by the module's table; unknown where no probe says it."""
     if reason in _PASS:
         return ProbeOutcome.PASS
     return ProbeOutcome.UNKNOWN if reason in _UNKNOWN else ProbeOutcome.FAIL

@@ -35,8 +35,6 @@ from beacon.dsql.session import Row, Session, SessionError
 from beacon.model import Endpoint, Intent, Observation, ProbeReport
 from beacon.outcome import (
     CONFLICT,
-    INTENT_UNREADABLE,
-    SLOW_LOGIN,
     UNREADABLE,
     ProbeOutcome,
     Reason,
@@ -135,7 +133,7 @@ class DsqlProbe:
         try:
             report = self._look(deadline)
             observation = report.observation
-            timed_out = observation.reason == Reason.TIMEOUT.value or observation.warning == SLOW_LOGIN
+            timed_out = observation.reason is Reason.TIMEOUT or observation.warning is Reason.SLOW_LOGIN
             if timed_out and context.clock() > deadline + _OVERSLEPT_S:
                 report = self._look(context.clock() + context.settings.probe_deadline_s)
         except BaseException:
@@ -297,7 +295,7 @@ class DsqlProbe:
             report = self._judged(take, started, reconnected=reconnected)
             if report is not None:
                 return report
-        return _report(Reason.CONFLICT, warning=INTENT_UNREADABLE, reconnected=reconnected)
+        return _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE, reconnected=reconnected)
 
     def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
         """What a silent session says after all before ``deadline``; ``None`` when that proves nothing."""
@@ -305,7 +303,7 @@ class DsqlProbe:
             report = self._judged(partial(late.session.answer, deadline), late.started)
         except SessionError:
             return None
-        return report or _report(Reason.CONFLICT, warning=INTENT_UNREADABLE)
+        return report or _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE)
 
     def _judged(
         self, take: Callable[[], Sequence[Row]], started: float, *, reconnected: bool = False
@@ -325,9 +323,9 @@ class DsqlProbe:
         intents = None if rows is None else _intents_of(rows)
         observation = Observation(
             ProbeOutcome.PASS,
-            Reason.OK.value,
+            Reason.OK,
             (self._context.clock() - started) * 1000,
-            warning=INTENT_UNREADABLE if intents is None else None,
+            warning=Reason.INTENT_UNREADABLE if intents is None else None,
             reconnected=reconnected,
         )
         return ProbeReport(observation, intents)
@@ -344,13 +342,13 @@ def _intents_of(rows: Sequence[Row]) -> Mapping[str, Intent] | None:
 
 
 def _report(
-    reason: Reason, *, sqlstate: str | None = None, warning: str | None = None, reconnected: bool = False
+    reason: Reason, *, sqlstate: str | None = None, warning: Reason | None = None, reconnected: bool = False
 ) -> ProbeReport:
     outcome = outcome_of(reason)
     if outcome is ProbeOutcome.UNKNOWN:
-        warning = reason.value
+        warning = reason
     return ProbeReport(
-        Observation(outcome, reason.value, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
+        Observation(outcome, reason, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
     )
 
 

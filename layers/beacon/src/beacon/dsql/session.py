@@ -35,7 +35,7 @@ class SessionError(Exception):
     def __init__(self, reason: Reason, sqlstate: str | None = None) -> None:
         self.reason = reason
         self.sqlstate = sqlstate
-        super().__init__(reason.value if sqlstate is None else f"{reason.value} ({sqlstate})")
+        super().__init__(reason if sqlstate is None else f"{reason} ({sqlstate})")
 
 
 class Session:

@@ -33,14 +33,14 @@ class CanaryReport:
     milliseconds that it took, connecting included.
     """
 
-    reason: str
+    reason: Reason
     latency_ms: float
     sqlstate: str | None = None
 
     @property
     def failed(self) -> bool:
         """Whether no row is known to be committed, whoever's fault that is."""
-        return outcome_of(Reason(self.reason)) is not ProbeOutcome.PASS
+        return outcome_of(self.reason) is not ProbeOutcome.PASS
 
 
 class WriteCanary:
@@ -62,7 +62,7 @@ class WriteCanary:
             reason, sqlstate = error.reason, error.sqlstate
         except Exception:  # noqa: BLE001 - a defect here must not take the publisher's next round along
             reason = Reason.INTERNAL
-        return CanaryReport(reason.value, (clock() - started) * 1000, sqlstate)
+        return CanaryReport(reason, (clock() - started) * 1000, sqlstate)
 
     def _write(self, deadline: float) -> Reason:
         settings, region = self._context.settings, self._endpoint.region

@@ -71,16 +71,14 @@ from beacon.model import (
     Observed,
     Policy,
 )
-from beacon.outcome import ProbeOutcome
-from beacon.publisher.changes import DEFERRED, SAME_EXPIRY_S, changes_between
+from beacon.outcome import ProbeOutcome, Reason
+from beacon.publisher.changes import SAME_EXPIRY_S, changes_between
 from beacon.publisher.rank import rank, rank_when_empty
 
 __all__ = ["ALL_FAILED", "HYSTERESIS", "WOULD_BE_EMPTY", "Decision", "Subject", "decide", "step"]
 
 ALL_FAILED = "all_failed"
 WOULD_BE_EMPTY = "would_be_empty"
-_NO_DATA = "no_data"
-_DRAINED = "drained"
 #: A latency counts as so many times the smoothed one at the most, and below a millisecond they are all alike.
 _MOST_GROWTH, _LEAST_MS = 3.0, 1.0
 
@@ -212,7 +210,7 @@ def _last_state(endpoint: Endpoint, previous: Document | None, now: datetime) ->
         observed=Observed.UNKNOWN,
         forced=None,
         effective=Effective.IN,
-        reason=_NO_DATA,
+        reason=Reason.NO_DATA,
         since=now,
     )
 
@@ -305,8 +303,8 @@ def _routed(state: EndpointState, *, may_leave: bool) -> EndpointState:
     if not state.wants_out:
         return replace(state, effective=Effective.IN)
     if state.effective is Effective.IN and not may_leave:
-        return replace(state, reason=DEFERRED)
-    reason = _DRAINED if state.forced is Forced.DRAIN else state.reason
+        return replace(state, reason=Reason.DEFERRED)
+    reason = Reason.DRAINED if state.forced is Forced.DRAIN else state.reason
     return replace(state, effective=Effective.OUT, reason=reason)
 
 
