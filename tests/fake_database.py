@@ -42,7 +42,7 @@ class World:
     addresses: list[str] | NameNotResolvedError = field(default_factory=lambda: ["192.0.2.1"])
     now: float = 1000.0
     frozen_s: float = 0.0
-    opened: list[dict[str, object]] = field(default_factory=list)
+    opened: list[Mapping[str, str]] = field(default_factory=list)
     sessions: list[FakeSession] = field(default_factory=list)
     asked: list[tuple[bytes, Sequence[str]]] = field(default_factory=list)
     credentials: Callable[[], Credentials] = lambda: Credentials("AKID", "secret")
@@ -98,9 +98,10 @@ class FakeSession:
         self._outcome: Rows | SessionError = []
 
     @classmethod
-    def start(cls, **arguments: object) -> FakeSession:
+    def start(cls, options: Mapping[str, str], clock: Callable[[], float]) -> FakeSession:
         world = cls.world
-        world.opened.append(arguments)
+        assert clock() == world.now
+        world.opened.append(options)
         takes_s, outcome = world.connects.pop(0) if world.connects else (0.01, [])
         session = cls([])
         session._ready_at, session._outcome = world.now + takes_s, outcome

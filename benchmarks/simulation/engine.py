@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from beacon.model import Document, Effective, Endpoint, Observation, Observed, Policy
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Subject, decide
 from beacon.publisher.observe import RecheckPolicy
 from beacon.settings import RECHECK_MS
@@ -35,8 +35,8 @@ __all__ = ["Setup", "Simulation", "Tally", "look"]
 
 _REGIONS = ("us-east-1", "us-east-2", "us-west-2")
 _EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
-_PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
-_FAIL = Observation(ProbeOutcome.FAIL, "timeout")
+_PASS = Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
+_FAIL = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
 _PASS_TAKES_S, _REFUSED_TAKES_S = 0.01, 0.005
 #: Longer than a decision remembers anything.
 _SKIP_COUNTS_S = 3600.0

@@ -21,7 +21,7 @@ from itertools import count as counter
 
 from beacon.health.trigger import EVERY_S
 from beacon.model import Document, Effective, Endpoint, Observation, Observed, Policy
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Subject, decide
 from beacon.settings import RECHECK_MS
 from beacon_lab.route53.rules import CheckerState, count, enough_say_healthy
@@ -29,8 +29,8 @@ from beacon_lab.route53.rules import CheckerState, count, enough_say_healthy
 __all__ = ["ALARM_MINUTES", "ALARM_OF", "Case", "Probing", "Rate", "Seen", "simulate"]
 
 _EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
-_PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
-_FAIL = Observation(ProbeOutcome.FAIL, "server_error")
+_PASS = Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
+_FAIL = Observation(ProbeOutcome.FAIL, Reason.SERVER_ERROR)
 _REGIONS = ("us-east-1", "us-east-2")
 _DEADLINE_S, _ANSWER_S, _TRIGGER_S, _TICK_S = 1.0, 0.01, 0.1, 60.0
 _RECHECK_S = RECHECK_MS / 1000

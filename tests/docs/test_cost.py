@@ -14,6 +14,7 @@ from tests.places import ROOT
 
 from beacon.health.telemetry import Telemetry
 from beacon.health.verdict import Verdict, render
+from beacon.outcome import Reason
 from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import read_template, translate
 
@@ -212,7 +213,7 @@ def test_a_request_logs_and_answers_no_more_than_is_counted(capsys: pytest.Captu
     line = capsys.readouterr().out
     assert json.loads(line)["ProbeLatency"] == 12.34
     assert len(line) + 26 <= cost.LATENCY_LINE_BYTES
-    verdict = Verdict(serving=True, status="pass", reason="ok", latency_ms=12.3)
+    verdict = Verdict(serving=True, status="pass", reason=Reason.OK, latency_ms=12.3)
     answer = render(verdict, service="beacon-prod", region="us-east-1", target="dsql", now=NOW)
     head = sum(len(name) + len(value) + 4 for name, value in answer.headers.items())
     assert len(answer.body) + head + 400 <= cost.ANSWER_BYTES

@@ -15,14 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from beacon.document.form import Expected, parse, serialize
 from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Policy
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Decision, Subject, decide
 
 REGIONS = ("us-east-1", "us-east-2", "us-west-2", "eu-west-1")
 OBSERVATIONS = {
-    ProbeOutcome.PASS: Observation(ProbeOutcome.PASS, "ok", 10.0),
-    ProbeOutcome.FAIL: Observation(ProbeOutcome.FAIL, "timeout"),
-    ProbeOutcome.UNKNOWN: Observation(ProbeOutcome.UNKNOWN, "internal", warning="internal"),
+    ProbeOutcome.PASS: Observation(ProbeOutcome.PASS, Reason.OK, 10.0),
+    ProbeOutcome.FAIL: Observation(ProbeOutcome.FAIL, Reason.TIMEOUT),
+    ProbeOutcome.UNKNOWN: Observation(ProbeOutcome.UNKNOWN, Reason.INTERNAL, warning=Reason.INTERNAL),
 }
 Seen = Mapping[str, Sequence[Observation]]
 Intents = Mapping[str, Intent] | None

@@ -17,7 +17,7 @@ from tests.places import ROOT
 from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.names import search_string
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.settings import Settings
 
 ENVIRONMENT = {
@@ -30,12 +30,12 @@ ENVIRONMENT = {
 SAMPLES = ROOT / "events"
 WANTED = search_string("orders-prod", "us-east-1")
 MARK = "mark-5d1c"
-PASSED = Observation(ProbeOutcome.PASS, "ok", 1.5)
+PASSED = Observation(ProbeOutcome.PASS, Reason.OK, 1.5)
 REPORTS: list[ProbeReport | Exception] = [
     ProbeReport(PASSED, {}),
-    ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.5, warning="intent_unreadable")),
-    ProbeReport(Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials")),
-    ProbeReport(Observation(ProbeOutcome.FAIL, "timeout", sqlstate="57P01")),
+    ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.5, warning=Reason.INTENT_UNREADABLE)),
+    ProbeReport(Observation(ProbeOutcome.UNKNOWN, Reason.NO_CREDENTIALS, warning=Reason.NO_CREDENTIALS)),
+    ProbeReport(Observation(ProbeOutcome.FAIL, Reason.TIMEOUT, sqlstate="57P01")),
     ValueError(MARK),
     ProbeReport(PASSED, {"us-east-1": Intent("us-east-1", Forced.DRAIN)}),
 ]

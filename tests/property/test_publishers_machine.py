@@ -29,7 +29,7 @@ from beacon.document.form import DocumentError, Expected
 from beacon.document.reader import Reader
 from beacon.document.store import Stored, StoreError
 from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Policy
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Subject
 from beacon.publisher.observe import Observer, RecheckPolicy, Round
 from beacon.publisher.round import Publisher, RoundReport
@@ -42,8 +42,8 @@ HOSTS = frozenset(endpoint.host for endpoint in ENDPOINTS)
 SUBJECT = Subject("orders-prod", "dsql", REGIONS[0], ENDPOINTS)
 EXPECTED = Expected("orders-prod", "dsql", REGIONS[0], HOSTS)
 POLICY = Policy(fall=2, rise=1, rise_apart_s=0.0, failback_hold_s=0.0, ranking="priority")
-PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
-FAIL = Observation(ProbeOutcome.FAIL, "timeout")
+PASS = Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
 
 
 class RollbackError(AssertionError):

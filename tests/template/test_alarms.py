@@ -16,7 +16,7 @@ from tests.places import ROOT
 
 from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, ProbeReport
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.settings import Settings
 from beacon_lab.stack.resolve import TemplateResolver
 from beacon_lab.stack.translate import translate
@@ -99,11 +99,13 @@ class Says:
 
 def from_the_health_function(capsys: pytest.CaptureFixture[str]) -> set[Metric]:
     drained = ProbeReport(
-        Observation(ProbeOutcome.PASS, "ok", 1.0), {"us-east-1": Intent("us-east-1", Forced.DRAIN)}
+        Observation(ProbeOutcome.PASS, Reason.OK, 1.0), {"us-east-1": Intent("us-east-1", Forced.DRAIN)}
     )
-    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning="intent_unreadable"))
-    failed = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
-    crowded = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning="too_many_connections"), {})
+    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.0, warning=Reason.INTENT_UNREADABLE))
+    failed = ProbeReport(Observation(ProbeOutcome.FAIL, Reason.TIMEOUT))
+    crowded = ProbeReport(
+        Observation(ProbeOutcome.PASS, Reason.OK, 1.0, warning=Reason.TOO_MANY_CONNECTIONS), {}
+    )
     for report in (drained, unreadable, failed, crowded):
         HealthCheck(ENVIRONMENT, make_probe=Says(report)).answer({"httpMethod": "GET"})
     return written(capsys.readouterr().out)

@@ -32,9 +32,10 @@ def test_each_row_of_the_table_holds(outcome: str, code: str) -> None:
     assert outcome_of(Reason(code)) is ProbeOutcome(outcome)
 
 
-def test_the_table_names_every_reason() -> None:
-    """No reason code is left out of the documentation."""
-    assert {code for _, code in documented_rows()} == {reason.value for reason in Reason}
+def test_the_docstring_names_every_reason() -> None:
+    """No reason code is left out of the documentation; a warning stands beside its pass."""
+    documented = set(re.findall(r"``([a-z_]+)``", beacon.outcome.__doc__ or ""))
+    assert documented - {"beacon"} == set(Reason)
 
 
 def test_the_special_sqlstates_are_the_designs() -> None:

@@ -211,7 +211,7 @@ def tracebacks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         monkeypatch.setattr(Session, name, method)
 
-    for name in ("open", "query", "answer"):
+    for name in ("start", "proceed", "query", "answer"):
         watched(name)
     return printed
 

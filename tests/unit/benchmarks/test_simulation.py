@@ -34,7 +34,7 @@ DAY_S = 86_400.0
 A, B = "us-east-1", "us-east-2"
 ENDPOINTS = tuple(Endpoint(region, f"{'a' * 26}.dsql.{region}.on.aws") for region in (A, B))
 SUBJECT = Subject("orders-prod", "dsql", A, ENDPOINTS)
-FAIL, PASS = Observation(ProbeOutcome.FAIL, "timeout"), Observation(ProbeOutcome.PASS, "ok", 10.0)
+FAIL, PASS = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT), Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
 
 
 def dice(seed: int) -> random.Random:
@@ -240,7 +240,7 @@ def test_the_rank_study_follows_the_real_decision() -> None:
     changes, at = 0, datetime(2030, 1, 1, tzinfo=UTC)
     for one, other in pairs:
         seen = {
-            region: [Observation(ProbeOutcome.PASS, "ok", value)]
+            region: [Observation(ProbeOutcome.PASS, Reason.OK, value)]
             for region, value in zip((A, B), (one, other), strict=True)
         }
         at += timedelta(seconds=60)

@@ -353,7 +353,7 @@ class _Connection:
 _Connection.__module__ = "beacon"
 
 
-def _nowhere(_endpoint: Endpoint, _address: str, _port: int) -> bytes:
+def _nowhere(_endpoint: Endpoint, _address: str) -> bytes:
     return b"hostaddr=127.0.0.1 port=1 user=nobody"
 
 

@@ -149,7 +149,7 @@ def test_the_form_is_compact_and_complete() -> None:
 def test_ten_endpoints_with_the_longest_names_fit_a_parameter(region: str, infix: str) -> None:
     """4,096 bytes is what SSM holds; the longest of everything at once, all of them drained."""
     regions = [f"{region}{number}" for number in range(10, 20)]
-    longest_reason = max((reason.value for reason in Reason), key=len)
+    longest_reason = max(Reason, key=len)
     states = tuple(
         EndpointState(
             region=region,

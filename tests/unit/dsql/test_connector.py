@@ -60,8 +60,8 @@ class FakeLogin:
         self.closed = False
 
     @classmethod
-    def start(cls, *, address: str, password: str, **_: object) -> "FakeLogin":
-        network = cls.network
+    def start(cls, options: Mapping[str, str], _clock: object) -> "FakeLogin":
+        network, address, password = cls.network, options["hostaddr"], options["password"]
         takes_s, error = network.addresses[address]
         network.tried.append((address, round(network.now - 500.0, 3)))
         network.passwords.append(password)
@@ -84,6 +84,17 @@ class FakeLogin:
         self.closed = True
 
 
+class Unresolved(Resolver):
+    """Knows no address."""
+
+    def __init__(self, *, stalled: bool) -> None:
+        super().__init__()
+        self._stalled = stalled
+
+    def resolve(self, host: str, timeout_s: float) -> list[str]:  # noqa: ARG002 - the resolver's signature
+        raise NameNotResolvedError(stalled=self._stalled)
+
+
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
     """A network with no address; one connection at the most may be left open."""
@@ -96,14 +107,14 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
 
 
 def connector_of(network: Network, endpoint: Endpoint = ENDPOINT, **changed: object) -> Connector:
-    resolver = Resolver(lambda _host: list(network.addresses))
     stamp = iter(range(10_000))
     arguments: dict[str, object] = {
+        "resolver": Resolver(lambda _host: list(network.addresses)),
         "credentials": lambda: Credentials("AKID", "secret"),
         "clock": lambda: network.now,
         "now": lambda: datetime(2026, 11, 24, 12, 0, next(stamp) % 60, tzinfo=UTC),
     }
-    return Connector(endpoint, ProbeContext(SETTINGS, resolver, **(arguments | changed)))  # type: ignore[arg-type]
+    return Connector(endpoint, ProbeContext(SETTINGS, **(arguments | changed)))  # type: ignore[arg-type]
 
 
 def log_in(network: Network, connector: Connector, within_s: float = 1.0) -> str:
@@ -222,15 +233,23 @@ def test_without_credentials_nothing_is_contacted(network: Network) -> None:
     def none() -> Credentials:
         raise NoCredentialsError("none")
 
-    with pytest.raises(NoCredentialsError):
+    with pytest.raises(SessionError, match=r"^no_credentials"):
         log_in(network, connector_of(network, credentials=none))
     assert network.tried == []
 
 
-def test_a_name_without_address_is_told_apart(network: Network) -> None:
-    """The resolver's word is handed on."""
-    with pytest.raises(NameNotResolvedError):
+def test_a_name_without_address_is_a_failure_of_the_name(network: Network) -> None:
+    """Whether the look-up fails or finds nothing."""
+    with pytest.raises(SessionError, match=r"^name"):
         log_in(network, connector_of(network))
+    with pytest.raises(SessionError, match=r"^name"):
+        log_in(network, connector_of(network, resolver=Unresolved(stalled=False)))
+
+
+def test_a_look_up_that_stalls_is_a_time_out(network: Network) -> None:
+    """It used the whole deadline up."""
+    with pytest.raises(SessionError, match=r"^timeout"):
+        log_in(network, connector_of(network, resolver=Unresolved(stalled=True)))
 
 
 def test_an_address_to_dial_replaces_the_look_up(network: Network) -> None:

@@ -9,7 +9,7 @@ from beacon.dsql.login_watch import PATIENCE_S, LoginWatch
 from beacon.model import Observation, ProbeReport
 from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
-ANSWERED = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 4.0), {})
+ANSWERED = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 4.0), {})
 NOW = 10_000.0
 
 
@@ -118,7 +118,7 @@ def test_a_fault_of_ours_is_a_warning(reason: Reason) -> None:
 
 def test_a_warning_that_is_there_already_stays() -> None:
     """Unreadable intents are the greater worry."""
-    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 4.0, warning="intent_unreadable"))
+    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 4.0, warning=Reason.INTENT_UNREADABLE))
     report = watch().weigh(unreadable, Reason.TOO_MANY_CONNECTIONS, "53400", NOW)
     assert said(report) == (ProbeOutcome.PASS, "ok", "intent_unreadable")
 

@@ -78,11 +78,12 @@ SLOW = (ProbeOutcome.PASS, "ok", "slow_login")
 OVERLOAD = SessionError(Reason.TOO_MANY_CONNECTIONS, "53400")
 #: Half-way between the least and the most; the jitter of these tests.
 LOGIN_AFTER_S = 37.5
-#: Reasons of a failed login that are the endpoint's and not overload or silence.
+#: Reasons of a login that failed at an address, and not by overload or silence.
 LOGIN_FAILURES = [
     reason
     for reason in Reason
-    if outcome_of(reason) is ProbeOutcome.FAIL and reason not in {Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
+    if outcome_of(reason) is ProbeOutcome.FAIL
+    and reason not in {Reason.NAME, Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS}
 ]
 UNREADABLE = (ProbeOutcome.PASS, "ok", "intent_unreadable")
 
@@ -92,18 +93,19 @@ def test_a_first_probe_connects_signs_and_asks(world: World, probe: DsqlProbe) -
     world.queries = [[(0.02, NOBODY)]]
     report = look(probe, world)
     assert report.observation.latency_ms == pytest.approx(20)
-    assert report == ProbeReport(Observation(ProbeOutcome.PASS, "ok", report.observation.latency_ms), {})
+    assert report == ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, report.observation.latency_ms), {})
     (opened,) = world.opened
-    assert str(opened.pop("password")).startswith(f"{HOST}/?Action=DbConnect&")
-    assert opened.pop("clock") is not None
-    assert opened == {
+    assert opened["password"].startswith(f"{HOST}/?Action=DbConnect&")
+    expected = {
         "host": HOST,
-        "port": 5432,
-        "address": "192.0.2.1",
+        "port": "5432",
+        "hostaddr": "192.0.2.1",
         "user": "probe",
-        "database": "postgres",
-        "ca_file": "/ca.pem",
+        "dbname": "postgres",
+        "sslmode": "verify-full",
+        "sslrootcert": "/ca.pem",
     }
+    assert expected.items() <= opened.items()
     assert world.asked == [(ONE_REGION, ["orders-prod", "dsql", "us-east-1"])]
 
 
@@ -121,11 +123,8 @@ def test_an_address_to_dial_replaces_the_look_up(world: World, monkeypatch: pyte
     world.queries = [[(0.0, NOBODY)]]
     probe = probe_of(world, monkeypatch, replace(ENDPOINT, dial=("127.0.0.1", 6000)))
     assert seen(look(probe, world)) == PASSED
-    assert (world.opened[0]["host"], world.opened[0]["address"], world.opened[0]["port"]) == (
-        HOST,
-        "127.0.0.1",
-        6000,
-    )
+    (opened,) = world.opened
+    assert (opened["host"], opened["hostaddr"], opened["port"]) == (HOST, "127.0.0.1", "6000")
 
 
 def test_a_connection_is_reused(world: World, probe: DsqlProbe) -> None:
@@ -490,7 +489,14 @@ def test_a_process_that_stood_still_while_the_database_is_frozen_fails(
 
 @pytest.mark.parametrize(
     "reason",
-    [reason for reason in Reason if reason not in {Reason.OK, Reason.CONFLICT, Reason.NO_CREDENTIALS}],
+    [
+        *LOGIN_FAILURES,
+        Reason.NAME,
+        Reason.TIMEOUT,
+        Reason.TOO_MANY_CONNECTIONS,
+        Reason.CONFIGURATION,
+        Reason.INTERNAL,
+    ],
 )
 def test_a_connect_that_fails_gives_its_reason(world: World, probe: DsqlProbe, reason: Reason) -> None:
     """Reasons of our own make it unknown, with themselves as the warning; all others a fail."""

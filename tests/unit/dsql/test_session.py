@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from beacon.dsql.conninfo import login_options
+from beacon.dsql.libpq import VERSION
 from beacon.dsql.session import Session, SessionError
 from beacon.outcome import Reason
 from beacon_lab.network.pki import Authority, Certificate
@@ -219,7 +221,7 @@ def tls(certificate: Certificate) -> Tls:
 def connect(
     port: int, ca_file: Path | str, *, within_s: float = 5.0, host: str = HOST, user: str = CANARY
 ) -> Session:
-    return Session.open(
+    options = login_options(
         host=host,
         port=port,
         address="127.0.0.1",
@@ -227,9 +229,9 @@ def connect(
         password=f"{CANARY}' \\ token",
         database="postgres",
         ca_file=str(ca_file),
-        deadline=time.monotonic() + within_s,
-        clock=time.monotonic,
+        libpq_version=VERSION,
     )
+    return Session.open(options, time.monotonic() + within_s, time.monotonic)
 
 
 def refusal(port: int, ca_file: Path | str, *, within_s: float = 5.0) -> SessionError:

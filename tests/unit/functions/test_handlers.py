@@ -18,7 +18,7 @@ from tests.places import ROOT
 from beacon.document.form import Expected, parse
 from beacon.model import Endpoint, Observation, Policy
 from beacon.names import search_string
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.canary import CanaryReport
 from beacon.publisher.decide import Subject, decide
 from beacon.publisher.observe import Round
@@ -142,7 +142,7 @@ def ejection() -> RoundReport:
     """us-east-1 has just been taken out."""
     subject = Subject("orders-prod", "dsql", "us-east-1", tuple(Endpoint(*pair) for pair in HOSTS.items()))
     policy, now = Policy(fall=1), datetime(2026, 11, 22, tzinfo=UTC)
-    good, bad = Observation(ProbeOutcome.PASS, "ok", 1.0), Observation(ProbeOutcome.FAIL, "timeout")
+    good, bad = Observation(ProbeOutcome.PASS, Reason.OK, 1.0), Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
     seen = dict.fromkeys(HOSTS, (good,))
     first = decide(None, seen, {}, now=now, policy=policy, subject=subject).document
     seen["us-east-1"] = (bad,)
@@ -189,12 +189,12 @@ def test_the_canary_is_told(
 ) -> None:
     """1 with a line that says why, or 0; it is no round."""
     module = imported("publisher_handler")
-    result, lines = told(module, capsys, CanaryReport("server_error", 5.0, "42501"))
+    result, lines = told(module, capsys, CanaryReport(Reason.SERVER_ERROR, 5.0, "42501"))
     assert result == {"rounds": 0}
     assert [line["WriteCanaryFail"] for line in lines if "_aws" in line] == [[1.0]]
     (line,) = [vars(record) for record in caplog.records if record.message == "the write canary failed"]
     assert (line["reason"], line["sqlstate"]) == ("server_error", "42501")
-    _, lines = told(module, capsys, CanaryReport("ok", 5.0))
+    _, lines = told(module, capsys, CanaryReport(Reason.OK, 5.0))
     assert [line["WriteCanaryFail"] for line in lines if "_aws" in line] == [[0.0]]
 
 

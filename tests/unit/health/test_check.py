@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.names import search_string
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.settings import Settings
 
 CANARY = "canary-7f3a"
@@ -55,8 +55,8 @@ class FakeProbe:
         """Nothing is open."""
 
 
-GOOD = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0), {})
-BAD = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
+GOOD = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.0), {})
+BAD = ProbeReport(Observation(ProbeOutcome.FAIL, Reason.TIMEOUT))
 
 
 def check_with(outcome: ProbeReport | Exception = GOOD) -> HealthCheck:
@@ -270,10 +270,10 @@ def test_the_log_tells_changes_and_failures_and_not_each_success(
 def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """Each names its namespace, its dimensions and a number; ColdStart comes once."""
     drained = ProbeReport(
-        Observation(ProbeOutcome.PASS, "ok", 2.0, reconnected=True),
+        Observation(ProbeOutcome.PASS, Reason.OK, 2.0, reconnected=True),
         {"us-east-1": Intent("us-east-1", Forced.DRAIN)},
     )
-    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 3.0, warning="intent_unreadable"))
+    unreadable = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 3.0, warning=Reason.INTENT_UNREADABLE))
     probe = FakeProbe(GOOD)
     check = HealthCheck(ENVIRONMENT, make_probe=probe)
     for outcome in (GOOD, drained, BAD, unreadable):
@@ -300,12 +300,12 @@ def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
-@pytest.mark.parametrize("warning", ["too_many_connections", "slow_login"])
+@pytest.mark.parametrize("warning", [Reason.TOO_MANY_CONNECTIONS, Reason.SLOW_LOGIN])
 def test_a_warning_about_logins_has_a_metric_of_its_own(
-    warning: str, capsys: pytest.CaptureFixture[str]
+    warning: Reason, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The intents were read, so nothing is unreadable; Route 53 still finds its string."""
-    report = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning=warning), {})
+    report = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.0, warning=warning), {})
     status, text = well_formed(check_with(report).answer(REST_GET))
     body = json.loads(text)
     assert (status, body["status"]) == (200, "warn")

@@ -6,6 +6,7 @@ import threading
 import time
 
 from beacon.health.trigger import EVERY_S, EdgeTrigger
+from beacon.outcome import Reason
 
 
 class _Clock:
@@ -21,11 +22,11 @@ def test_the_first_failure_sends_and_the_next_ten_seconds_do_not() -> None:
     sent: list[bytes] = []
     clock = _Clock()
     trigger = EdgeTrigger(sent.append, clock)
-    assert trigger.fire("timeout", 1.0)
+    assert trigger.fire(Reason.TIMEOUT, 1.0)
     clock.now += EVERY_S - 0.001
-    assert not trigger.fire("timeout", 1.0)
+    assert not trigger.fire(Reason.TIMEOUT, 1.0)
     clock.now += 0.001
-    assert trigger.fire("refused", 1.0)
+    assert trigger.fire(Reason.REFUSED, 1.0)
     assert sent == [
         b'{"source": "beacon.health", "reason": "timeout"}',
         b'{"source": "beacon.health", "reason": "refused"}',
@@ -42,11 +43,11 @@ def test_a_request_that_stalls_holds_its_caller_no_longer_than_allowed() -> None
 
     trigger = EdgeTrigger(stall, clock)
     started = time.monotonic()
-    assert trigger.fire("timeout", 0.2)
+    assert trigger.fire(Reason.TIMEOUT, 0.2)
     assert time.monotonic() - started < 0.3
     clock.now += EVERY_S
     threads = threading.active_count()
-    assert not trigger.fire("timeout", 0.2)
+    assert not trigger.fire(Reason.TIMEOUT, 0.2)
     assert threading.active_count() == threads
     release.set()
 
@@ -57,7 +58,7 @@ def test_a_request_that_fails_is_nobodys_problem() -> None:
     def broken(_event: bytes) -> None:
         raise OSError("no route to host")
 
-    assert EdgeTrigger(broken).fire("timeout", 1.0)
+    assert EdgeTrigger(broken).fire(Reason.TIMEOUT, 1.0)
 
 
 def test_without_a_server_the_real_sender_fails_quietly() -> None:
@@ -66,5 +67,5 @@ def test_without_a_server_the_real_sender_fails_quietly() -> None:
         "orders-prod-publisher", "us-east-1", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     )
     started = time.monotonic()
-    assert trigger.fire("timeout", 0.3)
+    assert trigger.fire(Reason.TIMEOUT, 0.3)
     assert time.monotonic() - started < 0.4

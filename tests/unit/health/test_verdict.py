@@ -17,12 +17,12 @@ REGION = "us-east-1"
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
 DRAIN = Intent(REGION, Forced.DRAIN, "canary reason", "canary actor", 60.0)
 
-PASSED = Observation(ProbeOutcome.PASS, "ok", 12.34)
-CROWDED = Observation(ProbeOutcome.PASS, "ok", 4.2, warning="too_many_connections")
-SLOW = Observation(ProbeOutcome.PASS, "ok", 4.2, warning="slow_login")
-UNREADABLE = Observation(ProbeOutcome.PASS, "ok", 12.34, warning="intent_unreadable")
-UNKNOWN = Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials")
-FAILED = Observation(ProbeOutcome.FAIL, "timeout")
+PASSED = Observation(ProbeOutcome.PASS, Reason.OK, 12.34)
+CROWDED = Observation(ProbeOutcome.PASS, Reason.OK, 4.2, warning=Reason.TOO_MANY_CONNECTIONS)
+SLOW = Observation(ProbeOutcome.PASS, Reason.OK, 4.2, warning=Reason.SLOW_LOGIN)
+UNREADABLE = Observation(ProbeOutcome.PASS, Reason.OK, 12.34, warning=Reason.INTENT_UNREADABLE)
+UNKNOWN = Observation(ProbeOutcome.UNKNOWN, Reason.NO_CREDENTIALS, warning=Reason.NO_CREDENTIALS)
+FAILED = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
 
 SERVING, DRAINED = (True, "pass", "ok"), (False, "fail", "drained")
 
@@ -103,7 +103,7 @@ def test_a_drain_without_end_is_remembered_until_it_is_read_released() -> None:
 
 
 VERDICTS = [
-    Verdict(serving, "pass" if serving else "fail", reason.value, latency)
+    Verdict(serving, "pass" if serving else "fail", reason, latency)
     for serving, reason, latency in product((True, False), Reason, (None, 0.0, 12.34))
 ]
 
@@ -120,13 +120,15 @@ def test_the_search_string_is_in_serving_answers_only(verdict: Verdict) -> None:
 def test_the_search_string_fits_the_first_200_bytes_for_the_longest_names() -> None:
     """Twenty letters of application, twelve of environment, the longest Region name."""
     service, region = "a" * 20 + "-" + "b" * 12, "ap-southeast-99"
-    body = render(Verdict(True, "pass", "ok"), service=service, region=region, target="dsql", now=NOW).body
+    body = render(
+        Verdict(True, "pass", Reason.OK), service=service, region=region, target="dsql", now=NOW
+    ).body
     assert search_string(service, region).encode() in body.encode()[:200]
 
 
 def test_a_serving_answer_has_the_drafts_members() -> None:
     """application/health+json, whole."""
-    response = answer(Verdict(True, "pass", "ok", 12.34))
+    response = answer(Verdict(True, "pass", Reason.OK, 12.34))
     assert response.status_code == 200
     assert response.headers == {
         "Content-Type": "application/health+json",
@@ -154,7 +156,7 @@ def test_a_serving_answer_has_the_drafts_members() -> None:
 
 def test_a_failing_answer_has_them_too() -> None:
     """Without a latency there is no observed value."""
-    response = answer(Verdict(False, "fail", "timeout"))
+    response = answer(Verdict(False, "fail", Reason.TIMEOUT))
     assert response.status_code == 503
     body = json.loads(response.body)
     assert (body["status"], body["description"]) == ("fail", "orders-prod is not served here")
@@ -166,14 +168,14 @@ def test_a_failing_answer_has_them_too() -> None:
 def test_the_time_is_in_utc_wherever_it_was_read() -> None:
     """The Z is no decoration."""
     elsewhere = NOW.astimezone(timezone(timedelta(hours=-8)))
-    verdict = Verdict(True, "pass", "ok")
+    verdict = Verdict(True, "pass", Reason.OK)
     here = render(verdict, service="s", region=REGION, target="dsql", now=elsewhere)
     assert '"2026-11-22T01:02:03Z"' in here.body
 
 
 def test_an_answer_says_nothing_of_the_intent_or_the_server() -> None:
     """Reason and actor of a drain, and the SQLSTATE, stay inside; only codes leave."""
-    failed = Observation(ProbeOutcome.FAIL, "server_error", sqlstate="XXCAN")
+    failed = Observation(ProbeOutcome.FAIL, Reason.SERVER_ERROR, sqlstate="XXCAN")
     for report in (ProbeReport(PASSED, {REGION: DRAIN}), ProbeReport(failed)):
         response = answer(judge(report, REGION, IntentMemory(), 0.0))
         assert not re.search("canary|XXCAN", f"{response.body}{response.headers}")
@@ -181,7 +183,7 @@ def test_an_answer_says_nothing_of_the_intent_or_the_server() -> None:
 
 def test_head_has_the_same_answer_without_a_body() -> None:
     """Status and headers are those of GET."""
-    response = answer(Verdict(False, "fail", "timeout"))
+    response = answer(Verdict(False, "fail", Reason.TIMEOUT))
     whole, head = response.as_proxy_result(), response.as_proxy_result(head=True)
     assert head == whole | {"body": ""}
     assert whole == {
@@ -207,5 +209,5 @@ def test_refused_requests_are_told_what_is_allowed() -> None:
 def test_every_reason_has_a_verdict(reason: Reason) -> None:
     """Pass and unknown serve, fail does not."""
     outcome = outcome_of(reason)
-    report = ProbeReport(Observation(outcome, reason.value))
+    report = ProbeReport(Observation(outcome, reason))
     assert judge(report, REGION, IntentMemory(), 0.0).serving == (outcome is not ProbeOutcome.FAIL)

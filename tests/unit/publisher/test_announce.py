@@ -14,7 +14,7 @@ from moto import mock_aws
 from tests.places import ROOT
 
 from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Policy
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.announce import DETAIL_TYPE, SOURCE, Announcer, detail_of
 from beacon.publisher.changes import changes_between
 from beacon.publisher.decide import Subject, decide
@@ -26,7 +26,7 @@ ENDPOINTS = tuple(
 SUBJECT = Subject("orders-prod", "dsql", REGIONS[0], ENDPOINTS)
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456000, tzinfo=UTC)
 POLICY = Policy(fall=1, ranking="priority")
-PASS, FAIL = Observation(ProbeOutcome.PASS, "ok", 1.0), Observation(ProbeOutcome.FAIL, "timeout")
+PASS, FAIL = Observation(ProbeOutcome.PASS, Reason.OK, 1.0), Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
 
 
 def ejection() -> tuple[Document, tuple[Change, ...]]:

@@ -1,11 +1,13 @@
 """The decision: each rule, with the whole document as the oracle."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+import beacon.publisher.decide
 from beacon.model import (
     MAX_LATENCY_MS,
     Document,
@@ -18,8 +20,8 @@ from beacon.model import (
     Observed,
     Policy,
 )
-from beacon.outcome import ProbeOutcome
-from beacon.publisher.decide import Decision, Subject, decide, step
+from beacon.outcome import ProbeOutcome, Reason
+from beacon.publisher.decide import HYSTERESIS, Decision, Subject, decide, step
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
 MS = NOW.replace(microsecond=456000)
@@ -29,9 +31,9 @@ HOSTS = {region: letter * 26 + f".dsql.{region}.on.aws" for region, letter in ((
 UP, DOWN, NEW = Observed.UP, Observed.DOWN, Observed.UNKNOWN
 IN, OUT = Effective.IN, Effective.OUT
 POLICY = Policy(fall=3, rise=2, ranking="priority")
-PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
-FAIL = Observation(ProbeOutcome.FAIL, "timeout")
-UNKNOWN = Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials")
+PASS = Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
+UNKNOWN = Observation(ProbeOutcome.UNKNOWN, Reason.NO_CREDENTIALS, warning=Reason.NO_CREDENTIALS)
 NONE: Mapping[str, Intent] = {}
 
 Seen = Mapping[str, Sequence[Observation]]
@@ -117,6 +119,36 @@ def expected(*states: EndpointState, note: str = "") -> Document:
 
 
 # ---- hysteresis
+
+#: A policy whose numbers are all different.
+COUNTS = {"1": 1, "``fall``": 7, "``rise``": 5}
+
+
+def documented_rows() -> list[tuple[Observed, ProbeOutcome, Observed, int]]:
+    """Each row of the table in the module's docstring: observed, observation, becomes, how many in a row."""
+    pattern = r"^ +(up|down|unknown) +(pass|fail) +(up|down) +(1|``fall``|``rise``)$"
+    found = re.findall(pattern, beacon.publisher.decide.__doc__ or "", re.MULTILINE)
+    return [(Observed(a), ProbeOutcome(b), Observed(c), COUNTS[d]) for a, b, c, d in found]
+
+
+def test_the_documented_hysteresis_table_is_the_one_in_use() -> None:
+    """All of its rows, and no other."""
+    policy = Policy(fall=7, rise=5)
+    in_use = {(*key, becomes, needed(policy)) for key, (becomes, needed) in HYSTERESIS.items()}
+    assert in_use == set(documented_rows())
+    assert len(in_use) == len(HYSTERESIS) == 6
+
+
+@pytest.mark.parametrize(("before", "outcome", "becomes", "needed"), documented_rows())
+def test_each_documented_row_takes_so_many_observations(
+    before: Observed, outcome: ProbeOutcome, becomes: Observed, needed: int
+) -> None:
+    """One fewer leaves the state as it was, and counts."""
+    observed, streak = before, 0
+    for count in range(1, needed):
+        observed, streak = step(observed, streak, outcome, Policy(fall=7, rise=5))
+        assert (observed, streak) == (before, count)
+    assert step(observed, streak, outcome, Policy(fall=7, rise=5)) == (becomes, 0)
 
 
 @pytest.mark.parametrize(
@@ -540,7 +572,7 @@ def test_the_rest_is_in_when_all_that_were_in_are_configured_no_more() -> None:
 
 def latencies(**now_ms: float) -> Seen:
     names = {"a": A, "b": B, "c": C}
-    return {names[name]: [Observation(ProbeOutcome.PASS, "ok", value)] for name, value in now_ms.items()}
+    return {names[name]: [Observation(ProbeOutcome.PASS, Reason.OK, value)] for name, value in now_ms.items()}
 
 
 def order(found: Decision) -> list[str]:

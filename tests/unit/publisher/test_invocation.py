@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from beacon.outcome import Reason
 from beacon.publisher.canary import CanaryReport, WriteCanary
 from beacon.publisher.invocation import Invocation, RoundSchedule
 from beacon.publisher.round import Publisher
@@ -61,7 +62,7 @@ class _Canary:
 
     def run(self) -> CanaryReport:
         self._bench.note("canary", self._bench.canary_s)
-        return CanaryReport("ok", 1.0)
+        return CanaryReport(Reason.OK, 1.0)
 
 
 def tick(late_s: float = 0.0) -> dict[str, str]:

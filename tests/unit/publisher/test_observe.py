@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from beacon.model import Forced, Intent, Observation, ProbeReport
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.observe import Observer, RecheckPolicy
 
 A, B = "us-east-1", "us-east-2"
@@ -17,12 +17,12 @@ DRAIN = {A: Intent(A, Forced.DRAIN)}
 
 
 def passed(intents: dict[str, Intent] | None = None) -> ProbeReport:
-    return ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0), {} if intents is None else intents)
+    return ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.0), {} if intents is None else intents)
 
 
-FAILED = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
-UNKNOWN = ProbeReport(Observation(ProbeOutcome.UNKNOWN, "no_credentials", warning="no_credentials"))
-UNREADABLE = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 1.0, warning="intent_unreadable"))
+FAILED = ProbeReport(Observation(ProbeOutcome.FAIL, Reason.TIMEOUT))
+UNKNOWN = ProbeReport(Observation(ProbeOutcome.UNKNOWN, Reason.NO_CREDENTIALS, warning=Reason.NO_CREDENTIALS))
+UNREADABLE = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.0, warning=Reason.INTENT_UNREADABLE))
 
 
 class Clock:

@@ -10,7 +10,7 @@ import pytest
 from beacon.document.form import Expected, parse, serialize
 from beacon.document.store import Stored, StoreError
 from beacon.model import Change, Document, Endpoint, Forced, Intent, Observation, Policy
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Subject
 from beacon.publisher.observe import Observer, RecheckPolicy, Round
 from beacon.publisher.round import Publisher, RoundReport
@@ -20,8 +20,8 @@ HOSTS = {A: "a" * 26 + ".dsql.us-east-1.on.aws", B: "b" * 26 + ".dsql.us-east-2.
 SUBJECT = Subject("orders-prod", "dsql", A, tuple(Endpoint(region, host) for region, host in HOSTS.items()))
 EXPECTED = Expected("orders-prod", "dsql", A, frozenset(HOSTS.values()))
 NOW = datetime(2026, 11, 22, 1, 2, 3, tzinfo=UTC)
-PASS = Observation(ProbeOutcome.PASS, "ok", 10.0)
-FAIL = Observation(ProbeOutcome.FAIL, "timeout")
+PASS = Observation(ProbeOutcome.PASS, Reason.OK, 10.0)
+FAIL = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT)
 
 
 class FakeStore:

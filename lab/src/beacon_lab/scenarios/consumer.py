@@ -24,8 +24,10 @@ import dns.query
 import dns.rdatatype
 
 from beacon.aws.credentials import find_credentials
+from beacon.dsql.libpq import VERSION
+from beacon.dsql.login import signed_options
 from beacon.dsql.session import Session, SessionError
-from beacon.dsql.token import sign_token
+from beacon.model import Endpoint
 
 __all__ = ["ConsumerOrders", "main", "write_row"]
 
@@ -95,17 +97,17 @@ def write_row(orders: ConsumerOrders) -> dict[str, object]:
     try:
         found = look_up(orders, ATTEMPT_S / 2)
         host = found.host
-        session = Session.open(
-            host=host,
-            port=orders.ports[host],
-            address=found.address,
+        options = signed_options(
+            Endpoint(orders.regions[host], host, orders.ports[host]),
+            found.address,
             user=orders.user,
-            password=sign_token(host, orders.regions[host], find_credentials(), datetime.now(UTC)),
             database="postgres",
             ca_file=orders.ca_file,
-            deadline=deadline,
-            clock=time.monotonic,
+            credentials=find_credentials(),
+            now=datetime.now(UTC),
+            libpq_version=VERSION,
         )
+        session = Session.open(options, deadline, time.monotonic)
         session.query(_INSERT, [row, datetime.now(UTC).isoformat(), host], deadline)
     except SessionError as error:
         problem = str(error)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 
 __all__ = [
     "MAX_LATENCY_MS",
@@ -67,6 +67,11 @@ class Endpoint:
     port: int = 5432
     dial: tuple[str, int] | None = None
 
+    @property
+    def dial_port(self) -> int:
+        """The port to connect to: that of ``dial``, if there is one."""
+        return self.port if self.dial is None else self.dial[1]
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -85,18 +90,16 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a probe saw: an outcome, a reason code of :mod:`beacon.outcome` and, for a pass, its latency."""
+    """What a probe saw: an outcome, a reason code and, for a pass, its latency and perhaps a warning."""
 
     outcome: ProbeOutcome
-    reason: str
+    reason: Reason
     latency_ms: float | None = None
-    warning: str | None = None
+    warning: Reason | None = None
     sqlstate: str | None = None
     reconnected: bool = False
 
     def __post_init__(self) -> None:
-        if not self.reason:
-            raise ValueError("an observation needs a reason code")
         if self.latency_ms is not None and self.latency_ms < 0:
             raise ValueError("latency_ms must not be negative")
 
@@ -117,6 +120,7 @@ class ProbeReport:
 class EndpointState:
     """One endpoint's row in a document.
 
+    ``reason`` is a code: a :class:`~beacon.outcome.Reason`, or one that a later version has written.
     ``streak`` counts the latest consecutive observations that contradict ``observed``; ``since`` is when the
     effective state last changed, ``observed_since`` when the observed state did (``None``: there was never
     any data); ``latency_ms`` is smoothed; ``forced_until`` is when the forced state ends by itself (``None``:

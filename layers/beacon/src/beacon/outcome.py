@@ -29,6 +29,9 @@ bad configuration found at run time                   unknown    ``configuration
 a defect of Beacon, a sandbox out of resources        unknown    ``internal``
 ====================================================  =========  ==============================
 
+No probe says the other reason codes: ``drained`` by an operator; ``deferred`` for an endpoint that should
+leave and waits its turn; ``no_data`` for one that was never observed.
+
 A new login that fails in any other way is a failure with its own row, also while an open session answers: an
 application's connections begin with a login. :mod:`beacon.dsql.probe` says when a login is tried.
 
@@ -39,17 +42,15 @@ Pure: no I/O.
 from __future__ import annotations
 
 import re
-from enum import Enum
+from enum import Enum, StrEnum
 
 __all__ = [
     "CONFLICT",
-    "INTENT_UNREADABLE",
-    "SLOW_LOGIN",
     "UNREADABLE",
     "ProbeOutcome",
     "Reason",
-    "classify_login",
     "classify_message",
+    "classify_refusal",
     "classify_sqlstate",
     "outcome_of",
 ]
@@ -58,10 +59,6 @@ __all__ = [
 CONFLICT = frozenset({"40001", "OC000", "OC001"})
 #: SQLSTATEs that say the database answered but ``beacon.intent`` cannot be read.
 UNREADABLE = frozenset({"42P01", "3F000", "42501"})
-#: The warning that goes with a pass whose intent could not be read.
-INTENT_UNREADABLE = "intent_unreadable"
-#: The warning that goes with a pass over an open session while new logins are silent.
-SLOW_LOGIN = "slow_login"
 
 
 class ProbeOutcome(Enum):
@@ -72,8 +69,8 @@ class ProbeOutcome(Enum):
     UNKNOWN = "unknown"
 
 
-class Reason(Enum):
-    """Reason codes of observations; the only words about a failure that ever leave the process."""
+class Reason(StrEnum):
+    """Reason codes; the only words about a failure that ever leave the process. Each is its own text."""
 
     OK = "ok"
     CONFLICT = "conflict"
@@ -91,14 +88,22 @@ class Reason(Enum):
     NO_CREDENTIALS = "no_credentials"
     CONFIGURATION = "configuration"
     INTERNAL = "internal"
+    # Warnings: they go with a pass.
+    INTENT_UNREADABLE = "intent_unreadable"
+    SLOW_LOGIN = "slow_login"
+    # What no probe says.
+    DRAINED = "drained"
+    DEFERRED = "deferred"
+    NO_DATA = "no_data"
 
 
-_PASS = frozenset({Reason.OK, Reason.CONFLICT})
+_PASS = frozenset({Reason.OK, Reason.CONFLICT, Reason.INTENT_UNREADABLE, Reason.SLOW_LOGIN})
 _UNKNOWN = frozenset({Reason.NO_CREDENTIALS, Reason.CONFIGURATION, Reason.INTERNAL})
+_UNKNOWN |= {Reason.DRAINED, Reason.DEFERRED, Reason.NO_DATA}
 
 
 def outcome_of(reason: Reason) -> ProbeOutcome:
-    """The outcome that ``reason`` stands for, by the table above."""
+    """The outcome that ``reason`` stands for, by the module's table; unknown where no probe says it."""
     if reason in _PASS:
         return ProbeOutcome.PASS
     return ProbeOutcome.UNKNOWN if reason in _UNKNOWN else ProbeOutcome.FAIL
@@ -122,11 +127,6 @@ def classify_sqlstate(sqlstate: str) -> Reason:
 
 # No such database, and no right to it: at the login both are a rejection.
 _LOGIN_CLASS = {"3D": Reason.LOGIN_REJECTED, "42": Reason.LOGIN_REJECTED}
-
-
-def classify_login(sqlstate: str) -> Reason:
-    """The reason for a server error that ended a login."""
-    return _LOGIN_CLASS.get(sqlstate[:2]) or classify_sqlstate(sqlstate)
 
 
 # libpq gives no code for errors of its own, and a server may leave its own out, so the English text is all
@@ -192,6 +192,20 @@ def classify_message(message: str) -> Reason:
         # Whatever else a server says while logging in, it is a rejection of that login.
         return _first_match(_REFUSALS, text) or Reason.LOGIN_REJECTED
     return _first_match(_MESSAGES, text) or Reason.SERVER_ERROR
+
+
+# What is left of a server's words while it refuses a login, where libpq is told to hand on no more: a
+# severity, in its language, and the SQLSTATE, perhaps after where it happened. A cause of libpq's own never
+# has this form.
+_REFUSAL = re.compile(r"(?:^|failed: )[^\s:]+:\s+([0-9A-Z]{5})\s*\Z")
+
+
+def classify_refusal(message: str) -> tuple[Reason, str | None]:
+    """Why there is no connection, by what libpq says of it: the reason, and the server's SQLSTATE if any."""
+    said = _REFUSAL.search(message)
+    if said is None:
+        return classify_message(message), None
+    return _LOGIN_CLASS.get(said[1][:2]) or classify_sqlstate(said[1]), said[1]
 
 
 def _first_match(table: tuple[tuple[str, Reason], ...], text: str) -> Reason | None:

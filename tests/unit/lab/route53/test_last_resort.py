@@ -16,7 +16,7 @@ import pytest
 from beacon.health.verdict import IntentMemory, judge, render
 from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.names import search_string
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 from beacon_lab.route53 import rules
 from beacon_lab.route53.records import Failover, RecordSet, choose
 
@@ -27,11 +27,11 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 class Is(Enum):
     """A Region's condition, as a report of its probe."""
 
-    SERVING = ProbeReport(Observation(ProbeOutcome.PASS, "ok", 5.0), {})
+    SERVING = ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 5.0), {})
     DRAINED = ProbeReport(
-        Observation(ProbeOutcome.PASS, "ok", 5.0), {one: Intent(one, Forced.DRAIN) for one in REGIONS}
+        Observation(ProbeOutcome.PASS, Reason.OK, 5.0), {one: Intent(one, Forced.DRAIN) for one in REGIONS}
     )
-    BROKEN = ProbeReport(Observation(ProbeOutcome.FAIL, "timeout"))
+    BROKEN = ProbeReport(Observation(ProbeOutcome.FAIL, Reason.TIMEOUT))
 
 
 Fleet = Mapping[str, Is]

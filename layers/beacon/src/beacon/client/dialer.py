@@ -20,14 +20,12 @@ from beacon.aws.credentials import CredentialChain, NoCredentialsError
 from beacon.client.arguments import closest, flag, number, require_none
 from beacon.client.endpoints import Endpoints, endpoints_problems
 from beacon.client.race import ConnectError, Race, Won
-from beacon.dsql.conninfo import conninfo, login_options
-from beacon.dsql.token import sign_token
-from beacon.dsql.trust import system_ca_file
+from beacon.dsql.conninfo import conninfo
+from beacon.dsql.login import signed_options, system_ca_file
 from beacon.model import Endpoint
 
 __all__ = ["TIMEOUT_BOUNDS_S", "Dialer", "Login", "connection_problems", "is_libpq_option"]
 
-ADMIN = "admin"
 _LIBPQ: Final = pq.version()
 _NAP_S = 0.01
 #: What a race gets at the least, however long the sources took.
@@ -224,23 +222,16 @@ class Dialer:
         finally:
             race.abandon()
 
-    def _conninfo(self, endpoint: Endpoint, address: str, port: int) -> bytes:
+    def _conninfo(self, endpoint: Endpoint, address: str) -> bytes:
         login, endpoints = self.login, self.endpoints
-        token = sign_token(
-            endpoint.host,
-            endpoint.region,
-            endpoints.credentials(),
-            endpoints.now(),
-            admin=login.user == ADMIN,
-        )
-        options = login_options(
-            host=endpoint.host,
-            address=address,
-            port=port,
+        options = signed_options(
+            endpoint,
+            address,
             user=login.user,
-            password=token,
             database=login.dbname,
             ca_file=self._ca_file,
+            credentials=endpoints.credentials(),
+            now=endpoints.now(),
             libpq_version=_LIBPQ,
         )
         # Named, so that no environment variable changes whom this connects to.

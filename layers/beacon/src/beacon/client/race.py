@@ -51,14 +51,12 @@ from beacon.client.candidates import Candidate
 from beacon.client.endpoints import Endpoints
 from beacon.dsql.resolver import Flight
 from beacon.model import Endpoint
-from beacon.outcome import ProbeOutcome, Reason, classify_message, outcome_of
+from beacon.outcome import ProbeOutcome, Reason, classify_message, classify_refusal, outcome_of
 
 __all__ = ["LAST_RESORT_S", "Attempt", "ConnectError", "Race", "Won"]
 
 #: For how long candidates that are not last resorts have the race to themselves.
 LAST_RESORT_S = 0.75
-#: Of one endpoint's addresses, so many are tried.
-_MOST_ADDRESSES = 3
 #: An address younger than this is used as it is; an older one only if looking it up anew takes longer.
 _FRESH_S, _LOOK_UP_S = 30.0, 0.05
 #: How much of its stagger a login that is asked has for its answer before its silence counts. The stagger is
@@ -78,7 +76,7 @@ _WITHIN: Final = {pq.PollingStatus.READING: _READ, pq.PollingStatus.WRITING: _WR
 #: What to look at when a server rejects the login.
 _REJECTED = "is the role mapped with AWS IAM GRANT, and may this IAM role dsql:DbConnect on the cluster?"
 #: The option string of a login at the endpoint's address; signs a fresh token.
-MakeConninfo = Callable[[Endpoint, str, int], bytes]
+MakeConninfo = Callable[[Endpoint, str], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,17 +291,16 @@ class Race:
             elif self._clock() - leg.started >= _LOOK_UP_S:
                 found = resolver.known(host)
         if found:
-            self._connect(leg, found[:_MOST_ADDRESSES])
+            self._connect(leg, found)
 
     def _connect(self, leg: _Leg, addresses: Sequence[str]) -> None:
         endpoint = leg.candidate.endpoint
         address, *others = addresses
-        port = endpoint.dial[1] if endpoint.dial else endpoint.port
-        leg.pgconn = pq.PGconn.connect_start(self._conninfo(endpoint, address, port))
+        leg.pgconn = pq.PGconn.connect_start(self._conninfo(endpoint, address))
         if others:
             self._spare.append((leg.candidate, tuple(others)))
         if leg.pgconn.status == pq.ConnStatus.BAD:
-            self._fail(leg, classify_message(leg.pgconn.get_error_message()))
+            self._fail(leg, classify_refusal(leg.pgconn.get_error_message())[0])
 
     def _poll(self, leg: _Leg) -> bool:
         """Go on with a connection; whether it has won."""
@@ -315,7 +312,7 @@ class Race:
         if state in _WITHIN:
             leg.events = _WITHIN[pq.PollingStatus(state)]
         elif state != pq.PollingStatus.OK:
-            self._fail(leg, classify_message(pgconn.get_error_message()))
+            self._fail(leg, classify_refusal(pgconn.get_error_message())[0])
         else:
             pgconn.nonblocking = 1
             local.connected(host, self._clock() - leg.started, self._lasting())

@@ -27,12 +27,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from beacon.aws.credentials import find_credentials
+from beacon.aws.credentials import NoCredentialsError, find_credentials
 from beacon.aws.sigv4 import Credentials
+from beacon.dsql.libpq import VERSION
+from beacon.dsql.login import signed_options, system_ca_file
 from beacon.dsql.resolver import NameNotResolvedError, Resolver
 from beacon.dsql.session import Session, SessionError
-from beacon.dsql.token import sign_token
-from beacon.dsql.trust import system_ca_file
 from beacon.model import Endpoint
 from beacon.outcome import Reason
 from beacon.settings import Settings
@@ -76,14 +76,19 @@ class Connector:
     def open(self, deadline: float) -> Session:
         """Log in before ``deadline`` on the context's monotonic clock, by the module's table.
 
-        Raises :class:`SessionError`, :class:`NameNotResolvedError` and
-        :class:`beacon.aws.credentials.NoCredentialsError`. No socket is left behind then.
+        Raises :class:`SessionError`, whatever the failure: also without credentials or an address. No socket
+        is left behind then.
         """
-        # Before the name is looked up: without credentials nothing is contacted.
-        credentials = self._context.credentials()
-        waiting = list(self._addresses(deadline))
+        try:
+            # Before the name is looked up: without credentials nothing is contacted.
+            credentials = self._context.credentials()
+            waiting = list(self._addresses(deadline))
+        except NoCredentialsError:
+            raise SessionError(Reason.NO_CREDENTIALS) from None
+        except NameNotResolvedError as error:
+            raise SessionError(Reason.TIMEOUT if error.stalled else Reason.NAME) from None
         if not waiting:
-            raise NameNotResolvedError(stalled=False)
+            raise SessionError(Reason.NAME)
         return self._race(waiting, credentials, deadline)
 
     def _race(self, waiting: list[str], credentials: Credentials, deadline: float) -> Session:
@@ -118,18 +123,19 @@ class Connector:
         self, address: str, credentials: Credentials, logins: dict[Session, str]
     ) -> SessionError | None:
         """Begin a login at ``address``; return why that is impossible, if another address may do better."""
-        context, endpoint, settings = self._context, self._endpoint, self._context.settings
+        context, settings = self._context, self._context.settings
+        options = signed_options(
+            self._endpoint,
+            address,
+            user=settings.db_user,
+            database=settings.database,
+            ca_file=self._ca_file,
+            credentials=credentials,
+            now=context.now(),
+            libpq_version=VERSION,
+        )
         try:
-            login = Session.start(
-                host=endpoint.host,
-                port=endpoint.dial[1] if endpoint.dial is not None else endpoint.port,
-                address=address,
-                user=settings.db_user,
-                password=sign_token(endpoint.host, endpoint.region, credentials, context.now()),
-                database=settings.database,
-                ca_file=self._ca_file,
-                clock=context.clock,
-            )
+            login = Session.start(options, context.clock)
         except SessionError as error:
             return _worth_another(error)
         logins[login] = address

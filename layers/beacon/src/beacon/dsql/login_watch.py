@@ -35,7 +35,7 @@ from dataclasses import replace
 from typing import Final
 
 from beacon.model import Observation, ProbeReport
-from beacon.outcome import SLOW_LOGIN, ProbeOutcome, Reason, outcome_of
+from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
 __all__ = ["PATIENCE_S", "LoginWatch"]
 
@@ -71,7 +71,7 @@ class LoginWatch:
 
     def weigh(self, report: ProbeReport, reason: Reason, sqlstate: str | None, now: float) -> ProbeReport:
         """What the open session's ``report`` is worth when a new connection ended with ``reason``."""
-        warning = reason.value
+        warning = reason
         if reason is Reason.TOO_MANY_CONNECTIONS:
             self._put_off(now)
             self._silent_since = None
@@ -81,7 +81,7 @@ class LoginWatch:
             self._silent_since = now if self._silent_since is None else self._silent_since
             if now - self._silent_since >= self._patience_s:
                 return _failed(report, reason, None)
-            warning = SLOW_LOGIN
+            warning = Reason.SLOW_LOGIN
         elif outcome_of(reason) is ProbeOutcome.FAIL:
             self._due_at = now
             return _failed(report, reason, sqlstate)
@@ -94,4 +94,4 @@ class LoginWatch:
 
 
 def _failed(report: ProbeReport, reason: Reason, sqlstate: str | None) -> ProbeReport:
-    return replace(report, observation=Observation(ProbeOutcome.FAIL, reason.value, sqlstate=sqlstate))
+    return replace(report, observation=Observation(ProbeOutcome.FAIL, reason, sqlstate=sqlstate))

@@ -28,17 +28,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol, runtime_checkable
 
-from beacon.aws.credentials import NoCredentialsError
 from beacon.dsql.connector import Connector, ProbeContext
 from beacon.dsql.intent import ALL_REGIONS, ONE_REGION, MalformedIntentError, parse_intents
 from beacon.dsql.login_watch import PATIENCE_S, LoginWatch
-from beacon.dsql.resolver import NameNotResolvedError
 from beacon.dsql.session import Row, Session, SessionError
 from beacon.model import Endpoint, Intent, Observation, ProbeReport
 from beacon.outcome import (
     CONFLICT,
-    INTENT_UNREADABLE,
-    SLOW_LOGIN,
     UNREADABLE,
     ProbeOutcome,
     Reason,
@@ -56,8 +52,9 @@ _LAST_LOOK_S, _GLANCE_S = 0.01, 0.001
 #: No wait here ends so late after its deadline, however busy the machine is: the sandbox was stopped, or its
 #: clock jumped. Less would take a slow scheduler for that, and look twice at an endpoint that is silent.
 _OVERSLEPT_S: Final = 0.25
-#: A login that ended so is not tried a second time in the same probe: there is no time, or it would add load.
-_NO_SECOND_LOGIN: Final = frozenset({Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS})
+#: A login that ended so is not tried a second time in the same probe: there is no time, it would add load, or
+#: the name has just been looked up.
+_NO_SECOND_LOGIN: Final = frozenset({Reason.TIMEOUT, Reason.TOO_MANY_CONNECTIONS, Reason.NAME})
 
 
 class Probe(Protocol):
@@ -136,7 +133,7 @@ class DsqlProbe:
         try:
             report = self._look(deadline)
             observation = report.observation
-            timed_out = observation.reason == Reason.TIMEOUT.value or observation.warning == SLOW_LOGIN
+            timed_out = observation.reason is Reason.TIMEOUT or observation.warning is Reason.SLOW_LOGIN
             if timed_out and context.clock() > deadline + _OVERSLEPT_S:
                 report = self._look(context.clock() + context.settings.probe_deadline_s)
         except BaseException:
@@ -251,10 +248,6 @@ class DsqlProbe:
             session = self._log_in(deadline)
         except SessionError as error:
             return _Failure(error.reason, error.sqlstate)
-        except NameNotResolvedError as error:
-            return _Failure(Reason.TIMEOUT if error.stalled else Reason.NAME)
-        except NoCredentialsError:
-            return _Failure(Reason.NO_CREDENTIALS)
         try:
             report = self._ask(session, deadline, reconnected=reconnected)
         except SessionError as error:
@@ -302,7 +295,7 @@ class DsqlProbe:
             report = self._judged(take, started, reconnected=reconnected)
             if report is not None:
                 return report
-        return _report(Reason.CONFLICT, warning=INTENT_UNREADABLE, reconnected=reconnected)
+        return _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE, reconnected=reconnected)
 
     def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
         """What a silent session says after all before ``deadline``; ``None`` when that proves nothing."""
@@ -310,7 +303,7 @@ class DsqlProbe:
             report = self._judged(partial(late.session.answer, deadline), late.started)
         except SessionError:
             return None
-        return report or _report(Reason.CONFLICT, warning=INTENT_UNREADABLE)
+        return report or _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE)
 
     def _judged(
         self, take: Callable[[], Sequence[Row]], started: float, *, reconnected: bool = False
@@ -330,9 +323,9 @@ class DsqlProbe:
         intents = None if rows is None else _intents_of(rows)
         observation = Observation(
             ProbeOutcome.PASS,
-            Reason.OK.value,
+            Reason.OK,
             (self._context.clock() - started) * 1000,
-            warning=INTENT_UNREADABLE if intents is None else None,
+            warning=Reason.INTENT_UNREADABLE if intents is None else None,
             reconnected=reconnected,
         )
         return ProbeReport(observation, intents)
@@ -349,13 +342,13 @@ def _intents_of(rows: Sequence[Row]) -> Mapping[str, Intent] | None:
 
 
 def _report(
-    reason: Reason, *, sqlstate: str | None = None, warning: str | None = None, reconnected: bool = False
+    reason: Reason, *, sqlstate: str | None = None, warning: Reason | None = None, reconnected: bool = False
 ) -> ProbeReport:
     outcome = outcome_of(reason)
     if outcome is ProbeOutcome.UNKNOWN:
-        warning = reason.value
+        warning = reason
     return ProbeReport(
-        Observation(outcome, reason.value, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
+        Observation(outcome, reason, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
     )
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from beacon.dsql import libpq
-from beacon.dsql.conninfo import conninfo, login_options
+from beacon.dsql.conninfo import conninfo
 from beacon.dsql.libpq import ExecStatus, LibpqError, Polling, Result, Row
-from beacon.outcome import Reason, classify_login, classify_message, classify_sqlstate
+from beacon.outcome import Reason, classify_message, classify_refusal, classify_sqlstate
 
 __all__ = ["Row", "Session", "SessionError"]
 
@@ -25,9 +25,6 @@ _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 _WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
 # libpq hands on whatever a server puts into the field.
 _SQLSTATE: Final = re.compile(rb"[0-9A-Z]{5}")
-# What is left of a server's words while it refuses a login: a severity, in its language, and the SQLSTATE,
-# perhaps after where it happened. A cause of libpq's own never has this form.
-_SAID: Final = re.compile(r"(?:^|failed: )[^\s:]+:\s+([0-9A-Z]{5})\s*\Z")
 
 Clock = Callable[[], float]
 
@@ -38,7 +35,7 @@ class SessionError(Exception):
     def __init__(self, reason: Reason, sqlstate: str | None = None) -> None:
         self.reason = reason
         self.sqlstate = sqlstate
-        super().__init__(reason.value if sqlstate is None else f"{reason.value} ({sqlstate})")
+        super().__init__(reason if sqlstate is None else f"{reason} ({sqlstate})")
 
 
 class Session:
@@ -57,33 +54,12 @@ class Session:
         self.awaits: int = _WRITE
 
     @classmethod
-    def start(
-        cls,
-        *,
-        host: str,
-        port: int,
-        address: str,
-        user: str,
-        password: str,
-        database: str,
-        ca_file: str,
-        clock: Clock,
-    ) -> Session:
-        """Begin to connect to ``address`` as ``host``, verified in full; never blocks.
+    def start(cls, options: Mapping[str, str], clock: Clock) -> Session:
+        """Begin to connect with libpq's ``options`` (:mod:`beacon.dsql.login`); never blocks.
 
         Continue with :meth:`proceed` each time that :attr:`descriptor` is ready for :attr:`awaits`. ``clock``
         is monotonic, in seconds. Raises :class:`SessionError`; no socket is left behind then.
         """
-        options = login_options(
-            host=host,
-            address=address,
-            port=port,
-            user=user,
-            password=password,
-            database=database,
-            ca_file=ca_file,
-            libpq_version=libpq.VERSION,
-        )
         session = cls(libpq.Connection(conninfo(options)), clock)
         if session._connection.bad:
             refusal = session._refusal()
@@ -115,38 +91,17 @@ class Session:
         return False
 
     @classmethod
-    def open(
-        cls,
-        *,
-        host: str,
-        port: int,
-        address: str,
-        user: str,
-        password: str,
-        database: str,
-        ca_file: str,
-        deadline: float,
-        clock: Clock,
-    ) -> Session:
-        """Connect to ``address`` as ``host``, verified in full, before ``deadline`` by ``clock`` (monotonic).
+    def open(cls, options: Mapping[str, str], deadline: float, clock: Clock) -> Session:
+        """Connect with libpq's ``options`` before ``deadline`` by ``clock`` (monotonic).
 
         Raises :class:`SessionError`; no socket is left behind then.
         """
-        session = cls.start(
-            host=host,
-            port=port,
-            address=address,
-            user=user,
-            password=password,
-            database=database,
-            ca_file=ca_file,
-            clock=clock,
-        )
+        session = cls.start(options, clock)
         session.log_in(deadline)
         return session
 
     def log_in(self, deadline: float) -> None:
-        """Complete what :meth:`start` began before ``deadline``, or close; raises :class:`SessionError`."""
+        """Complete what :meth:`start` began before ``deadline``, or close; raise :class:`SessionError`."""
         try:
             self._wait(self.awaits, deadline)
             while not self.proceed():
@@ -207,10 +162,7 @@ class Session:
 
     def _refusal(self) -> SessionError:
         """Why there is no connection."""
-        said = _SAID.search(self._connection.error_message)
-        if said is None:
-            return self._failure()
-        return SessionError(classify_login(said[1]), said[1])
+        return SessionError(*classify_refusal(self._connection.error_message))
 
     def _last_result(self, deadline: float) -> Result:
         connection = self._connection

@@ -47,7 +47,7 @@ class HealthCheck:
         self._clock = clock
         self._lasting = lasting
         self._memory = IntentMemory()
-        self._last: tuple[bool, str] | None = None
+        self._last: tuple[bool, Reason] | None = None
         self._cold = True
         app, env = environment.get("BEACON_APP", ""), environment.get("BEACON_ENV", "")
         self._service = _plain_name(service_name(app, env))
@@ -92,7 +92,7 @@ class HealthCheck:
         verdict = judge(report, self._region, self._memory, self._lasting())
         if _UNKNOWN in {self._service, self._region}:
             # Without a name there is nothing that Route 53 could find.
-            verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION.value)
+            verdict = Verdict(serving=False, status="fail", reason=Reason.CONFIGURATION)
         stopped = self._last is not None and self._last[0] and not verdict.serving
         self._tell(report, verdict)
         if stopped or report.observation.outcome is ProbeOutcome.FAIL:
@@ -101,7 +101,7 @@ class HealthCheck:
             verdict, service=self._service, region=self._region, target=TARGET, now=datetime.now(UTC)
         )
 
-    def _wake_publisher(self, reason: str) -> None:
+    def _wake_publisher(self, reason: Reason) -> None:
         """Have the publisher look now; this alone may take time beyond the deadline."""
         if self._trigger is not None and self._trigger.fire(reason, _TRIGGER_S):
             self._telemetry.log("INFO", "asked for the publisher", reason=reason)
@@ -131,7 +131,7 @@ class HealthCheck:
         counts = {
             "ColdStart": self._cold,
             "Reconnects": observation.reconnected,
-            "Drained": verdict.reason == "drained",
+            "Drained": verdict.reason is Reason.DRAINED,
             "LoginWarning": observation.warning is not None and report.intents is not None,
             "IntentUnreadable": observation.warning is not None and report.intents is None,
         }
@@ -152,7 +152,7 @@ def _own_probe(settings: Settings) -> Probe:
 
 
 def _own_fault(reason: Reason) -> ProbeReport:
-    return ProbeReport(Observation(ProbeOutcome.UNKNOWN, reason.value, warning=reason.value))
+    return ProbeReport(Observation(ProbeOutcome.UNKNOWN, reason, warning=reason))
 
 
 def _method(event: object) -> str | None:

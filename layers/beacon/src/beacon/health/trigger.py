@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from beacon.aws.credentials import find_credentials
 from beacon.aws.sigv4 import Credentials, Scope, signature
+from beacon.outcome import Reason
 from beacon.suspend_clock import suspend_aware
 
 __all__ = ["EdgeTrigger", "invoke_headers"]
@@ -52,7 +53,7 @@ class EdgeTrigger:
         base = environment.get("AWS_ENDPOINT_URL_LAMBDA") or environment.get("AWS_ENDPOINT_URL")
         return cls(_Sender(base or f"https://lambda.{region}.{suffix}", name, region))
 
-    def fire(self, reason: str, wait_s: float) -> bool:
+    def fire(self, reason: Reason, wait_s: float) -> bool:
         """Send the request unless one was sent in the last ten seconds; wait for it ``wait_s`` at the most.
 
         Returns whether a request was started. Never raises.

@@ -32,7 +32,7 @@ from datetime import UTC, datetime
 
 from beacon.model import Forced, Intent, ProbeReport
 from beacon.names import search_string
-from beacon.outcome import ProbeOutcome
+from beacon.outcome import ProbeOutcome, Reason
 
 __all__ = ["IntentMemory", "Response", "Verdict", "judge", "not_allowed", "render", "undecipherable"]
 
@@ -43,7 +43,7 @@ class Verdict:
 
     serving: bool
     status: str
-    reason: str
+    reason: Reason
     latency_ms: float | None = None
 
 
@@ -98,7 +98,7 @@ def judge(report: ProbeReport, region: str, memory: IntentMemory, now: float) ->
         return Verdict(serving=False, status="fail", reason=observation.reason)
     intent = memory.recall(now)
     if intent is not None and intent.forced is Forced.DRAIN:
-        return Verdict(serving=False, status="fail", reason="drained", latency_ms=observation.latency_ms)
+        return Verdict(serving=False, status="fail", reason=Reason.DRAINED, latency_ms=observation.latency_ms)
     if observation.warning:
         return Verdict(
             serving=True, status="warn", reason=observation.warning, latency_ms=observation.latency_ms

@@ -13,9 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from beacon.aws.credentials import NoCredentialsError
 from beacon.dsql.connector import Connector, ProbeContext
-from beacon.dsql.resolver import NameNotResolvedError
 from beacon.dsql.session import SessionError
 from beacon.model import Endpoint
 from beacon.outcome import CONFLICT, ProbeOutcome, Reason, outcome_of
@@ -35,14 +33,14 @@ class CanaryReport:
     milliseconds that it took, connecting included.
     """
 
-    reason: str
+    reason: Reason
     latency_ms: float
     sqlstate: str | None = None
 
     @property
     def failed(self) -> bool:
         """Whether no row is known to be committed, whoever's fault that is."""
-        return outcome_of(Reason(self.reason)) is not ProbeOutcome.PASS
+        return outcome_of(self.reason) is not ProbeOutcome.PASS
 
 
 class WriteCanary:
@@ -62,13 +60,9 @@ class WriteCanary:
             reason = self._write(started + self._context.settings.probe_deadline_s)
         except SessionError as error:
             reason, sqlstate = error.reason, error.sqlstate
-        except NameNotResolvedError as error:
-            reason = Reason.TIMEOUT if error.stalled else Reason.NAME
-        except NoCredentialsError:
-            reason = Reason.NO_CREDENTIALS
         except Exception:  # noqa: BLE001 - a defect here must not take the publisher's next round along
             reason = Reason.INTERNAL
-        return CanaryReport(reason.value, (clock() - started) * 1000, sqlstate)
+        return CanaryReport(reason, (clock() - started) * 1000, sqlstate)
 
     def _write(self, deadline: float) -> Reason:
         settings, region = self._context.settings, self._endpoint.region

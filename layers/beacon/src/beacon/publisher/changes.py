@@ -9,11 +9,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from beacon.model import Change, Document, Effective, EndpointState
+from beacon.outcome import Reason
 
-__all__ = ["DEFERRED", "SAME_EXPIRY_S", "changes_between"]
+__all__ = ["SAME_EXPIRY_S", "changes_between"]
 
-#: The reason code of an endpoint that should leave and waits its turn.
-DEFERRED = "deferred"
 #: By how much two readings of one expiry may differ: what was left is told by the database's clock, and added
 #: to that of the publisher a network's way and a few rechecks later.
 SAME_EXPIRY_S = 2.0
@@ -40,11 +39,11 @@ def _explain(before: EndpointState | None, after: EndpointState, document: Docum
     if before.host != after.host:
         parts.append("has a new host name")
     if before.observed is not after.observed:
-        why = "" if after.reason == DEFERRED else f" ({after.reason})"
+        why = "" if after.reason == Reason.DEFERRED else f" ({after.reason})"
         parts.append(f"observed {before.observed.value} -> {after.observed.value}{why}")
     if before.forced is not after.forced:
         parts.append("drained by an operator" if after.forced else _release(before, document.as_of))
-    if after.reason == DEFERRED:
+    if after.reason == Reason.DEFERRED:
         parts.append("waits its turn to leave")
     if before.effective is not after.effective:
         parts.append(_moved(after, told_why=bool(parts)))

@@ -6,19 +6,22 @@ The rules, in the order in which they are applied:
    be the one that is cut off: observed states, forced states and order stay as they were; the document says
    ``frozen`` with note ``all_failed``.
 2. **Unknown is not unhealthy.** An ``unknown`` or missing observation changes nothing.
-3. **Hysteresis**, one step per observation (``n`` counts the contradicting ones in a row):
+3. **Hysteresis** (:data:`HYSTERESIS`), one step per observation:
 
-   ========  ===========  =====================================
-   observed  observation  becomes
-   ========  ===========  =====================================
-   up        pass         up, n = 0
-   up        fail         up, n + 1; at ``fall``: down, n = 0
-   down      fail         down, n = 0
-   down      pass         down, n + 1; at ``rise``: up, n = 0
-   unknown   pass         up, n = 0
-   unknown   fail         unknown, n + 1; at ``fall``: down, n = 0
-   any       unknown      as it was
-   ========  ===========  =====================================
+   ========  ===========  ==========  ====================
+   observed  observation  becomes     after so many in a row
+   ========  ===========  ==========  ====================
+   up        pass         up          1
+   up        fail         down        ``fall``
+   down      fail         down        1
+   down      pass         up          ``rise``
+   unknown   pass         up          1
+   unknown   fail         down        ``fall``
+   any       unknown      as it was   never
+   ========  ===========  ==========  ====================
+
+   Until then the state stays, and ``streak`` counts. A change of state, or an observation that confirms the
+   present one, starts the count again at 0.
 
    Quick to confirm, slow to return: fails count as they come, but of what is down **one pass a round**
    counts, and only in a round that is ``rise_apart_s`` or more after the last one whose passes counted (the
@@ -50,9 +53,10 @@ The rules, in the order in which they are applied:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from beacon.model import (
     MAX_LATENCY_MS,
@@ -67,18 +71,39 @@ from beacon.model import (
     Observed,
     Policy,
 )
-from beacon.outcome import ProbeOutcome
-from beacon.publisher.changes import DEFERRED, SAME_EXPIRY_S, changes_between
+from beacon.outcome import ProbeOutcome, Reason
+from beacon.publisher.changes import SAME_EXPIRY_S, changes_between
 from beacon.publisher.rank import rank, rank_when_empty
 
-__all__ = ["ALL_FAILED", "WOULD_BE_EMPTY", "Decision", "Subject", "decide", "step"]
+__all__ = ["ALL_FAILED", "HYSTERESIS", "WOULD_BE_EMPTY", "Decision", "Subject", "decide", "step"]
 
 ALL_FAILED = "all_failed"
 WOULD_BE_EMPTY = "would_be_empty"
-_NO_DATA = "no_data"
-_DRAINED = "drained"
 #: A latency counts as so many times the smoothed one at the most, and below a millisecond they are all alike.
 _MOST_GROWTH, _LEAST_MS = 3.0, 1.0
+
+
+def _once(_policy: Policy) -> int:
+    return 1
+
+
+def _fall(policy: Policy) -> int:
+    return policy.fall
+
+
+def _rise(policy: Policy) -> int:
+    return policy.rise
+
+
+#: Rule 3: (observed, observation) -> (what it becomes, after how many such observations in a row).
+HYSTERESIS: Final[Mapping[tuple[Observed, ProbeOutcome], tuple[Observed, Callable[[Policy], int]]]] = {
+    (Observed.UP, ProbeOutcome.PASS): (Observed.UP, _once),
+    (Observed.UP, ProbeOutcome.FAIL): (Observed.DOWN, _fall),
+    (Observed.DOWN, ProbeOutcome.FAIL): (Observed.DOWN, _once),
+    (Observed.DOWN, ProbeOutcome.PASS): (Observed.UP, _rise),
+    (Observed.UNKNOWN, ProbeOutcome.PASS): (Observed.UP, _once),
+    (Observed.UNKNOWN, ProbeOutcome.FAIL): (Observed.DOWN, _fall),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +178,12 @@ def decide(
 
 
 def step(state: Observed, streak: int, outcome: ProbeOutcome, policy: Policy) -> tuple[Observed, int]:
-    """One row of the hysteresis table: the state and its count after one more observation."""
-    if outcome is ProbeOutcome.UNKNOWN:
+    """The state and its count after one more observation, by :data:`HYSTERESIS`."""
+    row = HYSTERESIS.get((state, outcome))
+    if row is None:
         return state, streak
-    if outcome is ProbeOutcome.PASS:
-        if state is not Observed.DOWN:
-            return Observed.UP, 0
-        return (Observed.UP, 0) if streak + 1 >= policy.rise else (Observed.DOWN, streak + 1)
-    if state is Observed.DOWN:
-        return Observed.DOWN, 0
-    return (Observed.DOWN, 0) if streak + 1 >= policy.fall else (state, streak + 1)
+    becomes, needed = row
+    return (becomes, 0) if streak + 1 >= needed(policy) else (state, streak + 1)
 
 
 def _last_states(previous: Document | None, subject: Subject, now: datetime) -> list[EndpointState]:
@@ -189,7 +210,7 @@ def _last_state(endpoint: Endpoint, previous: Document | None, now: datetime) ->
         observed=Observed.UNKNOWN,
         forced=None,
         effective=Effective.IN,
-        reason=_NO_DATA,
+        reason=Reason.NO_DATA,
         since=now,
     )
 
@@ -282,8 +303,8 @@ def _routed(state: EndpointState, *, may_leave: bool) -> EndpointState:
     if not state.wants_out:
         return replace(state, effective=Effective.IN)
     if state.effective is Effective.IN and not may_leave:
-        return replace(state, reason=DEFERRED)
-    reason = _DRAINED if state.forced is Forced.DRAIN else state.reason
+        return replace(state, reason=Reason.DEFERRED)
+    reason = Reason.DRAINED if state.forced is Forced.DRAIN else state.reason
     return replace(state, effective=Effective.OUT, reason=reason)
 
 

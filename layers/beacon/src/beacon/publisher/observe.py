@@ -129,7 +129,7 @@ class Observer:
         try:
             return probe.run(deadline)
         except Exception:  # noqa: BLE001 - a defect in one probe must not take the round or an endpoint down
-            reason = Reason.INTERNAL.value
+            reason = Reason.INTERNAL
             return ProbeReport(Observation(ProbeOutcome.UNKNOWN, reason, warning=reason))
 
 
