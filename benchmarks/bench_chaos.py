@@ -14,10 +14,10 @@ from collections.abc import Callable
 
 from results import Result
 
-from beacon_lab.lab import Lab
 from beacon_lab.scenarios.chaos import ChaosResult, run_chaos
 from beacon_lab.scenarios.service_orders import KNOWLEDGE, prepare_documents, service_orders
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 _PER_S, _OTHERS_PER_S, _WORKERS = 50.0, 20.0, 8
 _LONGEST_GAP_S = 2.0
@@ -55,7 +55,7 @@ def run(say: Say) -> list[Result]:
 
 
 async def _run(duration_s: float, seed: int, say: Say) -> ChaosResult:
-    async with Lab(LabSettings(speed=1.0), say, asyncio.Event()) as lab:
+    async with running_lab(LabSettings(speed=1.0), say, asyncio.Event()) as lab:
         await prepare_documents(lab)
         services = {
             name: service_orders(lab, name, _PER_S if name == "ssm" else _OTHERS_PER_S, _WORKERS)

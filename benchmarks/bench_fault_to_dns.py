@@ -19,9 +19,10 @@ from results import Result
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
-from beacon_lab.predict import dns_after, ssm_after
+from beacon_lab.scenarios.predict import dns_after, ssm_after, timings_of
 from beacon_lab.scenarios.watch import Seen, Watch
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 _LIMIT_S = 150.0
 
@@ -36,12 +37,12 @@ async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
     in_ssm: list[float] = []
     # Without the failback hold, which only makes the way back longer.
     settings = LabSettings(speed=1.0, failback_hold_s=0)
-    async with Lab(settings, say, asyncio.Event()) as lab:
+    async with running_lab(settings, say, asyncio.Event()) as lab:
         first, second = lab.settings.regions
         async with Watch(lab.ready(), lab.health_of) as watch:
             for number in range(1, repetitions + 1):
                 await _settle(lab, watch, first)
-                await asyncio.sleep(random.uniform(0, lab.timings.interval_s))
+                await asyncio.sleep(random.uniform(0, timings_of(lab.settings).interval_s))
                 began = time.monotonic()
                 await lab.inject(first, FaultKind.DSQL_FREEZE)
                 dns, ssm = await asyncio.gather(
@@ -52,7 +53,7 @@ async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
                 in_ssm.append(ssm)
                 say(f"{number} of {repetitions}: DNS after {dns:.1f} s, SSM after {ssm:.1f} s")
                 await lab.heal(first)
-    timings = lab.timings
+    timings = timings_of(lab.settings)
     predicted_dns = dns_after(timings, failing=True, answer_s=timings.deadline_s)
     predicted_ssm = ssm_after(timings, confirming=True, edge=True)
     return [
@@ -86,7 +87,7 @@ async def _settle(lab: Lab, watch: Watch, region: str) -> None:
             await publisher.invoke({"source": "benchmark"})
         await asyncio.sleep(1)
     # Let every checker see the recovery, not only enough of them to turn the check.
-    await asyncio.sleep(lab.timings.threshold * (lab.timings.interval_s + 2))
+    await asyncio.sleep(timings_of(lab.settings).threshold * (timings_of(lab.settings).interval_s + 2))
 
 
 async def _until(seen: Seen, value: str, began: float) -> float:

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from results import Result
 
 from beacon_lab.dsql.connect_limit import BURST
-from beacon_lab.lab import Lab
 from beacon_lab.scenarios.herd import Herd, HerdWatch, run_herd
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 _PER_S = 2.0
 _GOODPUT_BACK_S = 5.0
@@ -58,5 +58,5 @@ def run(say: Say) -> list[Result]:
 
 
 async def _run(herd: Herd, say: Say) -> HerdWatch:
-    async with Lab(LabSettings(speed=1.0), say, asyncio.Event()) as lab:
+    async with running_lab(LabSettings(speed=1.0), say, asyncio.Event()) as lab:
         return await run_herd(lab, herd, say)

@@ -37,8 +37,10 @@ from beacon_lab.aws.front import Down
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
+from beacon_lab.scenarios.predict import timings_of
 from beacon_lab.scenarios.watch import Watch
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 _GOAL_S = 8.0
 _LIMIT_S = 150.0
@@ -60,7 +62,7 @@ def run(say: Say) -> list[Result]:
 
 async def _faults(say: Say, repetitions: int) -> list[Result]:
     settings = LabSettings(speed=1.0, rise=1, failback_hold_s=0)
-    async with Lab(settings, say, asyncio.Event()) as lab, Watch(lab.ready(), lab.health_of) as watch:
+    async with running_lab(settings, say, asyncio.Event()) as lab, Watch(lab.ready(), lab.health_of) as watch:
         with_edge = [await _once(lab, watch, say) for _ in range(repetitions)]
         say("without the trigger")
         lab.cloud.front.set_down("lambda", lab.settings.regions[0], Down.FAIL)
@@ -83,7 +85,7 @@ def _largest(name: str, seconds: Sequence[float], goal_s: float) -> Result:
 async def _once(lab: Lab, watch: Watch, say: Say) -> float:
     first, second = lab.settings.regions
     await _settle(lab, watch, first)
-    await asyncio.sleep(random.uniform(0, lab.timings.interval_s))
+    await asyncio.sleep(random.uniform(0, timings_of(lab.settings).interval_s))
     began = time.monotonic()
     await lab.inject(first, FaultKind.DSQL_FREEZE)
     wanted = watch.host_of(second)

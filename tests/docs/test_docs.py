@@ -154,7 +154,7 @@ def test_the_pages_count_the_alarms_of_a_region() -> None:
 def test_an_operator_is_named_by_the_system_and_not_by_the_environment() -> None:
     """USER is unset in a container and under cron, and a drain without an actor is refused."""
     texts = [path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md")]
-    texts.append((ROOT / "lab/src/beacon_lab/up.py").read_text(encoding="utf-8"))
+    texts.append((ROOT / "lab/src/beacon_lab/scenarios/up.py").read_text(encoding="utf-8"))
     text = "\n".join(texts).replace('\\"', '"')
     actors = re.findall(r'-v actor=("[^"]*"|\w+)', text)
     assert len(actors) >= 8

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from beacon_lab.lab import Lab
 from beacon_lab.scenarios.herd import Herd, HerdWatch, run_herd
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 pytestmark = pytest.mark.lab
 
@@ -18,7 +18,7 @@ HERD = Herd(processes=6, pool_size=20, per_s=4.0, watch_s=20.0, move_within_s=90
 
 
 async def _run(lines: list[str]) -> HerdWatch:
-    async with Lab(LabSettings(speed=5.0), lines.append, asyncio.Event()) as lab:
+    async with running_lab(LabSettings(speed=5.0), lines.append, asyncio.Event()) as lab:
         return await run_herd(lab, HERD, lines.append)
 
 

@@ -169,10 +169,9 @@ def _speed(text: str) -> float:
 
 def _kind(text: str) -> FaultKind:
     try:
-        return FaultKind(text)
-    except ValueError:
-        kinds = ", ".join(FaultKind)
-        raise argparse.ArgumentTypeError(f"there is no fault {text!r}: choose one of {kinds}") from None
+        return FaultKind.named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _port(text: str) -> int:
@@ -186,7 +185,7 @@ def _settings(options: argparse.Namespace, **more: Any) -> LabSettings:  # noqa:
 
 
 def _up(options: argparse.Namespace) -> int:
-    from beacon_lab.up import stay_up  # noqa: PLC0415 - `fault` and `--help` need none of the lab's weight
+    from beacon_lab.scenarios.up import stay_up  # noqa: PLC0415 - `fault` and `--help` need none of the lab's weight
 
     settings = _settings(
         options,
@@ -274,7 +273,7 @@ def _order(options: argparse.Namespace, path: str, order: dict[str, str] | None)
     note = state.read(directory)
     if note is None or not note.alive:
         raise LabError(f"no lab is up (no note of one in {directory}): start one with `beacon-lab up`")
-    return control.call(note.control_url, path, order)
+    return control.call(note.control_url, path, order, key=note.key)
 
 
 def _show(found: dict[str, object]) -> None:

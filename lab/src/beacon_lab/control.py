@@ -1,4 +1,4 @@
-"""The control server of a running lab, and the client that `fault`, `heal` and `status` use.
+"""The control server of a running lab, and the client that `fault`, `heal`, `status` and `token` use.
 
 =======  =========  ======================================  =============================================
 method   path       body                                    answer
@@ -10,29 +10,34 @@ POST     /fault     ``{"region": …, "kind": …}`` and, for   the status after
 POST     /heal      ``{"region": …}``                       the status afterwards
 =======  =========  ======================================  =============================================
 
-It listens on loopback only and takes JSON only, so that no web page can give it orders.
+The server listens on loopback only and takes JSON only, so that no web page can give it orders. Every user of
+this machine can reach loopback, and ``/ready`` holds the lab's secrets. So ``/ready`` also wants the header
+``Authorization: Bearer KEY``; the key is in the lab's note, which only its owner can read.
 """
 
 from __future__ import annotations
 
+import hmac
 import http.client
 import json
+import secrets
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Protocol
 
 from aiohttp import web
 
 from beacon_lab.errors import LabError
 from beacon_lab.faults import Extent, FaultKind
-from beacon_lab.network.http_log import HTTP_LOG
+from beacon_lab.network import http_server
 
 __all__ = ["Control", "Controlled", "call"]
 
 
 class Controlled(Protocol):
-    """What the server gives orders to: the lab."""
+    """What the server passes orders to: a lab that is up."""
 
     def ready(self) -> dict[str, object]:
         """What the ready file holds."""
@@ -44,18 +49,21 @@ class Controlled(Protocol):
         """Break a Region; raise :class:`LabError` for one that is not there."""
 
     async def heal(self, region: str) -> None:
-        """Mend whatever was broken in a Region; raise :class:`LabError` for one that is not there."""
+        """Repair whatever is broken in a Region; raise :class:`LabError` for one that is not there."""
 
 
 class Control:
-    """The server; ``port`` 0 takes any free one."""
+    """The server; ``port`` 0 takes any free one. It rejects every order while no lab takes them."""
 
-    def __init__(self, lab: Controlled, port: int = 0, address: str = "127.0.0.1") -> None:
-        self._lab = lab
+    def __init__(self, port: int = 0, address: str = "127.0.0.1") -> None:
+        self.key = secrets.token_urlsafe(32)
+        """What ``/ready`` wants as its bearer token."""
+        self.url = ""
+        """The server's address, once it listens."""
         self._wanted = port
         self._address = address
+        self._lab: Controlled | None = None
         self._runner: web.AppRunner | None = None
-        self.url = ""
 
     async def start(self) -> None:
         """Listen; raise ``OSError`` when the port is taken."""
@@ -64,48 +72,71 @@ class Control:
         application.router.add_get("/status", self._answer(self._status))
         application.router.add_post("/fault", self._answer(self._fault))
         application.router.add_post("/heal", self._answer(self._heal))
-        self._runner = web.AppRunner(application, logger=HTTP_LOG, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._address, self._wanted)
-        await site.start()
+        self._runner = await http_server.listen(application, self._address, self._wanted)
         self.url = f"http://{self._address}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
-        """Stop listening; calling it again does nothing."""
+        """Stop listening; a second call does nothing."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
+    def open_to(self, lab: Controlled) -> None:
+        """Pass orders to ``lab`` from now on."""
+        self._lab = lab
+
+    def shut(self) -> None:
+        """Reject orders from now on."""
+        self._lab = None
+
     def _answer(
-        self, act: Callable[[web.Request], Awaitable[dict[str, object]]]
+        self, act: Callable[[Controlled, web.Request], Awaitable[dict[str, object]]]
     ) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def handle(request: web.Request) -> web.Response:
+            if self._lab is None:
+                return _refusal("the lab is still starting, or already going down: it takes no orders now")
             try:
-                return web.json_response(await act(request))
+                return web.json_response(await act(self._lab, request))
+            except _ForbiddenError as error:
+                return _refusal(str(error), HTTPStatus.FORBIDDEN)
             except LabError as error:
-                return web.json_response({"error": str(error)}, status=400)
+                return _refusal(str(error))
 
         return handle
 
-    async def _ready(self, _request: web.Request) -> dict[str, object]:
-        return self._lab.ready()
+    async def _ready(self, lab: Controlled, request: web.Request) -> dict[str, object]:
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        if not hmac.compare_digest(given, f"Bearer {self.key}".encode()):
+            raise _ForbiddenError(
+                "/ready needs the header 'Authorization: Bearer KEY', with the key from lab.json in the lab's"
+                " state directory, which only the lab's owner can read"
+            )
+        return lab.ready()
 
-    async def _status(self, _request: web.Request) -> dict[str, object]:
-        return self._lab.status()
+    async def _status(self, lab: Controlled, _request: web.Request) -> dict[str, object]:
+        return lab.status()
 
-    async def _fault(self, request: web.Request) -> dict[str, object]:
+    async def _fault(self, lab: Controlled, request: web.Request) -> dict[str, object]:
         order = await _order(request)
         try:
-            kind = FaultKind(order.get("kind", ""))
-        except ValueError:
-            kinds = ", ".join(FaultKind)
-            raise LabError(f"there is no fault {order.get('kind')!r}: choose one of {kinds}") from None
-        await self._lab.inject(order.get("region", ""), kind, _extent(order, kind))
-        return self._lab.status()
+            kind = FaultKind.named(order.get("kind", ""))
+            extent = _extent(order, kind)
+        except ValueError as error:
+            raise LabError(str(error)) from None
+        await lab.inject(order.get("region", ""), kind, extent)
+        return lab.status()
 
-    async def _heal(self, request: web.Request) -> dict[str, object]:
-        await self._lab.heal((await _order(request)).get("region", ""))
-        return self._lab.status()
+    async def _heal(self, lab: Controlled, request: web.Request) -> dict[str, object]:
+        await lab.heal((await _order(request)).get("region", ""))
+        return lab.status()
+
+
+class _ForbiddenError(Exception):
+    """The caller has not shown the lab's key."""
+
+
+def _refusal(sentence: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> web.Response:
+    return web.json_response({"error": sentence}, status=status)
 
 
 async def _order(request: web.Request) -> dict[str, str]:
@@ -121,19 +152,19 @@ async def _order(request: web.Request) -> dict[str, str]:
 
 
 def _extent(order: Mapping[str, str], kind: FaultKind) -> Extent:
-    try:
-        seed = int(order["seed"]) if "seed" in order else None
-        return Extent(int(order.get("share", "100")), order.get("way", ""), seed).of(kind)
-    except ValueError as error:
-        raise LabError(str(error)) from None
+    seed = int(order["seed"]) if "seed" in order else None
+    return Extent(int(order.get("share", "100")), order.get("way", ""), seed).of(kind)
 
 
-def call(url: str, path: str, order: dict[str, str] | None = None) -> dict[str, object]:
-    """Ask a lab's control server; ``order`` makes it a POST. Raise :class:`LabError` with what it says."""
+def call(url: str, path: str, order: dict[str, str] | None = None, *, key: str = "") -> dict[str, object]:
+    """Ask a lab's control server; ``order`` makes it a POST. Raise :class:`LabError` with what it says.
+
+    ``key`` is the lab's, from its note; only ``/ready`` needs it.
+    """
     request = urllib.request.Request(  # noqa: S310 - the URL is the lab's own note
         url + path,
         data=None if order is None else json.dumps(order).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
     )
     # No proxy, whatever the environment says: the lab is on this machine.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))

@@ -32,6 +32,14 @@ class FaultKind(StrEnum):
     SSM_DOWN = "ssm-down"
     REGION_DOWN = "region-down"
 
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The fault that the command line calls ``name``; raise ``ValueError`` with those that there are."""
+        try:
+            return cls(name)
+        except ValueError:
+            raise ValueError(f"there is no fault {name!r}: choose one of {', '.join(cls)}") from None
+
     @property
     def is_dsql(self) -> bool:
         """Whether a DSQL front alone can carry the fault out."""

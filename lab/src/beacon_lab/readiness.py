@@ -11,11 +11,9 @@ from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from beacon_lab.dsql.principals import Principal
+from beacon_lab.cloud import Cloud
 from beacon_lab.errors import LabError
 
 __all__ = ["await_healthy", "await_published"]
@@ -46,23 +44,13 @@ async def await_healthy(region: str, url: str, ca_file: Path) -> None:
     raise LabError(f"/health of {region} does not pass; the last answer was {answer}")
 
 
-async def await_published(
-    region: str, names: Sequence[str], endpoint_url: str, keys: Principal, log: Path | None
-) -> None:
+async def await_published(cloud: Cloud, region: str, names: Sequence[str], log: Path | None) -> None:
     """Wait until the Region's parameters ``names`` are there; raise :class:`LabError` when they are not.
 
     The error ends with the last lines of ``log``, the publisher's, which goes away with the lab.
     """
-    client = boto3.client(
-        "ssm",
-        region_name=region,
-        endpoint_url=endpoint_url,
-        aws_access_key_id=keys.access_key_id,
-        aws_secret_access_key=keys.secret_access_key,
-        config=Config(connect_timeout=2, read_timeout=5, proxies={}),  # no proxy: it is on this machine
-    )
     problem = "nothing is there"
-    with contextlib.closing(client):
+    with contextlib.closing(cloud.client("ssm", region, connect_timeout=2, read_timeout=5)) as client:
         give_up = time.monotonic() + _WITHIN_S
         while time.monotonic() < give_up:
             try:
@@ -72,7 +60,7 @@ async def await_published(
             except (BotoCoreError, ClientError) as error:
                 problem = str(error)
             await asyncio.sleep(_AGAIN_S)
-    raise LabError(f"the publisher of {region} writes nothing ({problem}); its log ends so:\n{_tail(log)}")
+    raise LabError(f"the publisher of {region} writes nothing ({problem}); the end of its log:\n{_tail(log)}")
 
 
 def _tail(log: Path | None) -> str:

@@ -1,9 +1,11 @@
-"""What one lab is made of, and the values that it deploys the template with."""
+"""The settings of one lab, and the names that follow from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+from beacon.names import TARGET, service_name
 
 __all__ = ["POLICIES", "LabSettings"]
 
@@ -44,4 +46,14 @@ class LabSettings:
     @property
     def service(self) -> str:
         """The deployment's name."""
-        return f"{self.app}-{self.env}"
+        return service_name(self.app, self.env)
+
+    @property
+    def endpoint_parameter(self) -> str:
+        """The SSM parameter that holds the preferred host."""
+        return f"/{self.app}/{self.env}/{TARGET}/endpoint"
+
+    @property
+    def document_parameter(self) -> str:
+        """The SSM parameter that holds the document."""
+        return f"/{self.app}/{self.env}/{TARGET}/document"

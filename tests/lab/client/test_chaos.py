@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from beacon_lab.lab import Lab
 from beacon_lab.scenarios.chaos import Account, ChaosResult, run_chaos
 from beacon_lab.scenarios.service_orders import KNOWLEDGE, prepare_documents, service_orders
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 pytestmark = pytest.mark.lab
 
@@ -23,7 +23,7 @@ SEED = 20261
 
 
 async def _run(lines: list[str]) -> ChaosResult:
-    async with Lab(LabSettings(speed=5.0), lines.append, asyncio.Event()) as lab:
+    async with running_lab(LabSettings(speed=5.0), lines.append, asyncio.Event()) as lab:
         await prepare_documents(lab)
         services = {
             name: service_orders(lab, name, PER_S.get(name, OTHERS_PER_S), workers=8) for name in KNOWLEDGE

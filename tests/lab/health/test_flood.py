@@ -15,10 +15,10 @@ import pytest
 
 from beacon_lab.awslambda.functions import Function
 from beacon_lab.awslambda.sandbox import InvocationResult
-from beacon_lab.lab import Lab
 from beacon_lab.network.address_plan import checker_source
 from beacon_lab.region import Region
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 pytestmark = pytest.mark.lab
 
@@ -118,11 +118,9 @@ def test_a_thousand_strangers_cost_nothing_while_checkers_poll(monkeypatch: pyte
 
     async def scenario() -> None:
         watch = Watch(monkeypatch)
-        async with Lab(LabSettings(speed=5.0), lambda _line: None, asyncio.Event()) as lab:
+        async with running_lab(LabSettings(speed=5.0), lambda _line: None, asyncio.Event()) as lab:
             region = lab.regions["us-east-1"]
-            check, checkers = region.stack.health_check, lab.cloud.checkers
-            assert check is not None
-            assert checkers is not None
+            check, checkers = region.stack.health_check, lab.data_plane.checkers
             health = region.function_named("orders-lab-health")
             assert health is not None
             path = urlsplit(region.stack.health_url).path
@@ -159,7 +157,6 @@ def test_a_thousand_strangers_cost_nothing_while_checkers_poll(monkeypatch: pyte
             assert (after.throttles, after.errors) == (before.throttles, before.errors)
             # No checker of either Region has seen a failure since.
             for other in lab.regions.values():
-                assert other.stack.health_check is not None
                 found = checkers.observations(other.stack.health_check.id)
                 assert len(found) == 16
                 assert all(observation.passed for observation in found)

@@ -16,8 +16,8 @@ from beacon_lab import cli, control, state
 from beacon_lab.errors import LabError
 from beacon_lab.faults import Extent, FaultKind
 from beacon_lab.scenarios.consumer_process import ConsumerTally
+from beacon_lab.scenarios.up import what_to_try
 from beacon_lab.settings import LabSettings
-from beacon_lab.up import what_to_try
 
 READY = {
     "aws_endpoint_url": "http://127.0.0.1:1",
@@ -79,7 +79,8 @@ def lab(tmp_path: Path) -> Iterator[FakeLab]:
     """A control server in a thread, and its note in ``tmp_path``."""
     fake, started, end = FakeLab(), threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
-    server = control.Control(fake)
+    server = control.Control()
+    server.open_to(fake)
 
     async def serve() -> None:
         await server.start()
@@ -90,7 +91,7 @@ def lab(tmp_path: Path) -> Iterator[FakeLab]:
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
     thread.start()
     assert started.wait(10)
-    claim = state.claim(tmp_path, server.url)
+    claim = state.claim(tmp_path, server.url, server.key)
     try:
         yield fake
     finally:
@@ -142,6 +143,47 @@ def test_a_token_is_for_the_host_and_the_role_that_was_asked_for(
         token = capsys.readouterr().out
         assert token.startswith(f"{'abcdefghijklmnopqrstuvwxyz.dsql.us-east-1.on.aws'}/?Action={action}&")
         assert token.count("\n") == 1
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Bearer \xe9"}])
+def test_where_the_lab_is_needs_the_key_of_its_note(
+    lab: FakeLab, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    """Any user of the machine can reach the port, and /ready holds secrets: 403, and none of them."""
+    note = state.read(tmp_path)
+    assert note is not None
+    assert (tmp_path / "lab.json").stat().st_mode & 0o777 == 0o600
+    assert control.call(note.control_url, "/ready", key=note.key) == READY
+    request = urllib.request.Request(f"{note.control_url}/ready", headers=headers)  # noqa: S310 - our own
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with pytest.raises(urllib.error.HTTPError) as refused, direct.open(request, timeout=10):
+        pass
+    with refused.value as answer:
+        assert (answer.code, list(json.loads(answer.read()))) == (403, ["error"])
+
+
+def test_no_order_is_taken_before_the_lab_is_up_or_while_it_goes_down() -> None:
+    """Each is refused with a sentence."""
+
+    async def scenario() -> None:
+        server = control.Control()
+        await server.start()
+        try:
+            await refused(server)
+            server.open_to(FakeLab())
+            assert await asyncio.to_thread(control.call, server.url, "/status")
+            server.shut()
+            await refused(server)
+        finally:
+            await server.stop()
+
+    async def refused(server: control.Control) -> None:
+        orders = (("/ready", None), ("/status", None), ("/heal", {"region": "us-east-1"}))
+        for path, order in orders:
+            with pytest.raises(LabError, match="still starting, or already going down"):
+                await asyncio.to_thread(control.call, server.url, path, order, key=server.key)
+
+    asyncio.run(scenario())
 
 
 def test_what_the_lab_refuses_is_said_and_ends_with_2(

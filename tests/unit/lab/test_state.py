@@ -13,13 +13,12 @@ from typing import NamedTuple
 
 import pytest
 
-from beacon_lab import state
+from beacon_lab import preconditions, state
 from beacon_lab.errors import LabError
 from beacon_lab.network.ports import require_port
 from beacon_lab.processes.process_table import identify
-from beacon_lab.ready_file import ReadyFile
 
-URL = "http://127.0.0.1:1"
+URL, KEY = "http://127.0.0.1:1", "k"
 
 
 class Usage(NamedTuple):
@@ -33,13 +32,13 @@ class Usage(NamedTuple):
 def write_note(directory: Path, pid: int, started: int) -> None:
     """Leave a note as the process ``pid`` would."""
     directory.mkdir(exist_ok=True)
-    note = {"pid": pid, "started": started, "control_url": URL}
+    note = {"pid": pid, "started": started, "control_url": URL, "key": KEY}
     (directory / "lab.json").write_text(json.dumps(note))
 
 
 def test_a_claimed_directory_names_this_process(tmp_path: Path) -> None:
     """The note is read back as it was left, and its process lives."""
-    state.claim(tmp_path / "state", URL)
+    state.claim(tmp_path / "state", URL, KEY)
     note = state.read(tmp_path / "state")
     assert note is not None
     assert (note.pid, note.control_url, note.alive) == (os.getpid(), URL, True)
@@ -47,20 +46,20 @@ def test_a_claimed_directory_names_this_process(tmp_path: Path) -> None:
 
 def test_the_directory_is_private_to_its_user(tmp_path: Path) -> None:
     """Nobody else may put a note there."""
-    state.claim(tmp_path / "state", URL)
+    state.claim(tmp_path / "state", URL, KEY)
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
 
 def test_release_takes_away_what_claim_made(tmp_path: Path) -> None:
     """The note, and the directory if the claim made it and nothing else is in it; twice is harmless."""
-    made = state.claim(tmp_path / "made", URL)
+    made = state.claim(tmp_path / "made", URL, KEY)
     made.release()
     made.release()
     assert not (tmp_path / "made").exists()
     (tmp_path / "given").mkdir()
-    state.claim(tmp_path / "given", URL).release()
+    state.claim(tmp_path / "given", URL, KEY).release()
     assert list((tmp_path / "given").iterdir()) == []
-    shared = state.claim(tmp_path / "shared", URL)
+    shared = state.claim(tmp_path / "shared", URL, KEY)
     (tmp_path / "shared" / "other").touch()
     shared.release()
     assert [path.name for path in (tmp_path / "shared").iterdir()] == ["other"]
@@ -68,7 +67,7 @@ def test_release_takes_away_what_claim_made(tmp_path: Path) -> None:
 
 def test_release_leaves_the_note_of_another_lab(tmp_path: Path) -> None:
     """Whose note it is decides, not whose directory."""
-    claim = state.claim(tmp_path, URL)
+    claim = state.claim(tmp_path, URL, KEY)
     write_note(tmp_path, os.getppid(), 1)
     claim.release()
     assert state.read(tmp_path) is not None
@@ -81,11 +80,11 @@ def test_a_lab_that_lives_keeps_its_directory(tmp_path: Path) -> None:
         identity = identify(other.pid)
         assert identity is not None
         write_note(tmp_path, other.pid, identity.started)
-        for refuse in (lambda: state.refuse_second(tmp_path), lambda: state.claim(tmp_path, URL)):
+        for refuse in (lambda: state.refuse_second(tmp_path), lambda: state.claim(tmp_path, URL, KEY)):
             with pytest.raises(LabError, match=rf"already up \(process {other.pid}, {URL}\).*--state-dir"):
                 refuse()
         other.kill()
-    state.claim(tmp_path, URL)
+    state.claim(tmp_path, URL, KEY)
 
 
 def test_a_reused_process_number_is_no_lab(tmp_path: Path) -> None:
@@ -96,17 +95,17 @@ def test_a_reused_process_number_is_no_lab(tmp_path: Path) -> None:
     note = state.read(tmp_path)
     assert note is not None
     assert not note.alive
-    state.claim(tmp_path, URL)
+    state.claim(tmp_path, URL, KEY)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[]", "null", '{"pid": "x", "started": 1, "control_url": ""}', "\xff"]
+    "text", ["", "{}", "[]", "null", '{"pid": "x", "started": 1, "control_url": "", "key": ""}', "\xff"]
 )
 def test_a_note_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
     """And hinders nobody."""
     (tmp_path / "lab.json").write_bytes(text.encode("latin-1"))
     assert state.read(tmp_path) is None
-    state.claim(tmp_path, URL)
+    state.claim(tmp_path, URL, KEY)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])
@@ -114,16 +113,16 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path, place: str) ->
     """In a sentence, with the option to change."""
     (tmp_path / "file").touch()
     with pytest.raises(LabError, match=f"state directory {tmp_path / place} cannot be written.*--state-dir"):
-        state.claim(tmp_path / place, URL)
+        state.claim(tmp_path / place, URL, KEY)
 
 
 def test_too_little_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sentence says how much there is, where, and how much is needed."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, 100 * 2**20))
     with pytest.raises(LabError, match=f"only 100 MB are free in {tmp_path}, and the lab needs 400 MB"):
-        state.require_disk(tmp_path)
+        preconditions.require_disk(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 0, 400 * 2**20))
-    state.require_disk(tmp_path)
+    preconditions.require_disk(tmp_path)
 
 
 def test_a_disk_too_full_for_any_temporary_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +148,7 @@ def test_the_ready_file_replaces_a_dead_labs_and_goes_away(tmp_path: Path) -> No
     """Prepared: none is there. Written: whole, and nothing besides. Removed: none."""
     path = tmp_path / "ready.json"
     path.write_text("stale")
-    ready_file = ReadyFile(path)
+    ready_file = state.ReadyFile(path)
     ready_file.prepare()
     assert list(tmp_path.iterdir()) == []
     ready_file.write({"dns": 1})
@@ -172,10 +171,10 @@ def test_only_its_owner_can_ever_read_the_ready_file(tmp_path: Path, monkeypatch
         modes.extend(stat.S_IMODE(found.stat().st_mode) for found in tmp_path.iterdir())
         return real(value, indent=indent)
 
-    monkeypatch.setattr("beacon_lab.ready_file.json.dumps", looking)
+    monkeypatch.setattr("beacon_lab.state.json.dumps", looking)
     before = os.umask(0)
     try:
-        ReadyFile(path).write({"credentials": {"secret_access_key": "k"}})
+        state.ReadyFile(path).write({"credentials": {"secret_access_key": "k"}})
     finally:
         os.umask(before)
     assert modes == [0o600]
@@ -187,7 +186,7 @@ def test_a_ready_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     for path in (tmp_path / "missing" / "ready.json", tmp_path / "directory"):
         with pytest.raises(LabError, match=f"the ready file {path} cannot be written: "):
-            ReadyFile(path).prepare()
+            state.ReadyFile(path).prepare()
 
 
 def test_a_port_that_somebody_listens_on_is_refused() -> None:

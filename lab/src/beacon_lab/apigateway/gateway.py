@@ -42,14 +42,15 @@ from beacon_lab.apigateway.proxy_event import (
     read_answer,
 )
 from beacon_lab.apigateway.resource_policy import PolicyDecision, ResourcePolicy, method_arn
-from beacon_lab.apigateway.routes import Route, RouteMatch, find_route
+from beacon_lab.apigateway.routes import RouteMatch, find_route
 from beacon_lab.awslambda.sandbox import InvocationResult, InvocationStatus
 from beacon_lab.faults import FaultKind
+from beacon_lab.network import tcp
 from beacon_lab.network.address_plan import public_address
-from beacon_lab.network.http_log import HTTP_LOG
+from beacon_lab.network.http_server import HTTP_LOG
 from beacon_lab.network.pki import Authority
 from beacon_lab.network.token_bucket import TokenBucket
-from beacon_lab.stack.model import ApiResource
+from beacon_lab.stack.model import ApiResource, Route
 
 __all__ = ["Gateway", "Invoker"]
 
@@ -234,14 +235,8 @@ class Gateway:
         return context
 
     def _bind(self) -> socket.socket:
-        found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind((self.address, self.port))
-            found.setblocking(False)
-        except OSError:
-            found.close()
-            raise
+        found = tcp.reserve(self.address, self.port)
+        found.setblocking(False)
         return found
 
     async def _listen(self) -> None:

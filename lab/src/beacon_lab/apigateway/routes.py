@@ -2,25 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import unquote
 
 from beacon_lab.apigateway.proxy_event import Match
+from beacon_lab.stack.model import Route
 
-__all__ = ["Route", "RouteMatch", "find_route"]
-
-
-class Route(Protocol):
-    """A method (`ANY` for all) and a resource path that invoke a function, named by its logical id."""
-
-    @property
-    def method(self) -> str: ...
-
-    @property
-    def path(self) -> str: ...
-
-    @property
-    def function(self) -> str: ...
+__all__ = ["RouteMatch", "find_route"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from beacon_lab.aws.errors import ApiError, Encoded, encode_error
 from beacon_lab.aws.lambda_api import FunctionPort, NoFunctions, invoke, invoked_function
 from beacon_lab.aws.route53_status import HealthReports, answer_status, asked_status
 from beacon_lab.aws.ssm_limits import DEFAULT_PUTS_PER_S, PutRate, check_value
-from beacon_lab.network.http_log import HTTP_LOG
+from beacon_lab.network import http_server
 
 _LARGEST_REQUEST = 64 * 1024 * 1024
 _FORWARD_LIMIT_S = 120.0
@@ -99,14 +99,7 @@ class AwsFront:
         """Listen. Raises OSError when the address is in use."""
         application = web.Application(client_max_size=_LARGEST_REQUEST)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, logger=HTTP_LOG, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            site = web.TCPSite(self._runner, self.address, self.port)
-            await site.start()
-        except OSError:
-            await self.stop()
-            raise
+        self._runner = await http_server.listen(application, self.address, self.port)
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from beacon_lab.aws.errors import ApiError
+from beacon_lab.network.token_bucket import TokenBucket
 
 STANDARD_BYTES = 4096
 ADVANCED_BYTES = 8192
@@ -17,28 +17,19 @@ _SIZE_OF_TIER = {
 }
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at_s: float
-
-
 class PutRate:
     """PutParameter's rate, a token bucket per Region as deep as one second's worth of calls."""
 
     def __init__(self, per_s: float = DEFAULT_PUTS_PER_S) -> None:
-        self.per_s = per_s
-        self._buckets: dict[str, _Bucket] = {}
+        self._per_s = per_s
+        self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, region: str, now_s: float) -> None:
-        """Count one call at the monotonic time `now_s`. Raises ApiError above the rate."""
-        depth = max(1.0, self.per_s)
-        bucket = self._buckets.setdefault(region, _Bucket(depth, now_s))
-        bucket.tokens = min(depth, bucket.tokens + (now_s - bucket.at_s) * self.per_s)
-        bucket.at_s = now_s
-        if bucket.tokens < 1:
+        """Count one call at the monotonic time ``now_s``. Raise ``ApiError`` above the rate."""
+        if region not in self._buckets:
+            self._buckets[region] = TokenBucket(rate_per_s=self._per_s, burst=max(1, int(self._per_s)))
+        if not self._buckets[region].take(now_s):
             raise ApiError(400, "ThrottlingException", "Rate exceeded")
-        bucket.tokens -= 1
 
 
 def check_value(body: bytes) -> None:

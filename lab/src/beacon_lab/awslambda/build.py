@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from beacon_lab.awslambda.function_spec import ARCHITECTURE
 from beacon_lab.awslambda.python313 import BuildUnavailableError, find_python313
 from beacon_lab.awslambda.runtime import make_runtime
 
@@ -28,7 +29,6 @@ _LAYER = "BeaconLayer"
 _FUNCTIONS = ("HealthFunction", "PublisherFunction")
 _INPUTS = ("template.yaml", "functions", "layers/beacon/src")
 _BUILD_S = 600.0
-_ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,7 @@ def _sam_build(root: Path, output: Path, home: Path, runtime: Path) -> None:
         "__SAM_CLI_APP_DIR": str(home),
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    architecture = _ARCHITECTURES.get(platform.machine().lower())
-    if architecture is None:
+    if ARCHITECTURE is None:
         raise BuildUnavailableError(
             f"Lambda has no functions for this machine's processor, {platform.machine()}"
         )
@@ -111,7 +110,7 @@ def _sam_build(root: Path, output: Path, home: Path, runtime: Path) -> None:
         "--build-dir",
         str(output),
     ]
-    argv += ["--cache-dir", str(home / "cache"), "--parameter-overrides", f"Architecture={architecture}"]
+    argv += ["--cache-dir", str(home / "cache"), "--parameter-overrides", f"Architecture={ARCHITECTURE}"]
     try:
         done = subprocess.run(
             argv, cwd=root, env=environment, capture_output=True, text=True, timeout=_BUILD_S, check=False

@@ -1,11 +1,17 @@
 """What the lab has to know of a Lambda function to run it, and of the machine to run it on."""
 
+import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["FunctionSpec", "Runtime"]
+__all__ = ["ARCHITECTURE", "FunctionSpec", "Runtime"]
+
+ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(
+    platform.machine().lower()
+)
+"""This machine's processor by Lambda's name; ``None`` where Lambda has no functions for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Collection, Mapping
 
 from beacon_lab.aws.lambda_api import Invoked, ThrottledError, UnknownFunctionError
 from beacon_lab.awslambda.functions import Function
@@ -13,17 +12,10 @@ from beacon_lab.awslambda.sandbox import InvocationStatus
 __all__ = ["RegionalFunctions"]
 
 
-class HasFunctions(Protocol):
-    """What is asked of a Region."""
-
-    def function_named(self, name: str) -> Function | None:
-        """The function that is deployed as ``name``."""
-
-
 class RegionalFunctions:
-    """The functions of every Region of a lab; ``regions`` may be filled later."""
+    """The functions of a lab, Region by Region."""
 
-    def __init__(self, regions: Mapping[str, HasFunctions]) -> None:
+    def __init__(self, regions: Mapping[str, Collection[Function]]) -> None:
         self._regions = regions
 
     async def invoke(self, region: str, function: str, payload: bytes) -> Invoked:
@@ -38,8 +30,7 @@ class RegionalFunctions:
         self._find(region, function).enqueue(json.loads(payload))
 
     def _find(self, region: str, function: str) -> Function:
-        found = self._regions.get(region)
-        named = found.function_named(function) if found else None
-        if named is None:
-            raise UnknownFunctionError(function)
-        return named
+        for found in self._regions.get(region, ()):
+            if found.spec.name == function:
+                return found
+        raise UnknownFunctionError(function)

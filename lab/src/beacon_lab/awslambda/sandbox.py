@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 import samcli.local.rapid
 
-from beacon_lab.awslambda.function_spec import FunctionSpec, Runtime
+from beacon_lab.awslambda.function_spec import ARCHITECTURE, FunctionSpec, Runtime
 from beacon_lab.processes.children import Child, Processes
 from beacon_lab.processes.process_table import ProcessIdentity, children, entry, identify
 
@@ -63,10 +63,7 @@ def emulator(directory: Path) -> Path:
 
     Raises SandboxError when the wheel holds none for this machine.
     """
-    suffix = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(
-        platform.machine().lower()
-    )
-    shipped = Path(next(iter(samcli.local.rapid.__path__))) / f"aws-lambda-rie-{suffix}"
+    shipped = Path(next(iter(samcli.local.rapid.__path__))) / f"aws-lambda-rie-{ARCHITECTURE}"
     if not shipped.is_file():
         raise SandboxError(f"the aws-sam-cli wheel holds no Lambda emulator for {platform.machine()}")
     if os.access(shipped, os.X_OK):

@@ -1,10 +1,10 @@
-"""The lab's DSQL cluster: one PostgreSQL, a front per Region, the access keys, and who is how far."""
+"""The lab's DSQL cluster: one PostgreSQL, a front per Region, the access keys, and the distances."""
 
 from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,23 +19,23 @@ from beacon_lab.route53.distances import round_trip_ms
 __all__ = ["ACCOUNT_ID", "OPERATOR_ROLE", "Cluster"]
 
 ACCOUNT_ID = "123456789012"
-#: The database role that operators and the demo's application log in as.
 OPERATOR_ROLE = "operator"
+"""The database role that operators and the demo's application log in as."""
 _HOST_ALPHABET = string.ascii_lowercase + string.digits
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A multi-Region cluster; make one with :meth:`start`."""
 
     authority: Authority
     postgres: Postgres
     principals: Principals
-    grants: IamGrants
-    fronts: dict[str, DsqlFront]
     operator: Principal
-    #: (observer's Region, endpoint's Region) -> port with their distance in between.
-    ports: dict[tuple[str, str], int]
+    """The principal of the lab's operator, and of the demo's application."""
+    fronts: Mapping[str, DsqlFront]
+    ports: Mapping[tuple[str, str], int]
+    """(observer's Region, endpoint's Region) -> port with their distance in between."""
 
     @classmethod
     async def start(
@@ -44,19 +44,27 @@ class Cluster:
         """Start PostgreSQL and a front per Region, each also reachable from every other at its distance."""
         postgres = Postgres()
         await postgres.start(processes, directory / "postgres")
-        cluster = cls(
-            authority=authority,
-            postgres=postgres,
-            principals=Principals(),
-            grants=IamGrants(),
-            fronts={},
-            operator=Principal("", "", None, ""),
-            ports={},
-        )
-        cluster.operator = cluster.add_principal("operator", frozenset(DbAction), session=False)
+        principals, grants = Principals(), IamGrants()
+        fronts: dict[str, DsqlFront] = {}
+        ports: dict[tuple[str, str], int] = {}
         for region in regions:
-            await cluster._add_front(region, regions)
-        return cluster
+            host = f"{_identifier()}.dsql.{region}.on.aws"
+            front = DsqlFront(
+                region=region,
+                host=host,
+                certificate=authority.issue(f"dsql-{region}", dns=[host]),
+                postgres=postgres,
+                principals=principals,
+                grants=grants,
+            )
+            await front.start()
+            fronts[region] = front
+            for observer in regions:
+                near = observer == region
+                distance_ms = round_trip_ms(observer, region)
+                ports[observer, region] = front.port if near else await front.add_listener(distance_ms)
+        operator = _new_key(principals, "operator", frozenset(DbAction), session=False)
+        return cls(authority, postgres, principals, operator, fronts, ports)
 
     async def stop(self) -> None:
         """Close the fronts, then PostgreSQL."""
@@ -66,42 +74,33 @@ class Cluster:
 
     def add_principal(self, role_arn: str, actions: frozenset[DbAction], *, session: bool) -> Principal:
         """Make an access key for a role (a plain name stands for a role of the lab's account)."""
-        arn = role_arn if role_arn.startswith("arn:") else f"arn:aws:iam::{ACCOUNT_ID}:role/{role_arn}"
-        prefix = "ASIA" if session else "AKIA"
-        return self.principals.add(
-            access_key_id=prefix + "".join(secrets.choice(string.ascii_uppercase) for _ in range(16)),
-            secret_access_key=secrets.token_urlsafe(30),
-            session_token=secrets.token_urlsafe(60) if session else None,
-            arn=arn,
-            actions=actions,
-        )
+        return _new_key(self.principals, role_arn, actions, session=session)
 
-    def dial_from(self, observer: str) -> str:
-        """The value of BEACON_DIAL in ``observer``: every endpoint at its distance from there."""
-        return ",".join(
-            f"{front.host}={front.address}:{self.ports[observer, region]}"
-            for region, front in self.fronts.items()
-        )
+    def dials_from(self, observer: str) -> dict[str, tuple[str, int]]:
+        """Where a client in ``observer`` dials each endpoint's host, at its distance from there."""
+        return {
+            front.host: (front.address, self.ports[observer, region]) for region, front in self.fronts.items()
+        }
 
     def arn_of(self, region: str) -> str:
         """The ARN of the cluster's part in ``region``."""
         return f"arn:aws:dsql:{region}:{ACCOUNT_ID}:cluster/{self.fronts[region].host.partition('.')[0]}"
 
-    async def _add_front(self, region: str, observers: Sequence[str]) -> None:
-        identifier = "".join(secrets.choice(_HOST_ALPHABET) for _ in range(26))
-        host = f"{identifier}.dsql.{region}.on.aws"
-        front = DsqlFront(
-            region=region,
-            host=host,
-            certificate=self.authority.issue(f"dsql-{region}", dns=[host]),
-            postgres=self.postgres,
-            principals=self.principals,
-            grants=self.grants,
-        )
-        await front.start()
-        self.fronts[region] = front
-        for observer in observers:
-            near = observer == region
-            self.ports[observer, region] = (
-                front.port if near else await front.add_listener(round_trip_ms(observer, region))
-            )
+
+def _identifier() -> str:
+    """A cluster's identifier, as DSQL makes them."""
+    return "".join(secrets.choice(_HOST_ALPHABET) for _ in range(26))
+
+
+def _new_key(
+    principals: Principals, role_arn: str, actions: frozenset[DbAction], *, session: bool
+) -> Principal:
+    arn = role_arn if role_arn.startswith("arn:") else f"arn:aws:iam::{ACCOUNT_ID}:role/{role_arn}"
+    prefix = "ASIA" if session else "AKIA"
+    return principals.add(
+        access_key_id=prefix + "".join(secrets.choice(string.ascii_uppercase) for _ in range(16)),
+        secret_access_key=secrets.token_urlsafe(30),
+        session_token=secrets.token_urlsafe(60) if session else None,
+        arn=arn,
+        actions=actions,
+    )

@@ -9,9 +9,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 
@@ -23,9 +22,10 @@ from beacon_lab.dsql.postgres_place import (
     postgres_environment,
     prepare_place,
 )
+from beacon_lab.processes.children import Child, Processes
 from beacon_lab.processes.shared_memory import mark_for_removal
 
-__all__ = ["DATABASE", "Postgres", "PostgresError", "Spawner"]
+__all__ = ["DATABASE", "Postgres", "PostgresError"]
 
 DATABASE = "postgres"
 SUPERUSER = "beacon_lab"
@@ -60,33 +60,6 @@ _ROLES = (
 )
 
 
-class Child(Protocol):
-    """A process that was started."""
-
-    @property
-    def pid(self) -> int: ...
-
-    async def wait(self) -> int: ...
-
-
-class Spawner(Protocol):
-    """What starts the lab's processes and cleans up after them."""
-
-    async def spawn(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        cwd: Path | None = None,
-        user: int | None = None,
-        log: Path | None = None,
-        is_postgres: bool = False,
-    ) -> Child: ...
-
-    def remove_at_exit(self, directory: Path) -> None: ...
-
-
 class Postgres:
     """One PostgreSQL server. `socket_dir` and `port` name its Unix socket; every local user is trusted."""
 
@@ -108,7 +81,7 @@ class Postgres:
         """The Unix socket itself."""
         return self.socket_dir / SOCKET_NAME
 
-    async def start(self, processes: Spawner, directory: Path) -> None:
+    async def start(self, processes: Processes, directory: Path) -> None:
         """Makes a cluster under `directory` and starts it; returns once it answers.
 
         `directory` is the lab's own: it is created if missing and, when the lab runs as root, made
@@ -172,7 +145,7 @@ class Postgres:
             autocommit=True,
         )
 
-    async def _initialise(self, processes: Spawner, binaries: Path) -> None:
+    async def _initialise(self, processes: Processes, binaries: Path) -> None:
         assert self._place is not None  # noqa: S101 - set by the caller
         place = self._place
         child = await processes.spawn(

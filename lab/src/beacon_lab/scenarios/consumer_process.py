@@ -76,12 +76,11 @@ class ConsumerProcess(LineProcess):
 
 def _orders(lab: Lab, every_s: float) -> ConsumerOrders:
     """What a consumer of this lab has to know."""
-    assert lab.cloud.dns is not None  # noqa: S101 - set when the lab has started
-    fronts = lab.cluster.fronts
+    fronts, dns = lab.cluster.fronts, lab.data_plane.dns
     return ConsumerOrders(
         name=lab.settings.record_name,
-        dns_host=lab.cloud.dns.address,
-        dns_port=lab.cloud.dns.by_region[lab.settings.regions[0]],
+        dns_host=dns.address,
+        dns_port=dns.by_region[lab.settings.regions[0]],
         user=OPERATOR_ROLE,
         ca_file=str(lab.cluster.authority.ca_file),
         ports={front.host: front.port for front in fronts.values()},

@@ -17,10 +17,11 @@ from pathlib import Path
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
-from beacon_lab.predict import Span, dns_after, ssm_after
 from beacon_lab.scenarios.consumer_process import ConsumerProcess
+from beacon_lab.scenarios.predict import Span, dns_after, ssm_after, timings_of
 from beacon_lab.scenarios.watch import Seen, Watch
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 __all__ = ["Transition", "run_demo"]
 
@@ -117,7 +118,7 @@ async def run_demo(
             " choose failover or latency"
         )
     began = time.monotonic()
-    async with Lab(settings, say, stop) as lab:
+    async with running_lab(settings, say, stop) as lab:
         say(f"both Regions are up after {time.monotonic() - began:.1f} s")
         async with (
             Watch(lab.ready(), lab.health_of, lab.defects.watch) as watch,
@@ -148,7 +149,7 @@ async def run_demo(
 
 async def _walk(walk: Walk, lab: Lab, say: Callable[[str], None]) -> None:
     first, second = walk.watch.regions[:2]
-    timings, operator = lab.timings, lab.operator
+    timings, operator = timings_of(lab.settings), lab.operator
     say("")
     say("1  healthy: both Regions serve, and everything points at the first")
     await walk.settle(60)

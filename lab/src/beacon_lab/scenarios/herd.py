@@ -17,11 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import boto3
 import dns.asyncquery
 import dns.message
 import dns.rdatatype
-from botocore.config import Config
 
 from beacon_lab.dsql.cluster import OPERATOR_ROLE
 from beacon_lab.dsql.connect_limit import BURST, RATE_PER_S
@@ -167,13 +165,9 @@ def _require_descriptors(herd: Herd) -> None:
 
 
 def _orders(lab: Lab, herd: Herd) -> HerdOrders:
-    here = lab.settings.regions[0]
-    fronts = lab.cluster.fronts
     return HerdOrders(
-        hosts=[front.host for front in fronts.values()],
-        dial={
-            front.host: (front.address, lab.cluster.ports[here, region]) for region, front in fronts.items()
-        },
+        hosts=[front.host for front in lab.cluster.fronts.values()],
+        dial=lab.cluster.dials_from(lab.settings.regions[0]),
         user=OPERATOR_ROLE,
         ca_file=str(lab.cluster.authority.ca_file),
         size=herd.pool_size,
@@ -200,17 +194,9 @@ class _Watcher:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Has a client for each Region's Parameter Store."""
-        keys = self._lab.cluster.operator
         with contextlib.ExitStack() as stack:
             for region in self._lab.regions:
-                client = boto3.client(
-                    "ssm",
-                    region_name=region,
-                    endpoint_url=self._lab.cloud.front.endpoint_url,
-                    aws_access_key_id=keys.access_key_id,
-                    aws_secret_access_key=keys.secret_access_key,
-                    config=Config(proxies={}),  # it is on this machine
-                )
+                client = self._lab.cloud.client("ssm", region)
                 self._clients[region] = stack.enter_context(contextlib.closing(client))
             yield
 
@@ -266,25 +252,21 @@ class _Watcher:
         await asyncio.sleep(_LOOK_S)
 
     def _note_failed_polls(self) -> None:
-        check, checkers = self._lab.regions[self._region].stack.health_check, self._lab.cloud.checkers
-        if check is None or checkers is None:
-            raise LabError(f"{self._region} has no health check: a herd needs records")
-        for failure in checkers.last_failures(check.id):
+        check = self._lab.regions[self._region].stack.health_check
+        for failure in self._lab.data_plane.checkers.last_failures(check.id):
             poll = (failure.checker_address, failure.checked_at)
             if poll not in self._polls:
                 self._polls.add(poll)
                 self._watch.failed_polls[failure.status] += 1
 
     async def _answer_of_dns(self) -> str:
-        server = self._lab.cloud.dns
-        assert server is not None  # noqa: S101 - set when the lab has started
+        server = self._lab.data_plane.dns
         query = dns.message.make_query(self._lab.settings.record_name, dns.rdatatype.CNAME)
         answer = await dns.asyncquery.udp(query, server.address, port=server.port, timeout=5)
         return str(answer.answer[0][0].to_text(omit_final_dot=True))
 
     async def _read(self, region: str) -> None:
-        settings = self._lab.settings
-        name = f"/{settings.app}/{settings.env}/dsql/document"
+        name = self._lab.settings.document_parameter
         found = await asyncio.to_thread(self._clients[region].get_parameter, Name=name)
         document = json.loads(found["Parameter"]["Value"])
         row = next(row for row in document["endpoints"] if row["host"] == self._host)

@@ -17,9 +17,6 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-import boto3
-from botocore.config import Config
-
 from beacon_lab.dsql.cluster import OPERATOR_ROLE
 from beacon_lab.lab import Lab
 from beacon_lab.scenarios.service import ServiceOrders
@@ -32,20 +29,20 @@ _OLD = timedelta(hours=1)
 
 def service_orders(lab: Lab, knowledge: str, per_s: float, workers: int) -> ServiceOrders:
     """Orders for a service in the first Region that goes by ``knowledge``."""
-    fronts, here = lab.cluster.fronts, lab.settings.regions[0]
-    listed: dict[str, object] = {"kind": "list", "hosts": [front.host for front in fronts.values()]}
+    hosts = [front.host for front in lab.cluster.fronts.values()]
+    here = lab.settings.regions[0]
+    listed: dict[str, object] = {"kind": "list", "hosts": hosts}
     document: dict[str, object] = {
         "kind": "ssm",
         "app": lab.settings.app,
         "env": lab.settings.env,
         "region": here,
     }
-    assert lab.cloud.dns is not None  # noqa: S101 - set when the lab has started
     record: dict[str, object] = {
         "kind": "dns",
         "record": lab.settings.record_name,
-        "nameserver": lab.cloud.dns.address,
-        "port": lab.cloud.dns.by_region[here],
+        "nameserver": lab.data_plane.dns.address,
+        "port": lab.data_plane.dns.by_region[here],
     }
     sources: dict[str, list[dict[str, object]]] = {
         "ssm": [document | {"target": "dsql"}],
@@ -57,9 +54,7 @@ def service_orders(lab: Lab, knowledge: str, per_s: float, workers: int) -> Serv
     return ServiceOrders(
         style="asyncio" if knowledge == "dns" else "threads",
         sources=sources[knowledge],
-        dial={
-            front.host: (front.address, lab.cluster.ports[here, region]) for region, front in fronts.items()
-        },
+        dial=lab.cluster.dials_from(here),
         user=OPERATOR_ROLE,
         ca_file=str(lab.cluster.authority.ca_file),
         per_s=per_s,
@@ -73,18 +68,10 @@ async def prepare_documents(lab: Lab) -> None:
 
 
 def _prepare(lab: Lab) -> None:
-    keys, settings = lab.cluster.operator, lab.settings
-    client = boto3.client(
-        "ssm",
-        region_name=settings.regions[0],
-        endpoint_url=lab.cloud.front.endpoint_url,
-        aws_access_key_id=keys.access_key_id,
-        aws_secret_access_key=keys.secret_access_key,
-        config=Config(retries={"total_max_attempts": 5, "mode": "standard"}, proxies={}),
-    )
+    settings, retries = lab.settings, {"total_max_attempts": 5, "mode": "standard"}
     path = f"/{settings.app}/{settings.env}"
-    with contextlib.closing(client):
-        good = client.get_parameter(Name=f"{path}/dsql/document")["Parameter"]["Value"]
+    with contextlib.closing(lab.cloud.client("ssm", settings.regions[0], retries=retries)) as client:
+        good = client.get_parameter(Name=settings.document_parameter)["Parameter"]["Value"]
         for name, text in (("stale", _aged(json.loads(good))), ("malformed", '{"schema":1,"endpoints":[]}')):
             client.put_parameter(Name=f"{path}/{name}/document", Value=text, Type="String", Overwrite=True)
 

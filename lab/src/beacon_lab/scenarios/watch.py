@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-import boto3
 import dns.asyncquery
 import dns.exception
 import dns.message
 import dns.rdatatype
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from beacon_lab.aws.clients import api_client
 from beacon_lab.scenarios.ending import end_tasks
 
 if TYPE_CHECKING:
@@ -26,8 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "Watch", "resolve"]
 
 _POLL_S = 0.1
-# No proxy: the lab is on this machine.
-_CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}, proxies={})
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """An access key, as a ready object shows it."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
 
 
 class Seen:
@@ -78,7 +84,15 @@ class Watch:
         self.regions: list[str] = list(ready["regions"])
         self._ready = ready
         first = self.regions[0]
-        self._ssm = self._client("ssm", first)
+        self._ssm: SSMClient = api_client(
+            "ssm",
+            first,
+            ready["aws_endpoint_url"],
+            _Key(**ready["credentials"]),
+            connect_timeout=1,
+            read_timeout=2,
+            retries={"total_max_attempts": 1},
+        )
         self.health = {
             region: Seen(f"health check {region}", _reader(read_health, region)) for region in self.regions
         }
@@ -101,17 +115,6 @@ class Watch:
         """The DSQL host of a Region."""
         return str(self._ready["regions"][region]["dsql"]["host"])
 
-    def _client(self, service: str, region: str) -> Any:  # noqa: ANN401 - boto3's clients have no common type
-        keys = self._ready["credentials"]
-        return boto3.client(
-            service,  # type: ignore[call-overload] # a plain str, where the stubs want each literal
-            region_name=region,
-            endpoint_url=self._ready["aws_endpoint_url"],
-            aws_access_key_id=keys["access_key_id"],
-            aws_secret_access_key=keys["secret_access_key"],
-            config=_CONFIG,
-        )
-
     async def _look_up(self) -> str:
         where = self._ready["dns"]["by_region"][self.regions[0]]
         return await resolve(self._ready["record_name"], where["host"], where["port"])
@@ -120,9 +123,8 @@ class Watch:
         return await asyncio.to_thread(self._get_parameter)
 
     def _get_parameter(self) -> str:
-        client: SSMClient = self._ssm
         try:
-            return client.get_parameter(Name=self._ready["ssm"]["endpoint"])["Parameter"]["Value"]
+            return self._ssm.get_parameter(Name=self._ready["ssm"]["endpoint"])["Parameter"]["Value"]
         except (BotoCoreError, ClientError) as error:
             return type(error).__name__
 

@@ -30,6 +30,7 @@ from beacon_lab.stack.model import HealthCheckResource, RecordResource, Stack
 from beacon_lab.stack.parameters import described, settled
 from beacon_lab.stack.read import (
     of_type,
+    only,
     read_api,
     read_functions,
     read_health_check,
@@ -141,8 +142,7 @@ class Deployer:
         with self._route53() as route53:
             if stack.record is not None:
                 remove_record(route53, stack.record)
-            if stack.health_check is not None:
-                remove_health_check(route53, stack.health_check)
+            remove_health_check(route53, stack.health_check)
         with self._cloudformation(stack.region) as client:
             client.delete_stack(StackName=stack.name)
 
@@ -217,26 +217,25 @@ class Deployer:
 
     def _write_route53(
         self, resolver: TemplateResolver, before: Stack | None
-    ) -> tuple[HealthCheckResource | None, RecordResource | None]:
+    ) -> tuple[HealthCheckResource, RecordResource | None]:
         old_check = before.health_check if before else None
         old_record = before.record if before else None
-        health_check = record = None
+        record = None
+        logical_id, properties = only(resolver, "AWS::Route53::HealthCheck")
         with self._route53() as client:
-            for logical_id in of_type(resolver, "AWS::Route53::HealthCheck"):
-                properties = resolver.properties(logical_id)
-                config = read_health_check(properties)
-                health_check = put_health_check(client, config, old_check, _tags(properties))
-                resolver.created[logical_id] = ResourceIdentity(
-                    health_check.id, {"HealthCheckId": health_check.id}
-                )
-            for logical_id in of_type(resolver, "AWS::Route53::RecordSet"):
-                record = read_record(resolver.properties(logical_id))
+            config = read_health_check(properties)
+            health_check = put_health_check(client, config, old_check, _tags(properties))
+            resolver.created[logical_id] = ResourceIdentity(
+                health_check.id, {"HealthCheckId": health_check.id}
+            )
+            for record_id in of_type(resolver, "AWS::Route53::RecordSet"):
+                record = read_record(resolver.properties(record_id))
                 if old_record is not None and _place(old_record) != _place(record):
                     remove_record(client, old_record)
                 put_record(client, record)
             if record is None and old_record is not None:
                 remove_record(client, old_record)
-            if old_check is not None and (health_check is None or health_check.id != old_check.id):
+            if old_check is not None and health_check.id != old_check.id:
                 remove_health_check(client, old_check)
         return health_check, record
 

@@ -136,7 +136,7 @@ class Stack:
     functions: Mapping[str, FunctionResource]
     api: ApiResource
     schedules: tuple[ScheduleResource, ...]
-    health_check: HealthCheckResource | None
+    health_check: HealthCheckResource
     record: RecordResource | None
     outputs: Mapping[str, str]
     parameters: Mapping[str, str]
@@ -144,7 +144,5 @@ class Stack:
     @property
     def health_url(self) -> str:
         """What the health check asks, with the token that the HealthUrl output leaves out."""
-        if self.health_check is None:
-            raise ValueError(f"the stack in {self.region} has no health check")
         config = self.health_check.config
         return f"https://{config.fully_qualified_domain_name}{config.resource_path}"

@@ -68,8 +68,8 @@ def read_functions(
 
 def read_api(resolver: TemplateResolver) -> ApiResource:
     """The one REST API and its one stage. Raises TemplateError when there are more or fewer of either."""
-    logical_id, properties = _only(resolver, "AWS::ApiGateway::RestApi")
-    _, stage = _only(resolver, "AWS::ApiGateway::Stage")
+    logical_id, properties = only(resolver, "AWS::ApiGateway::RestApi")
+    _, stage = only(resolver, "AWS::ApiGateway::Stage")
     api_id = text(resolver.reference(logical_id), logical_id)
     body = mapping(properties["Body"], logical_id)
     settings = [
@@ -177,7 +177,8 @@ def _of_type(resolver: TemplateResolver, kind: str) -> Iterator[tuple[str, dict[
         yield logical_id, resolver.properties(logical_id)
 
 
-def _only(resolver: TemplateResolver, kind: str) -> tuple[str, dict[str, Json]]:
+def only(resolver: TemplateResolver, kind: str) -> tuple[str, dict[str, Json]]:
+    """The one resource of a type, by logical id and properties. Raise ``TemplateError`` for more or none."""
     found = list(_of_type(resolver, kind))
     if len(found) != 1:
         raise TemplateError(f"one {kind} is wanted, not {len(found)}")

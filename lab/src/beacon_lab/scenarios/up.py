@@ -9,15 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from beacon_lab.lab import Lab
 from beacon_lab.settings import LabSettings
+from beacon_lab.start import running_lab
 
 __all__ = ["stay_up", "what_to_try"]
 
 
 async def stay_up(settings: LabSettings, say: Callable[[str], None], stop: asyncio.Event) -> int:
     """Run a lab until ``stop`` is set; return the exit code."""
-    async with Lab(settings, say, stop) as lab:
+    async with running_lab(settings, say, stop) as lab:
         for line in what_to_try(lab.ready(), settings.state_dir):
             say(line)
         await stop.wait()
