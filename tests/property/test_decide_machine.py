@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from tests.examples import examples
 
 from beacon.document.form import Expected, parse, serialize
 from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Observed, Policy
@@ -280,7 +281,7 @@ class Rounds(RuleBasedStateMachine):
         return since <= self.now < since + timedelta(seconds=self.policy.failback_hold_s)
 
 
-def machine_of(decision: Decide, examples: int, phases: Sequence[Phase] = tuple(Phase)) -> Callable[[], None]:
+def machine_of(decision: Decide, most: int, phases: Sequence[Phase] = tuple(Phase)) -> Callable[[], None]:
     class Machine(Rounds):
         decide = staticmethod(decision)
 
@@ -288,7 +289,7 @@ def machine_of(decision: Decide, examples: int, phases: Sequence[Phase] = tuple(
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=examples,
+                max_examples=most,
                 phases=phases,
                 report_multiple_bugs=False,
                 stateful_step_count=20,
@@ -303,7 +304,7 @@ def machine_of(decision: Decide, examples: int, phases: Sequence[Phase] = tuple(
 
 def test_every_promise_holds() -> None:
     """Never empty, one at a time, unknown is not unhealthy, epochs rise, doubt freezes, forced wins."""
-    machine_of(real, 300)()
+    machine_of(real, examples(300))()
 
 
 # ---- wrong on purpose

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck as Suppressed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.places import ROOT
 
 from beacon.health.check import HealthCheck
@@ -146,7 +147,7 @@ SEEN: Counter[int] = Counter()
 
 
 @settings(
-    max_examples=700,
+    max_examples=examples(700),
     deadline=None,
     database=None,
     suppress_health_check=[Suppressed.too_slow, Suppressed.data_too_large, Suppressed.filter_too_much],
@@ -195,5 +196,5 @@ def many_of_each_kind() -> Iterator[None]:
     """The events were not all rubbish, and the promised number."""
     yield
     if SEEN:
-        assert SEEN.total() >= 5000
-        assert min(SEEN[status] for status in (200, 400, 405, 503)) >= 100, SEEN
+        assert SEEN.total() >= examples(5000)
+        assert min(SEEN[status] for status in (200, 400, 405, 503)) >= examples(100), SEEN

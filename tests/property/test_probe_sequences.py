@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 from tests.fake_database import DRAIN, ENDPOINT, HOST, NEVER, NOBODY, SETTINGS, FakeSession, Step, World
 
 from beacon.dsql.probe import DsqlProbe, ProbeContext
@@ -214,7 +215,7 @@ _NIGHTS = st.lists(st.tuples(_MOMENTS, st.integers(1, 6)), min_size=1, max_size=
 
 
 @settings(
-    max_examples=500,
+    max_examples=examples(500),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.examples import examples
 
 from beacon.document.form import DocumentError, Expected
 from beacon.document.reader import Reader
@@ -375,7 +376,7 @@ def real(store: Store, eyes: Eyes, now: Callable[[], datetime]) -> Publisher:
 
 def run_machine(
     maker: MakeWriter,
-    examples: int,
+    most: int,
     looks_for: tuple[type[AssertionError], ...] = Overlap.looks_for,
     phases: Sequence[Phase] = (Phase.generate,),
 ) -> None:
@@ -386,7 +387,7 @@ def run_machine(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=examples,
+            max_examples=most,
             phases=phases,
             report_multiple_bugs=False,
             stateful_step_count=30,
@@ -399,7 +400,7 @@ def run_machine(
 
 def test_overlapping_publishers_keep_every_promise() -> None:
     """No rollback, nothing empty, both parameters the same in the end, and readers take every document."""
-    run_machine(real, 250, phases=(Phase.generate, Phase.shrink))
+    run_machine(real, examples(250), phases=(Phase.generate, Phase.shrink))
 
 
 # ---- wrong on purpose

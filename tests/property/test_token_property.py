@@ -11,6 +11,7 @@ import botocore.credentials
 import botocore.session
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from beacon.aws.sigv4 import Credentials
 from beacon.dsql.token import sign_token
@@ -53,7 +54,7 @@ def botocore_token(
     return token
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(
     label=_LABEL,
     region=_REGION,

@@ -8,8 +8,9 @@ from unittest.mock import patch
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from beacon.aws.sigv4 import Credentials
 from beacon.health.trigger import invoke_headers
@@ -18,6 +19,7 @@ _SECRETS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=
 _INSTANTS = st.datetimes(datetime(2024, 1, 1), datetime(2040, 1, 1)).map(lambda at: at.replace(tzinfo=UTC))  # noqa: DTZ001 - made aware here
 
 
+@settings(max_examples=examples(100), deadline=None)
 @given(
     region=st.sampled_from(["us-east-1", "eu-central-1", "ap-northeast-3", "cn-north-1"]),
     function=st.from_regex(r"[a-z][a-z0-9-]{0,40}", fullmatch=True),

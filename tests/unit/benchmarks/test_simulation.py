@@ -122,6 +122,7 @@ def agree(one: int, other: int, *, sigmas: float = 4.0) -> bool:
     return abs(one - other) <= sigmas * math.sqrt(one + other)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("every_s", "polls_per_s"), [(60.0, 0.0), (10.0, 0.0), (60.0, 1.6)])
 def test_skipping_changes_no_rate(every_s: float, polls_per_s: float) -> None:
     """Ejections, flaps and switches of days made round by round, and of as many with the short cut."""
@@ -137,6 +138,7 @@ def test_skipping_changes_no_rate(every_s: float, polls_per_s: float) -> None:
     assert whole.ejections[None] > 100
 
 
+@pytest.mark.long
 def test_skipping_changes_no_rate_under_bursts_and_outages() -> None:
     """The rounds that an episode can touch are made one by one, with the losses around it."""
     rng = dice(5)

@@ -9,6 +9,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from tests.examples import examples
 from tests.places import ROOT
 
 from beacon.document.form import MAX_BYTES, DocumentError, Expected, candidates, parse, serialize
@@ -475,7 +476,7 @@ def test_mutated_documents_raise_document_errors_and_nothing_else() -> None:
         "2026-11-22T01:02:03Z",
         HOSTS[1],
     ]
-    for number in range(10_000):
+    for number in range(examples(10_000)):
         if number % 2:
             at, length = chance.randrange(len(text)), chance.choice((0, 1, 1, 7, 200))
             piece = chance.choice(("", chance.choice('{}[]",:0e\\\x00é'), text[at : at + length] * 2))
@@ -545,7 +546,7 @@ def test_ten_thousand_documents_are_read_back_as_they_were() -> None:
     """Each fits a parameter, and is taken by its readers; every fiftieth is held against the schema, too."""
     chance = random.Random(4)  # noqa: S311 - the same documents on each run
     longest = 0
-    for number in range(10_000):
+    for number in range(examples(10_000)):
         document = generated(chance)
         text = serialize(document)
         longest = max(longest, len(text.encode()))

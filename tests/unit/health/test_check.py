@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import examples
 
 from beacon.health.check import HealthCheck
 from beacon.model import Forced, Intent, Observation, ProbeReport
@@ -161,7 +162,7 @@ _EVENTS = _JSON | st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(event=_EVENTS)
 def test_any_event_gets_a_well_formed_answer(event: object) -> None:
     """Nothing of the event comes back, and nothing in it steers the probe."""

@@ -1,13 +1,18 @@
 """Values that the template refuses are all found before `sam deploy`, and no token is shown."""
 
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 
 import pytest
+from scripts import constraints
 from scripts.constraints import require_accepted
 from scripts.stack import Stored
 from tests.places import ROOT
 
 from beacon_cli.configuration.samconfig import ConfigurationError, Deployment
+from beacon_lab.stack.document import Json
+from beacon_lab.stack.translate import read_template
 
 CLUSTER = "a" * 26
 GOOD = {
@@ -15,6 +20,17 @@ GOOD = {
     "DsqlClusterArns": f"arn:aws:dsql:us-east-1:123456789012:cluster/{CLUSTER}",
     "DsqlEndpoint": f"{CLUSTER}.dsql.us-east-1.on.aws",
 }
+
+
+@pytest.fixture(autouse=True)
+def _template_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The template does not change between these tests, and reading it takes a quarter of a second."""
+    monkeypatch.setattr(constraints, "read_template", read_once)
+
+
+@cache
+def read_once(path: Path) -> dict[str, Json]:
+    return read_template(path)
 
 
 def problems(changes: dict[str, str], *, stored: Stored | None = None, without: str = "") -> str:
