@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.places import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", ".github/pull_request_template.md")
 #: Targets that are being built.
 COMING = {"check", "mutants"}
@@ -55,8 +54,7 @@ def test_the_walk_through_names_the_field_and_the_test_that_there_are() -> None:
     assert "check_timeout_s: float = 0.5" in read("layers/beacon/src/beacon/client/pool_care.py")
     assert "has half a second for it" in re.sub(r"\s+", " ", read("docs/consumers.md"))
     (test,) = re.findall(r"`(test_\w+)`", text)
-    (holder,) = (ROOT / "tests").rglob("test_consumer_docs.py")
-    assert f"def {test}(" in holder.read_text(encoding="utf-8")
+    assert f"def {test}(" in read("tests/docs/test_consumers.py")
 
 
 def test_the_workflow_runs_the_projects_own_script_with_pinned_actions() -> None:
