@@ -1,1 +1,1 @@
-"""Tools for whoever deploys Beacon from a checkout; nothing here runs in AWS."""
+"""Tools for an operator who deploys Beacon from a checkout; nothing here runs in AWS."""

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
 __all__ = ["AccountError", "Aws", "sentence"]
 
-# Route 53's API takes five calls a second for the whole account.
+# Route 53's API accepts five calls a second for the whole account.
 _CONFIG = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 3, "mode": "standard"})
 _SECRET = re.compile(r"(/live/)[^/\s]+|(PathToken=)[^\s'\"]+")
 
 
 class AccountError(Exception):
-    """The account cannot be asked, or is not the one of the clusters; the text says which."""
+    """AWS cannot be called, or the account is not the one of the clusters; the text says which."""
 
 
 class Aws:
-    """The services that the guard asks, by the profile and in the Region of ``deployment``."""
+    """The services that the guard calls, with the profile and in the Region of ``deployment``."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         try:
             self._session = boto3.Session(profile_name=deployment.profile, region_name=deployment.region)
-            # Session itself looks only where AWS_DATA_PATH is not set.
+            # If AWS_DATA_PATH is set, Session() does not check the profile, and this call does.
             self._session.get_credentials()
         except BotoCoreError as error:
             raise ConfigurationError(sentence(error)) from error
@@ -51,7 +51,7 @@ class Aws:
     def stack(self) -> Stored | None:
         """The deployment's stack, ``None`` if there is none yet; raise :class:`AccountError`.
 
-        The account has to be that of every cluster in DsqlClusterArns: DSQL lets in its own account only.
+        The account must be that of every cluster in DsqlClusterArns: DSQL admits only its own account.
         """
         who = self._deployment.profile or "the default profile"
         try:
@@ -68,7 +68,7 @@ class Aws:
         if others := sorted(wanted - {account}):
             raise AccountError(
                 f"{who} is account {account}, and the deployment is in {', '.join(others)}."
-                " Name the right profile in the file, or behind --"
+                " Name the right profile in the file, or after --"
             )
         return stored
 

@@ -1,4 +1,4 @@
-"""What Route 53 has of a service's Regions: each Region's health check, and what its checkers saw."""
+"""What Route 53 knows of a service's Regions: each Region's health check, and what its checkers saw."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVER = datetime.min.replace(tzinfo=UTC)
 
 
 def find_checks(client: Route53Client, service: str) -> dict[str, Check]:
-    """The service's health check of each Region, told by the string that it searches for."""
+    """The service's health check of each Region, recognized by the string that it searches for."""
     found = {}
     for page in client.get_paginator("list_health_checks").paginate():
         for row in page["HealthChecks"]:
@@ -29,7 +29,7 @@ def find_checks(client: Route53Client, service: str) -> dict[str, Check]:
 
 
 def standing_of(client: Route53Client, check: Check, since: datetime = EVER) -> Standing:
-    """How a Region stands now, going by what checkers have seen after ``since``."""
+    """Whether a Region serves now, by what checkers have seen after ``since``."""
     answer = client.get_health_check_status(HealthCheckId=check.id)
     reports = [row["StatusReport"] for row in answer["HealthCheckObservations"]]
     seen = [Observation(report["Status"], report["CheckedTime"]) for report in reports]

@@ -1,7 +1,7 @@
 """Every value that CloudFormation would refuse for a template, found before `sam deploy` is started.
 
-CloudFormation checks parameters and rules when it makes the change set, after the upload. The lab's stack
-knows the same constraints and lists every problem at once, so it decides here too.
+CloudFormation checks parameters and rules only after the upload, when it makes the change set. The lab's
+stack has the same constraints and lists every problem at once, so this module uses it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ __all__ = ["require_accepted"]
 def require_accepted(template: Path, deployment: Deployment, stored: Stored | None) -> None:
     """Raise :class:`ConfigurationError` with each value and each combination that ``template`` refuses.
 
-    The value of a NoEcho parameter is never in the text. One that the stack keeps cannot be read and is not
-    checked.
+    The value of a NoEcho parameter is never in the text. If the stack keeps such a value, it cannot be read
+    and is not checked.
     """
     try:
         document = read_template(template)

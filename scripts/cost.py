@@ -26,13 +26,13 @@ METRIC, ALARM_METRIC, DASHBOARD = 0.30, 0.10, 3.00
 WEB_ACL, WEB_ACL_RULE, WEB_ACL_REQUEST = 5.00, 1.00, 0.60 / MILLION
 TRACE = 5.00 / MILLION
 
-# Assumptions. Where a figure was measured, this one is no smaller.
+# Assumptions. If a figure was measured, the assumption is not smaller.
 CHECKERS_PER_REGION = 2
 HEALTH_S = 0.010
 PUBLISHER_GB, ROUND_S, LOOP_S = 0.5, 0.25, 50.0
 ANSWER_BYTES = 1_100
 SELECT_DPU = 0.007
-#: A transaction that writes is billed 0.05 at the least, and once more in the peer Region. The rest is what a
+#: A transaction that writes is billed at least 0.05, and again in the peer Region. The rest is for what a
 #: small transaction computes and reads.
 LEAST_WRITE_DPU = 0.05
 COMMIT_DPU = 2 * LEAST_WRITE_DPU + 0.02
@@ -41,20 +41,20 @@ LATENCY_LINE_BYTES = 330
 HEALTH_LOG_BYTES = LATENCY_LINE_BYTES + 350
 ROUND_LOG_BYTES = 1_900
 ACCESS_LOG_BYTES = 400
-#: WAF logs what it admits, too: the template gives it no filter.
+#: WAF also logs the requests that it admits: the template sets no filter.
 WEB_ACL_LOG_BYTES = 1_200
-#: What CloudWatch Logs stores of a byte, by the example on its price page.
+#: The share of a byte that CloudWatch Logs stores, by the example on its price page.
 COMPRESSION = 0.15
 
 #: The metrics that the template's eight alarms look at, and global.yaml's for each Region.
 ALARM_METRICS = 8
 GLOBAL_ALARM_METRICS = 3
 WEB_ACL_RULES = 2
-#: Metrics that a Region sends in every hour, and with how many sets of dimensions. What is not sent for
-#: an hour costs nothing then.
+#: Metrics that a Region sends in every hour, and the number of their sets of dimensions. A metric that is not
+#: sent for an hour costs nothing in that hour.
 ALWAYS_SENT = {
     "ProbeLatency": 1,
-    "ColdStart": 1,  # sandboxes come and go every few hours: counted as if always
+    "ColdStart": 1,  # new sandboxes start every few hours: counted as if always
     "Reconnects": 1,
     "Ejections": 1,
     "Frozen": 1,
@@ -66,7 +66,7 @@ ALWAYS_SENT = {
 PER_ENDPOINT = {"EndpointUp": 1}
 #: Only with the write canary.
 CANARY_SENT = {"WriteCanaryFail": 1}
-#: Only while something is wrong or drained.
+#: Only while a fault or a drain lasts.
 SENT_AT_TIMES = ("Drained", "LoginWarning", "ProbeFail")
 
 
@@ -92,7 +92,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One part of the cost: what it is, how it comes about, and dollars a month."""
+    """One part of the cost: its name, its formula, and dollars a month."""
 
     part: str
     formula: str
@@ -100,7 +100,7 @@ class Line:
 
 
 def requests(setting: Setting) -> float:
-    """The checkers' requests in a month: each of them asks once in an interval."""
+    """The checkers' requests in a month: each of them sends one in an interval."""
     return setting.checker_regions * CHECKERS_PER_REGION * MONTH_S / setting.interval_s
 
 

@@ -1,6 +1,7 @@
 """Write the tables of docs/cost.md from the model in scripts/cost.py.
 
-`.venv/bin/python -m scripts.cost_page --write` does; without --write it says whether they are up to date.
+`.venv/bin/python -m scripts.cost_page --write` writes them; without --write it says whether they are up to
+date.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scripts.cost import Setting, lines, requests, total
 __all__ = ["LEAN", "PAGE", "fill", "main", "tables"]
 
 PAGE = Path(__file__).parents[1] / "docs/cost.md"
-#: What the page recommends to whom fifteen dollars are too many.
+#: The cheaper setting that the page recommends.
 LEAN = Setting(interval_s=30)
 
 _BLOCK = re.compile(r"(<!-- table (?P<name>\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -68,13 +69,13 @@ def tables() -> Mapping[str, str]:
 
 
 def fill(page: str) -> str:
-    """``page`` with each of its tables as the model has it now; ``KeyError`` for one that is unknown."""
+    """``page`` with each of its tables as the model makes it now; ``KeyError`` for an unknown table."""
     made = tables()
     return _BLOCK.sub(lambda match: f"{match[1]}{made[match['name']]}{match[3]}", page)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Rewrite the page, or say whether it would change."""
+    """Write the page, or say whether it would change."""
     before = PAGE.read_text(encoding="utf-8")
     after = fill(before)
     if "--write" in arguments:

@@ -1,16 +1,16 @@
 """Deploy one Region, and only while every other Region is serving.
 
-A deployment takes effect at once in its Region (docs/adr/0005-no-alias.md). So the others have to carry the
-traffic, should it go wrong: this asks Route 53 how their health checks stand, and starts `sam deploy` only
-when each of them is serving. Afterwards it waits until the checkers have seen the Region as it is now.
+A deployment takes effect at once in its Region (docs/adr/0005-no-alias.md). If it fails, the other Regions
+must carry the traffic. So this command reads their health checks from Route 53, and starts `sam deploy` only
+when each of them is serving. Afterwards it waits until the checkers have seen the Region as deployed.
 
-Before that it compares the stack with the file: a value that the file no longer names would stay as it is.
+First it compares the stack with the file: the stack would keep a value that the file no longer names.
 `global` in place of a Region deploys global.yaml, which no traffic depends on.
 
 Without --go it changes nothing and prints what it would do.
 
-A Region's first record waits until the Region itself serves, and the alarms of global.yaml need each Region's
-own health check.
+It refuses a Region's first record until the Region itself serves. It refuses global.yaml unless each id is
+that Region's own health check.
 
 Exit codes: 0 done, or would do; 1 `sam deploy` failed; 2 wrong use, or the file is not ready; 3 refused;
 4 nothing was deployed, because the change set was not executed; 5 deployed, and the Region does
@@ -57,7 +57,7 @@ _TOKEN = re.compile(r"(PathToken=)[^\s'\"]+")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    # Not left to argparse, which loses them behind an option.
+    # argparse would lose the arguments after `--` if they follow an option.
     end = given.index("--") if "--" in given else len(given)
     options = _parser().parse_args(given[:end])
     try:
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     _say(f"running: {_shown(command)}")
     code = subprocess.run(command, check=False).returncode
-    # What a checker saw while the deployment was under way was the old code.
+    # During the deployment, checkers saw the old code.
     finished = datetime.now(UTC)
     result = result_of(code, before, aws)
     if result.exit_code is not None:
@@ -105,7 +105,7 @@ def _choose(path: Path, region: str) -> tuple[Deployment, Collection[str]]:
 
 
 def _command(options: argparse.Namespace, deployment: Deployment, more: Sequence[str]) -> list[str]:
-    """What deploys: `sam deploy` of the section, with ``more`` arguments."""
+    """The command that deploys: `sam deploy` of the section, with ``more`` arguments."""
     if shutil.which(options.sam) is None:
         raise ConfigurationError(f"there is no program {options.sam}: name one with --sam")
     where = ("--config-file", str(options.config_file.resolve()), "--config-env", deployment.name)
@@ -113,12 +113,12 @@ def _command(options: argparse.Namespace, deployment: Deployment, more: Sequence
 
 
 def _shown(command: Sequence[str]) -> str:
-    """The command as a log may hold it: without the path token."""
+    """The command for a log: without the path token."""
     return _TOKEN.sub(r"\1***", shlex.join(command))
 
 
 def _may_change(deployment: Deployment, stored: Stored | None, declared: dict[str, Declared]) -> bool:
-    """Say what the deployment changes; return whether the file names every value that the stack has."""
+    """Print what the deployment changes; return whether the file names every value that the stack has."""
     if stored is None or not stored.exists:
         return True
     for name, (now, then) in changed(stored, deployment.parameters, declared).items():
@@ -136,11 +136,11 @@ def _may_change(deployment: Deployment, stored: Stored | None, declared: dict[st
 
 
 def _agrees(client: Route53Client, deployment: Deployment, stored: Stored | None) -> bool:
-    """Say what Route 53's checks have against the deployment itself; return whether that is nothing."""
+    """Print what Route 53's checks have against the deployment itself; return whether that is nothing."""
     try:
         against = objections(client, deployment, stored)
     except (BotoCoreError, ClientError) as error:
-        against = [f"Route 53 cannot be asked for the health checks: {sentence(error)}"]
+        against = [f"Route 53's health checks cannot be read: {sentence(error)}"]
     for reason in against:
         _complain(f"refused to deploy {deployment.name}: {reason}")
     return not against
@@ -153,7 +153,7 @@ def may_deploy(
     stored: Stored | None,
     options: argparse.Namespace,
 ) -> bool:
-    """Say how the other Regions stand; return whether to continue."""
+    """Print whether the other Regions serve; return whether to continue."""
     refused = True
     missing: list[str] = []
     try:
@@ -161,7 +161,7 @@ def may_deploy(
         others = {region: check for region, check in checks.items() if region != deployment.region}
         standings = {region: standing_of(client, check) for region, check in others.items()}
     except (BotoCoreError, ClientError) as error:
-        _complain(f"Route 53 cannot be asked how the other Regions stand: {sentence(error)}")
+        _complain(f"the other Regions' health checks cannot be read from Route 53: {sentence(error)}")
     else:
         for region, standing in standings.items():
             _say(f"{region}: {'serving' if standing.serving else 'NOT SERVING'}, {standing.why}")
@@ -174,17 +174,17 @@ def may_deploy(
         _complain(
             f"refused to deploy {deployment.region}: this account has {what}"
             f" ({deployment.stack_name}, {deployment.service})."
-            " At a first deployment add --first; otherwise look at profile, App and Env"
+            " At a first deployment add --first; otherwise check profile, App and Env"
         )
         return False
     if refused and options.force is None:
         _complain(
-            f"refused to deploy {deployment.region}: if that goes wrong, no Region serves."
+            f"refused to deploy {deployment.region}: if the deployment fails, no Region serves."
             " Repair the other Region first, or give --force REASON"
         )
         return False
     if refused:
-        _complain(f"deploying {deployment.region} all the same: {options.force}")
+        _complain(f"deploying {deployment.region} although another Region is not serving: {options.force}")
     return True
 
 
@@ -195,7 +195,7 @@ def _after(
     finished: datetime,
     wait_s: float,
 ) -> int:
-    """Say what became of the deployment; return the exit code."""
+    """Print the result of the deployment; return the exit code."""
     if result.sentence:
         _say(result.sentence)
     if deployment.is_global:
@@ -213,7 +213,7 @@ def settle(client: Route53Client, deployment: Deployment, since: datetime, wait_
             check = find_checks(client, deployment.service).get(deployment.region)
             standing = standing_of(client, check, since) if check else Standing(False, "no health check yet")
         except (BotoCoreError, ClientError) as error:
-            standing = Standing(serving=False, why=f"Route 53 cannot be asked: {sentence(error)}")
+            standing = Standing(serving=False, why=f"its health check cannot be read: {sentence(error)}")
         if standing.serving:
             _say(f"{deployment.region}: deployed and serving, {standing.why}")
             return True
@@ -230,27 +230,32 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/deploy-region",
         description="Deploy one Region, and only while every other Region is serving."
-        " Changes nothing without --go. What follows -- is passed on to `sam deploy`.",
+        " Changes nothing without --go. Arguments after -- go to `sam deploy`.",
     )
     parser.add_argument(
         "region", metavar="REGION", type=_region, help="the Region to deploy, or global for global.yaml"
     )
-    parser.add_argument("--go", action="store_true", help="do it; without this only say what would be done")
+    parser.add_argument(
+        "--go", action="store_true", help="deploy; without --go only print what would be done"
+    )
     parser.add_argument(
         "--first",
         action="store_true",
         help="a first deployment: this Region, or another in the file, has no stack or health check yet",
     )
     parser.add_argument(
-        "--force", metavar="REASON", type=_reason, help="deploy though another Region is not serving"
+        "--force",
+        metavar="REASON",
+        type=_reason,
+        help="deploy although another Region is not serving; the reason is printed",
     )
     parser.add_argument(
         "--wait",
         type=float,
         default=300.0,
         metavar="SECONDS",
-        help="how long the Region may take to be serving afterwards (default: %(default)g). With 0 it looks"
-        " once and ends with exit code 5 unless the Region serves already",
+        help="how long to wait afterwards until the Region serves (default: %(default)g). With 0 it looks"
+        " once, and ends with exit code 5 unless the Region serves already",
     )
     parser.add_argument(
         "--config-file",
@@ -277,7 +282,7 @@ def _region(text: str) -> str:
 def _reason(text: str) -> str:
     if text.strip():
         return text.strip()
-    raise argparse.ArgumentTypeError("a reason is wanted, in words")
+    raise argparse.ArgumentTypeError("the reason is empty: give it in words")
 
 
 def _say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""What became of a run of `sam deploy`, by its exit code and by the stack before and after.
+"""The result of a run of `sam deploy`, by its exit code and by the stack before and after.
 
 =========  ============  ==================  ============================================  =========
 exit code  stack         change set waiting  what happened                                 our code
@@ -10,8 +10,8 @@ not 0      unchanged     none that is new    `sam deploy` ended before it change
 not 0      changed       either              the deployment failed                         1
 =========  ============  ==================  ============================================  =========
 
-`sam deploy` ends with 0 after a no at the prompt. Where the stack cannot be read afterwards, the exit code
-alone decides. A deployment that took place goes by the checkers from here on.
+`sam deploy` ends with 0 after a no at the prompt. If the stack cannot be read afterwards, the exit code
+alone decides. After a deployment, the checkers decide whether the Region serves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["DeploymentResult", "result_of"]
 
 
 class Stacks(Protocol):
-    """Where the stack is read again."""
+    """A source from which the stack is read again."""
 
     def stack(self) -> Stored | None:
         """The stack; raises :class:`AccountError`."""

@@ -1,4 +1,4 @@
-"""What Route 53's health checks say against the deployment of a stack itself, whatever the other Regions do.
+"""What Route 53's health checks say against the deployment of a stack itself, apart from other Regions.
 
 =============================================================  ===============================================
 what the file deploys                                          what it needs
@@ -6,7 +6,7 @@ what the file deploys                                          what it needs
 a record, in a Region that has no stack yet                    refused: a new health check counts as healthy
                                                                until its checkers have looked
 a record, in a Region whose stack has ``RoutingPolicy=none``   this Region serves
-a record, in a Region whose stack has one already              nothing here
+a record, in a Region whose stack has one already              nothing
 global.yaml                                                    each id is its Region's health check
 =============================================================  ===============================================
 """
@@ -40,10 +40,10 @@ def objections(client: Route53Client, deployment: Deployment, stored: Stored | N
 def against_record(client: Route53Client, deployment: Deployment, stored: Stored | None) -> list[str]:
     """The reason not to turn the Region's record on; raises botocore's errors.
 
-    Docs: rule 3 of docs/rollout.md. A record that is on already is not looked at: its Region may be deployed
+    Docs: rule 3 of docs/rollout.md. A record that is already on is not checked: its Region may be deployed
     while it fails, because the deployment may be the repair.
     """
-    # A value that the file leaves out is the template's default here: `kept` has refused every other one.
+    # A value that the file leaves out is the template's default: `kept` has refused every other case.
     if deployment.parameters.get("RoutingPolicy", _NONE) == _NONE:
         return []
     if stored is None or not stored.exists:
@@ -68,7 +68,7 @@ def against_ids(checks: Mapping[str, Check], deployment: Deployment) -> list[str
         region, given = (
             deployment.parameters.get(f"{place}{what}", "") for what in ("Region", "HealthCheckId")
         )
-        # One without the other is refused by the template's rules, before this.
+        # The template's rules have already refused one without the other.
         if not (region and given) or regions.get(given) == region:
             continue
         if given in regions:

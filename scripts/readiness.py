@@ -1,4 +1,4 @@
-"""Whether a section can be deployed at all: no placeholder left in it, and code that `sam build` has made."""
+"""Whether a section can be deployed at all: it has no placeholder left, and `sam build` has made the code."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from scripts.stack import Declared, TemplateUnreadableError, read_declared
 
 __all__ = ["require_ready", "template_of"]
 
-#: What `sam deploy` takes where no template is named. Without it, code goes up without its libraries.
+#: The template that `sam deploy` uses if none is named. Any other would upload code without its libraries.
 _BUILT = Path(".aws-sam/build/template.yaml")
 
 
 def template_of(deployment: Deployment) -> Path:
-    """The template that `sam deploy` takes."""
+    """The template that `sam deploy` uses."""
     return deployment.template or _BUILT
 
 
@@ -37,6 +37,6 @@ def require_ready(deployment: Deployment) -> dict[str, Declared]:
     except TemplateUnreadableError as error:
         raise ConfigurationError(str(error)) from error
     if unknown := sorted(deployment.parameters.keys() - declared.keys()):
-        # CloudFormation would not say so: SAM leaves a name out that the template does not have.
+        # CloudFormation would not report it: SAM drops a name that the template does not have.
         raise ConfigurationError(f"{', '.join(unknown)} of {deployment.name} is no parameter of {template}")
     return declared

@@ -1,8 +1,7 @@
-"""The arguments for `sam deploy`, as far as they change which stack is deployed, and with what.
+"""The arguments for `sam deploy` that change which stack is deployed, and with which values.
 
-What the guard asks AWS has to be what `sam deploy` will do. So a profile and parameters in the arguments
-count as they do for SAM, and arguments that name another stack are refused: they belong into a section of
-the file.
+The guard must check exactly what `sam deploy` will do. So a profile and parameters in the arguments count as
+they do for SAM. Arguments that name another stack are refused: they belong in a section of the file.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def with_arguments(deployment: Deployment, arguments: Sequence[str]) -> Deployme
             deployment = dataclasses.replace(deployment, template=Path(_one(option, values)))
         elif option == "--parameter-overrides":
             try:
-                # They take the place of all overrides in the file.
+                # They replace all overrides in the file.
                 deployment = dataclasses.replace(deployment, parameters=read_overrides(values))
             except OverridesError as error:
                 raise ConfigurationError(f"{option}: {error}") from error
@@ -42,7 +41,7 @@ def with_arguments(deployment: Deployment, arguments: Sequence[str]) -> Deployme
 
 
 def _options(arguments: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each option with the values behind it."""
+    """Each option with the values that follow it."""
     starts = [at for at, word in enumerate(arguments) if word.startswith("-")] + [len(arguments)]
     for start, end in pairwise(starts):
         option, equals, value = arguments[start].partition("=")

@@ -1,7 +1,7 @@
-"""What CloudFormation has of a stack, beside what the file gives and the template declares.
+"""What CloudFormation knows of a stack, compared with what the file gives and the template declares.
 
-A parameter that `sam deploy` is not given keeps the stack's value (``UsePreviousValue``), so a line that
-was taken out of samconfig.toml changes nothing. This module finds those parameters beforehand.
+A parameter that `sam deploy` does not name keeps the stack's value (``UsePreviousValue``). So a line that
+was removed from samconfig.toml changes nothing. This module finds those parameters beforehand.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stack that exists, as far as a deployment goes by it."""
+    """The state of a stack that a deployment needs."""
 
     account: str
     status: str

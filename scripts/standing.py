@@ -1,17 +1,17 @@
 """Whether a Region is serving, as Route 53's checkers see it. Pure: no I/O and no clock of its own.
 
 =================================================================  ===========  =====================
-what Route 53 has of the Region                                    serving      why
+what Route 53 knows of the Region                                  serving      why
 =================================================================  ===========  =====================
-a check that is disabled (Route 53 counts it as healthy unasked)   no           nobody looks
+a check that is disabled (Route 53 counts it as healthy)           no           no checker looks
 a check that is inverted (an operator takes the Region out)        no           drained in Route 53
-half of the observations or more are too old to go by              no           nothing is known
+half of the observations or more are too old to count              no           nothing is known
 18 % or fewer of the fresh observations are successes              no           what the failures say
 more than 18 % are                                                 yes          how many
 =================================================================  ===========  =====================
 
-A deployment can wait, so what is not known counts as a no here; in routing it never does. The share is the
-one that Route 53 itself goes by (Route 53 Developer Guide, "How Amazon Route 53 determines whether a health
+A deployment can wait, so here an unknown state counts as a no; in routing it never does. The share is the
+one that Route 53 itself uses (Route 53 Developer Guide, "How Amazon Route 53 determines whether a health
 check is healthy").
 """
 
@@ -26,7 +26,7 @@ from datetime import datetime
 __all__ = ["HEALTHY_SHARE_PERCENT", "STALE_S", "Check", "Observation", "Standing", "judge", "region_of"]
 
 HEALTHY_SHARE_PERCENT = 18
-#: A checker reports every 10 or 30 s; what is older than this is from one that has stopped.
+#: A checker reports every 10 or 30 s; an older report than this is from a checker that has stopped.
 STALE_S = 120.0
 
 _SEARCH = re.compile(r"beacon:(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]+):serving")
@@ -64,7 +64,7 @@ class Standing:
 
 
 def region_of(search_string: str, service: str) -> str | None:
-    """The Region whose check of ``service`` searches for ``search_string``; ``None``: another's check."""
+    """The Region whose check of ``service`` searches for ``search_string``; ``None`` for another's check."""
     match = _SEARCH.fullmatch(search_string)
     return match["region"] if match and match["service"] == service else None
 
@@ -72,10 +72,10 @@ def region_of(search_string: str, service: str) -> str | None:
 def judge(check: Check, observations: Sequence[Observation], *, now: datetime, since: datetime) -> Standing:
     """The Region's standing by the module's table, from observations made after ``since``.
 
-    An observation is too old from before ``since``, and :data:`STALE_S` after it was made.
+    An observation is too old if it was made before ``since``, or more than :data:`STALE_S` ago.
     """
     if check.disabled:
-        return Standing(serving=False, why="its health check is disabled: nobody looks")
+        return Standing(serving=False, why="its health check is disabled: no checker looks")
     if check.inverted:
         return Standing(serving=False, why="its health check is inverted: an operator takes the Region out")
     fresh = [

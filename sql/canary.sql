@@ -1,6 +1,6 @@
--- Optional, for the parameter WriteCanary: where the publisher commits a row per minute, and the right to do so.
--- Once per deployment, as admin, after roles.sql; a second run changes nothing. After 40001 (OC000, OC001), run it
--- again.
+-- Optional, for the parameter WriteCanary: the table in which the publisher commits a row per minute, and its grant.
+-- Run it once per deployment, as admin, after roles.sql; a second run changes nothing. After 40001 (OC000, OC001),
+-- run it again.
 --
 --   psql -v login_role=demo_prod -f sql/canary.sql
 --

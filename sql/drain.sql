@@ -1,25 +1,25 @@
--- Drains a Region: from the commit on, every Region's health check and publisher sees it. As the operator role,
+-- Drains a Region: from the commit on, every Region's health check and publisher sees it. Run it as the operator role,
 -- through the endpoint of a Region that works: the runbook's "Log in as an operator" has the block to copy.
 --
 --   psql -v service=demo-prod -v target=dsql -v region=us-east-1 -v reason='maintenance' -v actor=alice \
 --        -v minutes=30 -f sql/drain.sql
 --
--- minutes is how long the drain lasts; without it, or empty, until released. The end is judged by the database's
--- clock.
+-- minutes is how long the drain lasts. Without it, or if it is empty, the drain lasts until it is released. The
+-- database's clock decides when it ends.
 --
--- FIRST look whether another Region serves. This transaction knows the intents of all Regions and the health of
--- none. If every other Region is unhealthy and the only healthy one is drained, Route 53 finds all of them
--- unhealthy, answers as if all were healthy, and can send clients to a broken Region:
+-- FIRST see that another Region serves. This transaction knows the intents of all Regions, and not their health.
+-- If you drain the only healthy Region, Route 53 finds all of them unhealthy, answers as if all were healthy, and can
+-- send clients to a broken Region:
 --
 --   aws route53 get-health-check-status --health-check-id THE_OTHER_REGIONS_ID \
 --       --query 'HealthCheckObservations[].StatusReport.Status' --output text
 --
--- It may be run again: a drained Region gets the new reason, actor and end. psql ends with 3, after a sentence
--- that says why, and nothing has changed, when
+-- You may run it again: a drained Region gets the new reason, actor and end. psql ends with 3, prints a sentence
+-- that says why, and has changed nothing, when
 --   the deployment or the Region is not known, or reason or actor is empty;
 --   this is the last Region that is not drained;
 --   three attempts in a row met a conflict (40001, which DSQL names OC000 or OC001).
--- When psql ends with 2, the connection was lost and the drain may stand: sql/show.sql tells.
+-- When psql ends with 2, the connection was lost and the drain may have been committed: sql/show.sql shows it.
 \set QUIET on
 \set ON_ERROR_STOP off
 \set VERBOSITY terse
@@ -64,7 +64,7 @@ SELECT refusal, refusal <> '' AS refused FROM (
 \elif :refused
 \else
 
--- What has expired is recorded now, with the instant at which it ended; DSQL has nothing that would do it then.
+-- Drains that have expired are recorded now, with the time at which they ended: DSQL has no scheduler to do it then.
 INSERT INTO beacon.change (id, at, service, target, region, forced, reason, actor, until)
 SELECT gen_random_uuid(), until, service, target, region, NULL, 'expired: ' || reason, actor, until
   FROM beacon.intent
@@ -111,14 +111,14 @@ SELECT :'failure' IN ('40001', 'OC000', 'OC001') AS conflict,
        :'failure' = '42601' AS unset, CAST(:'attempt' AS integer) + 1 AS attempt \gset
 \if :again
 \warn 'A conflict with another change: trying again.'
--- psql looks at this before the file that it includes, and keeps to it after.
+-- psql reads this setting before the included file starts, and applies it after the file ends.
 \set ON_ERROR_STOP on
 \ir drain.sql
 \else
 \unset attempt
 \if :conflict
 \warn 'Nothing has changed: three attempts met a conflict with another change.'
-\warn 'Look at what stands now (sql/show.sql), then run this again.'
+\warn 'Look at the present state (sql/show.sql), then run this again.'
 \elif :unset
 \warn 'Nothing has changed. Is a variable missing? service, target, region, reason and actor are needed.'
 \else

@@ -1,7 +1,7 @@
--- Names the Regions of one deployment. As admin, after schema.sql; again whenever a Region is added. It leaves
--- the intents that exist as they are, and may be run again. psql ends with 3, and nothing has changed, when
--- "region_is_a_region" is violated: one of the names is none; or with 40001 (OC000, OC001): another session changed an
--- intent or the catalogue at the same moment. Run it again.
+-- Names the Regions of one deployment. Run it as admin, after schema.sql, and again whenever you add a Region. It leaves
+-- existing intents as they are, and you may run it again. psql ends with 3, and nothing has changed, in two cases.
+-- "region_is_a_region" is violated: one of the names is not a Region; correct it. 40001 (OC000, OC001): another session
+-- changed an intent or the catalogue at the same moment; run it again.
 --
 --   psql -v service=demo-prod -v target=dsql -v regions=us-east-1,us-east-2 -f sql/regions.sql
 \set ON_ERROR_STOP on

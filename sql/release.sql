@@ -1,15 +1,15 @@
--- Ends the drain of a Region: from the commit on, what is observed decides again. As the operator role, through
--- any Region's endpoint that works.
+-- Ends the drain of a Region: from the commit on, the observed state decides again. Run it as the operator role, through
+-- the endpoint of any Region that works.
 --
 --   psql -v service=demo-prod -v target=dsql -v region=us-east-1 -v reason='done' -v actor=alice \
 --        -f sql/release.sql
 --
--- A drain that has expired is over already: its end is recorded then, and nothing else. psql ends with 3, after a
--- sentence that says why, and nothing has changed, when
+-- If the drain has already expired, the script only records its end. psql ends with 3, prints a sentence that says
+-- why, and has changed nothing, when
 --   the deployment or the Region is not known, or actor is empty;
 --   the Region is not drained;
 --   three attempts in a row met a conflict (40001, which DSQL names OC000 or OC001).
--- When psql ends with 2, the connection was lost and the release may stand: sql/show.sql tells.
+-- When psql ends with 2, the connection was lost and the release may have been committed: sql/show.sql shows it.
 \set QUIET on
 \set ON_ERROR_STOP off
 \set VERBOSITY terse
@@ -49,7 +49,7 @@ SELECT refusal, refusal <> '' AS refused FROM (
 \elif :refused
 \else
 
--- What has expired is recorded now, with the instant at which it ended; DSQL has nothing that would do it then.
+-- Drains that have expired are recorded now, with the time at which they ended: DSQL has no scheduler to do it then.
 INSERT INTO beacon.change (id, at, service, target, region, forced, reason, actor, until)
 SELECT gen_random_uuid(), until, service, target, region, NULL, 'expired: ' || reason, actor, until
   FROM beacon.intent
@@ -92,14 +92,14 @@ SELECT :'failure' IN ('40001', 'OC000', 'OC001') AS conflict,
        :'failure' = '42601' AS unset, CAST(:'attempt' AS integer) + 1 AS attempt \gset
 \if :again
 \warn 'A conflict with another change: trying again.'
--- psql looks at this before the file that it includes, and keeps to it after.
+-- psql reads this setting before the included file starts, and applies it after the file ends.
 \set ON_ERROR_STOP on
 \ir release.sql
 \else
 \unset attempt
 \if :conflict
 \warn 'Nothing has changed: three attempts met a conflict with another change.'
-\warn 'Look at what stands now (sql/show.sql), then run this again.'
+\warn 'Look at the present state (sql/show.sql), then run this again.'
 \elif :unset
 \warn 'Nothing has changed. Is a variable missing? service, target, region, reason and actor are needed.'
 \else

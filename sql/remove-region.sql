@@ -1,12 +1,12 @@
--- Forgets a Region of one deployment. As admin, after its record and its stack are gone: a row that stays behind
--- counts as an undrained Region, and would let the last one that really serves be drained.
+-- Removes a Region of one deployment from the intents. Run it as admin, after its record and its stack are gone. A row
+-- that stays counts as an undrained Region, so an operator could then drain the last Region that serves.
 --
 --   psql -v service=demo-prod -v target=dsql -v region=us-east-1 -f sql/remove-region.sql
 --
--- psql ends with 3, and nothing has changed, when "one_region_at_least_stays_undrained" is violated: every other
--- Region is drained; release one first. Or with 40001 (OC000, OC001): another session changed an intent or the
--- catalogue at the same moment; run it again. A Region that is not there is no error, so it may be run again. The audit
--- in beacon.change stays.
+-- psql ends with 3, and nothing has changed, in two cases. "one_region_at_least_stays_undrained" is violated: every
+-- other Region is drained; release one first. 40001 (OC000, OC001): another session changed an intent or the catalogue
+-- at the same moment; run it again. An unknown Region is no error, so you may run the script again. The rows in
+-- beacon.change stay.
 \set ON_ERROR_STOP on
 
 BEGIN;

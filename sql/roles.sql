@@ -1,14 +1,14 @@
--- The database roles of one deployment. As admin, after schema.sql. It may be run again: a role that exists stays,
--- and the grants are made again. So too after 40001 (OC000, OC001), which means that another session has just changed
--- the catalogue.
+-- The database roles of one deployment. Run it as admin, after schema.sql. You may run it again: a role that exists
+-- stays, and the script makes the grants again. After 40001 (OC000, OC001), another session has just changed the
+-- catalogue: run it again.
 --
 --   psql -v login_role=demo_prod -v operator_role=demo_prod_operator -f sql/roles.sql
 --
--- login_role (the template's DbUser) is what the functions log in as: it reads the intents and nothing else.
--- operator_role may change them. sql/grants.sql says which IAM roles may log in as either.
+-- The functions log in as login_role (the template's DbUser), which reads the intents and nothing else.
+-- operator_role may change the intents. sql/grants.sql names the IAM roles that may log in as each.
 \set ON_ERROR_STOP on
 
--- PostgreSQL has no CREATE ROLE IF NOT EXISTS, and DSQL no DO block: psql decides.
+-- PostgreSQL has no CREATE ROLE IF NOT EXISTS, and DSQL has no DO block, so psql decides.
 SELECT NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = :'login_role') AS login_is_missing,
        NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = :'operator_role') AS operator_is_missing \gset
 

@@ -1,16 +1,16 @@
--- Beacon's schema on Aurora DSQL. Once per cluster, as admin; a second run changes nothing.
+-- Beacon's schema on Aurora DSQL. Run it once per cluster, as admin; a second run changes nothing.
 --
 --   psql -f sql/schema.sql
 --
--- Each statement is a transaction of its own: DSQL takes one DDL statement in a transaction. After an error, run it
--- again: it continues where it stopped. So too after 40001 (OC000, OC001): another session has just changed the
--- catalogue, and the next attempt sees it.
+-- Each statement is its own transaction: DSQL accepts one DDL statement in a transaction. After an error, run it
+-- again: it continues where it stopped. After 40001 (OC000, OC001), another session has just changed the
+-- catalogue: run it again.
 \set ON_ERROR_STOP on
 
 CREATE SCHEMA IF NOT EXISTS beacon;
 
--- What the operators want, a row per Region of a deployment. forced is NULL (nothing forced) or 'drain';
--- until is NULL until released. The health check reads this row with its SELECT.
+-- The operators' intents, a row per Region of a deployment. forced is NULL (nothing forced) or 'drain'. until is the
+-- end of the drain; NULL means until it is released. The health check reads this row with its SELECT.
 CREATE TABLE IF NOT EXISTS beacon.intent (
     service    text NOT NULL,
     target     text NOT NULL,
@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS beacon.intent (
     CONSTRAINT a_drain_ends_after_it_begins CHECK (until IS NULL OR (forced IS NOT NULL AND until > changed_at))
 );
 
--- Every change of an intent; rows are only added, and at is their order. A drain that expires is recorded by the
--- next drain or release of its deployment: forced is NULL, the reason begins with 'expired: ', at is when it ended.
+-- Every change of an intent. Rows are only added, and ordered by at. The next drain or release of a deployment records
+-- a drain that has expired: forced is NULL, the reason begins with 'expired: ', and at is when it ended.
 CREATE TABLE IF NOT EXISTS beacon.change (
     id      uuid NOT NULL PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT now(),
@@ -43,9 +43,9 @@ CREATE TABLE IF NOT EXISTS beacon.change (
     until   timestamptz
 );
 
--- One row per deployment, which every change of an intent updates: how many Regions that change leaves
--- undrained. Two operators who drain two Regions at the same moment both update it, so one of them gets a
--- conflict (40001); and no change can leave none.
+-- One row per deployment: how many Regions are undrained after the last change. Every change of an intent updates it.
+-- If two operators drain two Regions at the same moment, both update the row, so one of them gets a conflict (40001).
+-- The constraint refuses a change that would leave no Region undrained.
 CREATE TABLE IF NOT EXISTS beacon.guard (
     service   text NOT NULL,
     target    text NOT NULL,
@@ -54,9 +54,9 @@ CREATE TABLE IF NOT EXISTS beacon.guard (
     CONSTRAINT one_region_at_least_stays_undrained CHECK (undrained >= 1)
 );
 
--- Which version of this file the tables are of: a row for each version that was applied, the highest one holds. A
--- cluster without this table is of version 1 and gets its row here. How the next version comes:
--- docs/adr/0014-schema-version.md.
+-- The version of this file that made the tables: a row for each applied version, of which the highest counts. A
+-- cluster without this table has version 1 and gets its row here. docs/adr/0014-schema-version.md describes the next
+-- version.
 CREATE TABLE IF NOT EXISTS beacon.schema_version (
     version integer NOT NULL PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT now()

@@ -1,8 +1,8 @@
--- Shows what is drained in every deployment of the cluster, and the last twenty changes. As the operator role or admin.
+-- Shows the drains in every deployment of the cluster, and the last twenty changes. Run it as the operator role or admin.
 --
 --   psql -f sql/show.sql
 --
--- A drain that expired after the last change stands as "drain expired": it has no effect, and the next drain or
+-- A drain that expired after the last change is shown as "drain expired". It has no effect, and the next drain or
 -- release of its deployment records its end.
 \set ON_ERROR_STOP on
 

@@ -1,15 +1,15 @@
-// Which endpoints to try, in which order, by the rules that every reader of Beacon's document goes by.
+// Which endpoints to try, in which order, by the rules for every reader of Beacon's document.
 //
 //   aws ssm get-parameter --name /beacon/prod/dsql/document --query Parameter.Value --output text |
 //     node candidates.mjs beacon-prod dsql us-east-1 last-good.json
 //
 // Arguments: service, target, observer (the Region whose parameter it is), and a file for the last good
-// document. Prints "HOST PORT", best first; a last resort, to be tried when all others have failed, has
-// "last-resort" behind it. What is wrong with the text goes to stderr, and the last good document is used.
+// document. Prints "HOST PORT", best first; "last-resort" follows an endpoint to try when all others have
+// failed. If the text is wrong, the program says why on stderr, and uses the last good document.
 // Exit status 1: no endpoint is known. As a module: `parse` and `candidates`. No packages needed.
 //
 // The rules are those of layers/beacon/src/beacon/document/form.py and reader.py. One difference: JavaScript
-// cannot tell 1.0 from 1, and takes either for a whole number, as JSON Schema does.
+// cannot distinguish 1.0 from 1, and accepts both as a whole number, as JSON Schema does.
 
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -27,7 +27,7 @@ const ROW_MEMBERS =
 
 /**
  * Read `text` whole or not at all; throws an Error that says why not.
- * `expected` is {service, target, observer, hosts}; `hosts`, which may be left out, is all that is believed.
+ * `expected` is {service, target, observer, hosts}; `hosts` is optional, and no other host is then accepted.
  * `now` is a Date; `last` the {text, document} that was accepted last, if any. Returns such a pair.
  */
 export function parse(text, expected, now, last = undefined) {
@@ -49,7 +49,7 @@ export function parse(text, expected, now, last = undefined) {
   check(Array.isArray(rows) && rows.length > 0, "no endpoints");
   for (const row of rows) {
     checkRow(row);
-    check(!expected.hosts?.length || expected.hosts.includes(row.host), "a host that nobody configured");
+    check(!expected.hosts?.length || expected.hosts.includes(row.host), "a host that is not in the list");
   }
   check(new Set(rows.map((row) => row.region)).size === rows.length, "a Region is named twice");
   check(rows.some((row) => row.effective === "in"), "no endpoint is in");
@@ -102,7 +102,7 @@ function load(text) {
   return value;
 }
 
-// JSON.parse keeps the last of two members with one name, other parsers the first.
+// Of two members with one name, JSON.parse keeps the last, other parsers the first.
 function checkUnique(text) {
   const open = [];
   for (const [token, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?|[{}]/g)) {
@@ -118,7 +118,7 @@ function checkUnique(text) {
 
 function instant(value) {
   const ms = typeof value === "string" && INSTANT.test(value) ? Date.parse(value) : NaN;
-  // Date.parse makes the 2nd of March of the 30th of February.
+  // Date.parse reads the 30th of February as the 2nd of March.
   const same = !Number.isNaN(ms) && new Date(ms).toISOString().slice(0, 19) === value.slice(0, 19);
   check(same && !value.startsWith("0000"), "an instant is none in UTC");
   return ms;
@@ -137,7 +137,7 @@ function check(holds, reason) {
   if (!holds) throw new Error(reason);
 }
 
-// A file that cannot be written is no reason not to connect.
+// The program works without the file, so an error here is only reported.
 function keep(file, text) {
   try {
     writeFileSync(`${file}.${process.pid}`, text);
@@ -154,7 +154,7 @@ function main([service, target, observer, file]) {
   }
   const expected = { service, target, observer };
   const now = new Date();
-  // Bytes that are no UTF-8 and a byte-order mark are refused, not mended.
+  // Bytes that are not UTF-8 and a byte-order mark are refused, not corrected.
   const decode = (bytes) => new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   let last;
   try {

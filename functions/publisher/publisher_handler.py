@@ -1,4 +1,4 @@
-"""Lambda entry point of the publisher that EventBridge Scheduler starts, and the health function besides."""
+"""Lambda entry point of the publisher, which EventBridge Scheduler and the health function start."""
 
 import os
 
@@ -12,7 +12,7 @@ from beacon.publisher.canary import CanaryReport
 from beacon.publisher.round import RoundReport
 from beacon.settings import Settings
 
-# A publisher whose settings are wrong must not run at all: the last published document stays as it is.
+# A publisher with wrong settings must not run at all: the last published document stays as it is.
 _settings = Settings.from_environment(os.environ)
 _logger = Logger(service=_settings.service)
 _metrics = Metrics(namespace="Beacon", service=_settings.service)
@@ -22,7 +22,7 @@ _invocation = make_invocation(_settings)
 
 @_metrics.log_metrics
 def handler(event: object, context: LambdaContext) -> dict[str, object]:
-    """Do what the event asks for; return what was published last."""
+    """Run what the event requests; return what was published last."""
     rounds, result = 0, dict[str, object]()
     for report in _invocation.run(event, lambda: context.get_remaining_time_in_millis() / 1000):
         if isinstance(report, CanaryReport):

@@ -407,7 +407,7 @@ def test_psql_tries_again_after_a_conflict_and_names_it_after_three(dsql: DsqlCl
     dsql.loop.call(lambda: setattr(dsql.front.disturbance, "conflict_next_commits", 3))
     lost = psql(dsql, "drain.sql", region=EAST_1, **names)
     assert lost.returncode == 3
-    assert "Look at what stands now (sql/show.sql), then run this again." in lost.stderr
+    assert "Look at the present state (sql/show.sql), then run this again." in lost.stderr
     assert forced(dsql)[EAST_1] is None
     dsql.loop.call(lambda: setattr(dsql.front.disturbance, "conflict_next_commits", 1))
     won = psql(dsql, "drain.sql", region=EAST_1, **names)

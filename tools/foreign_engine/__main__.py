@@ -1,8 +1,8 @@
 """Starts the engine, with our handlers for the resource types that it lacks.
 
-Run with the interpreter of the engine's own environment; tools.foreign_engine.process does. No installed file
-is changed: what is missing is added to the table that the engine looks its handlers up in. A type that the
-engine learns one day stays the engine's.
+It runs with the interpreter of the engine's own environment; tools.foreign_engine.process starts it so. It
+changes no installed file: it adds the missing handlers to the engine's table of handlers. If the engine gets
+its own handler for a type one day, that one is used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 
 def _no_ticks() -> None:
-    """A deployed schedule never fires here: it would start our functions, which dial real host names."""
+    """A deployed schedule never fires here: it would start our functions, which connect to real host names."""
 
 
 table = provisioners._RESOURCE_HANDLERS  # noqa: SLF001 - the engine has no public one

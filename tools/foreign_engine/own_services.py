@@ -43,13 +43,13 @@ def own_client(service: str) -> Any:  # noqa: ANN401 - botocore makes its client
     def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
         return _answer(_MODULES[service], request)
 
-    events: Any = client.meta.events  # botocore's stubs forbid the answer that its documentation asks for
+    events: Any = client.meta.events  # botocore's stubs forbid the answer that its documentation requires
     events.register(f"before-send.{client.meta.service_model.service_id.hyphenize()}", answer)
     return client
 
 
 class _Raw:
-    """What botocore reads a body from."""
+    """The object from which botocore reads a body."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body

@@ -1,4 +1,4 @@
-"""Starts and ends the engine: one process, on one loopback port, with a directory of its own."""
+"""Starts and ends the engine: one process, on one loopback port, with its own directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PATIENCE_S = 0.05
 
 
 class EngineError(Exception):
-    """The engine cannot be had or did not start; the sentence says why."""
+    """The engine is not installed or did not start; the sentence says why."""
 
 
 def engine_python() -> Path:
@@ -42,7 +42,7 @@ class Engine:
 
     @property
     def url(self) -> str:
-        """What every client takes as AWS_ENDPOINT_URL."""
+        """The AWS_ENDPOINT_URL for every client."""
         return f"http://{_HOST}:{self.port}"
 
     @property
@@ -51,7 +51,7 @@ class Engine:
         return self.directory / "stubs"
 
     def log(self) -> str:
-        """What it has written so far."""
+        """The text that it has written so far."""
         return (self.directory / "log").read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:

@@ -1,8 +1,8 @@
-"""Three faults of the engine, put right at start-up by wrapping its functions; no installed file changes.
+"""Repairs three faults of the engine at start-up by wrapping its functions; no installed file changes.
 
 Its Route 53 answers booleans as Python writes them (`True`), which every client reads as false, and reads the
 checker Regions as empty strings. Its CloudFormation compares a `Fn::Join` in a condition as it is written
-instead of joining it. When the engine repairs these, the wrappers change nothing.
+instead of joining it. If a later engine repairs these, the wrappers change nothing.
 """
 
 from __future__ import annotations

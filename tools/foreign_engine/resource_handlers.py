@@ -1,9 +1,9 @@
 """CloudFormation resource types that the engine lacks, each handed to the engine's own service for it.
 
-The engine has Route 53, AWS WAF and Aurora DSQL as services but no CloudFormation handler for these types. A
-handler is what its other handlers are: `create(logical id, properties, stack) -> (Ref, attributes)`, `update`
-and `delete`. A changed create-only property makes `update` answer with another id; the engine then deletes
-the old resource.
+The engine has Route 53, AWS WAF and Aurora DSQL as services, but no CloudFormation handler for these types. A
+handler has the same form as the engine's: `create(logical id, properties, stack) -> (Ref, attributes)`,
+`update` and `delete`. If a create-only property changes, `update` answers with another id; the engine then
+deletes the old resource.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the engine knows nothing of: written down, and nothing more.
+"""Stubs for resource types that the engine does not have: a stub only records the properties.
 
-A stub takes any properties. What it shows is only that the template resolves, is ordered and is deleted; the
-test holds such a resource against its CloudFormation schema instead. Each stub is one JSON file in the
-directory that BEACON_FOREIGN_STUBS names, as long as the resource is in a stack.
+A stub accepts any properties. It shows only that the template resolves, and that the resource is made in
+order and deleted. The test compares such a resource with its CloudFormation schema instead. Each stub is one
+JSON file in the directory that BEACON_FOREIGN_STUBS names, as long as the resource is in a stack.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _STUBBED = {
 
 
 def stub_handlers() -> dict[str, Properties]:
-    """A handler for each type that is stubbed whole."""
+    """A handler for each type that is stubbed completely."""
     return {kind: _handlers(kind, attribute) for kind, attribute in _STUBBED.items()}
 
 

@@ -1,1 +1,1 @@
-"""Holds the templates against the scanners' rules; exceptions.toml says which findings stay, and why."""
+"""Checks the templates with the scanners' rules; exceptions.toml lists the accepted findings, and why."""

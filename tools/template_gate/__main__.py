@@ -1,4 +1,4 @@
-"""Command line: scan the templates as they are written, and template.yaml as SAM translates it besides.
+"""Command line: scan the templates as they are written, and also template.yaml as SAM translates it.
 
     python -m tools.template_gate CHECKOV
 
@@ -22,7 +22,7 @@ from beacon_lab.stack.translate import translate
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = tuple(ROOT / name for name in ("template.yaml", "global.yaml", "dsql.yaml"))
 EXCEPTIONS = Path(__file__).with_name("exceptions.toml")
-# checkov takes a resource out whose condition does not hold with the defaults, so it also sees these.
+# checkov leaves out a resource whose condition does not hold with the defaults, so it also scans with these.
 EVERYTHING = {
     "RoutingPolicy": "failover",
     "FailoverRole": "PRIMARY",

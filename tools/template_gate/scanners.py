@@ -13,7 +13,7 @@ from tools.template_gate.findings import Finding
 
 __all__ = ["ScannerError", "cfn_lint", "checkov"]
 
-# A Region of each set that DSQL links. The stack of us-east-1 alone is linted for the others without harm.
+# A Region of each set that DSQL links. Linting the stack of us-east-1 for the other Regions does no harm.
 _REGIONS = ["us-east-1", "eu-west-1", "ap-northeast-1"]
 
 

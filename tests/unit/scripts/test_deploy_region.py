@@ -35,7 +35,7 @@ def test_what_the_file_and_the_machine_do_not_have_is_named(
     ("arguments", "sentence"),
     [
         (("Ohio",), "'Ohio' is not a Region"),
-        ((REGION, "--force", " "), "a reason is wanted"),
+        ((REGION, "--force", " "), "the reason is empty"),
         ((REGION, "--wait", "long"), "invalid float value"),
         ((), "REGION"),
     ],

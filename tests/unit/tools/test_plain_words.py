@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from tests.places import ROOT
 from tools.plain_words.passages import passages
 from tools.plain_words.words import Exempt, Use, Word, judge, read_rules, uses
 
-ROOT = Path(__file__).resolve().parents[2]
 RULES = read_rules(ROOT / "tools/plain_words/words.toml")
 
 SEEDED = [
