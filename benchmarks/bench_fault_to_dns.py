@@ -16,10 +16,10 @@ from collections.abc import Callable
 
 from results import Result
 
+from beacon.predict import dns_after, ssm_after
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
-from beacon_lab.predict import dns_after, ssm_after
 from beacon_lab.scenarios.watch import Seen, Watch
 from beacon_lab.settings import LabSettings
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from beacon.predict import Timings
 from beacon.settings import RECHECK_MS
 from beacon_lab import state
 from beacon_lab.apigateway.gateway import Gateway
@@ -36,7 +37,6 @@ from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.network.pki import Authority
 from beacon_lab.network.ports import port_errors
 from beacon_lab.preconditions import make_directory, require
-from beacon_lab.predict import Timings
 from beacon_lab.processes.children import Processes
 from beacon_lab.readiness import await_healthy, await_published
 from beacon_lab.ready_file import ReadyFile
