@@ -37,7 +37,7 @@ from beacon_lab.aws.front import Down
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
-from beacon_lab.scenarios.predict import timings_of
+from beacon_lab.scenarios.timings import timings_of
 from beacon_lab.scenarios.watch import Watch
 from beacon_lab.settings import LabSettings
 from beacon_lab.start import running_lab

@@ -33,16 +33,16 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from beacon_cli.checkers import EVER, find_checks, standing_of
 from beacon_cli.configuration.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
+from beacon_cli.standing import Standing
 from scripts.aws_account import AccountError, Aws, sentence
-from scripts.checkers import EVER, find_checks, standing_of
 from scripts.constraints import require_accepted
 from scripts.deployed import DeploymentResult, result_of
 from scripts.objections import objections
 from scripts.readiness import require_ready, template_of
 from scripts.sam_arguments import with_arguments
 from scripts.stack import Declared, Stored, changed, kept
-from scripts.standing import Standing
 
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client

@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from beacon_cli.checkers import find_checks, standing_of
 from beacon_cli.configuration.samconfig import Deployment
-from scripts.checkers import find_checks, standing_of
+from beacon_cli.standing import Check
 from scripts.stack import Stored
-from scripts.standing import Check
 
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client

@@ -9,10 +9,18 @@ from tests.places import ROOT
 
 CLI = ROOT / "cli/src/beacon_cli"
 MODULES = sorted(str(path.relative_to(CLI).with_suffix("")) for path in CLI.rglob("*.py"))
-PURE = ["errors", "fleet", "configuration/overrides"]
+PURE = ["errors", "fleet", "standing", "configuration/overrides"]
+PURE += [f"situation/{path.stem}" for path in sorted((CLI / "situation").glob("[a-z]*.py"))]
 PURE_NAMES = {f"beacon_cli.{name.replace('/', '.')}" for name in PURE}
 #: Of the library: what services use, what the domain talks about, and how a document is read.
-LIBRARY = ("beacon.model", "beacon.names", "beacon.outcome", "beacon.document", "beacon.aws", "beacon.dsql")
+LIBRARY = (
+    "beacon.model",
+    "beacon.names",
+    "beacon.outcome",
+    "beacon.predict",
+    "beacon.document",
+    "beacon.aws",
+)
 
 
 @pytest.mark.parametrize("name", PURE)

@@ -16,7 +16,17 @@ from tests.places import ROOT
 import beacon
 
 LIBRARY = ROOT / "layers/beacon/src/beacon"
-PURE = ["model", "names", "outcome", "settings", "aws/sigv4", "dsql/token", "dsql/conninfo", "dsql/intent"]
+PURE = [
+    "model",
+    "names",
+    "outcome",
+    "predict",
+    "settings",
+    "aws/sigv4",
+    "dsql/token",
+    "dsql/conninfo",
+    "dsql/intent",
+]
 PURE += ["dsql/login_watch", "document/form", "document/reader", "health/verdict", "publisher/decide"]
 PURE += ["publisher/rank", "publisher/changes", "client/candidates"]
 PURE_NAMES = {f"beacon.{path.replace('/', '.')}" for path in PURE}
@@ -61,6 +71,7 @@ DOMAIN = {"model", "names", "outcome", "suspend_clock"}
 ARROWS: dict[str, set[str]] = {
     "outcome": set(),
     "names": set(),
+    "predict": set(),
     "suspend_clock": set(),
     "model": {"outcome"},
     "settings": {"model", "names"},

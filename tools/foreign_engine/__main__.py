@@ -18,7 +18,7 @@ __all__: list[str] = []
 
 
 def _no_ticks() -> None:
-    """A deployed schedule never fires here: it would start our functions, which connect to real host names."""
+    """No deployed schedule fires here: it would start our functions, which connect to real host names."""
 
 
 table = provisioners._RESOURCE_HANDLERS  # noqa: SLF001 - the engine has no public one

@@ -36,14 +36,14 @@ COMMANDS = {
     "status": Command(
         "beacon_cli.commands.status:status",
         "Show where clients go now, and what each Region says, on one screen.",
-        "beacon status",
+        "beacon status --watch",
     ),
 }
 
 app = App(
     name="beacon",
     help="Look at a deployment of Beacon and change it: where clients go, why, and what to do.\n\n"
-    "Example: beacon status",
+    "Example: beacon status --watch",
     help_epilogue="Exit codes: 0 done, 1 failed, 2 wrong use, 3 refused.",
     version=__version__,
     help_format="plaintext",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,17 @@ class Options:
         ),
     ] = None
     json: Annotated[bool, Parameter(negative="", help="One JSON value instead of text.")] = False
+
+    def repeated(self) -> str:
+        """What a suggested command has to repeat so that it works on the same deployment."""
+        if self.lab is not None:
+            return "--lab" if self.lab == RUNNING_LAB else f"--lab {shlex.quote(self.lab)}"
+        words = []
+        if self.config_file != Path("samconfig.toml"):
+            words.append(f"--config-file {shlex.quote(str(self.config_file))}")
+        if self.profile:
+            words.append(f"--profile {shlex.quote(self.profile)}")
+        return " ".join(words)
 
 
 #: What a command gets where no option is given; it is frozen, so commands may share it.

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from beacon.predict import Span, dns_after, ssm_after
 from beacon_lab.errors import LabError
 from beacon_lab.faults import FaultKind
 from beacon_lab.lab import Lab
 from beacon_lab.scenarios.consumer_process import ConsumerProcess
-from beacon_lab.scenarios.predict import Span, dns_after, ssm_after, timings_of
+from beacon_lab.scenarios.timings import timings_of
 from beacon_lab.scenarios.watch import Seen, Watch
 from beacon_lab.settings import LabSettings
 from beacon_lab.start import running_lab

@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from scripts.standing import Check, Observation, Standing, judge, region_of
+from beacon_cli.standing import Check, Observation, Standing, judge, region_of
 
 if TYPE_CHECKING:
     from mypy_boto3_route53 import Route53Client
 
-__all__ = ["EVER", "find_checks", "standing_of"]
+__all__ = ["EVER", "find_checks", "observations_of", "standing_of"]
 
 EVER = datetime.min.replace(tzinfo=UTC)
 
@@ -28,9 +28,13 @@ def find_checks(client: Route53Client, service: str) -> dict[str, Check]:
     return found
 
 
-def standing_of(client: Route53Client, check: Check, since: datetime = EVER) -> Standing:
-    """Whether a Region serves now, by what checkers have seen after ``since``."""
+def observations_of(client: Route53Client, check: Check) -> list[Observation]:
+    """What each of a check's checkers reported last."""
     answer = client.get_health_check_status(HealthCheckId=check.id)
     reports = [row["StatusReport"] for row in answer["HealthCheckObservations"]]
-    seen = [Observation(report["Status"], report["CheckedTime"]) for report in reports]
-    return judge(check, seen, now=datetime.now(UTC), since=since)
+    return [Observation(report["Status"], report["CheckedTime"]) for report in reports]
+
+
+def standing_of(client: Route53Client, check: Check, since: datetime = EVER) -> Standing:
+    """Whether a Region serves now, by what checkers have seen after ``since``."""
+    return judge(check, observations_of(client, check), now=datetime.now(UTC), since=since)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from beacon_lab.scenarios.predict import Span, Timings, dns_after, ssm_after
+from beacon.predict import Span, Timings, dns_after, ssm_after
 
 TIMINGS = Timings(
     interval_s=10.0,

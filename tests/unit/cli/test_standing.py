@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from scripts.standing import STALE_S, Check, Observation, Standing, judge, region_of
+
+from beacon_cli.standing import STALE_S, Check, Observation, Standing, judge, region_of
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 EVER = datetime.min.replace(tzinfo=UTC)

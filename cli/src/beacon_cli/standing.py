@@ -23,7 +23,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-__all__ = ["HEALTHY_SHARE_PERCENT", "STALE_S", "Check", "Observation", "Standing", "judge", "region_of"]
+__all__ = [
+    "HEALTHY_SHARE_PERCENT",
+    "STALE_S",
+    "Check",
+    "Observation",
+    "Standing",
+    "Tally",
+    "judge",
+    "region_of",
+    "tally",
+]
 
 HEALTHY_SHARE_PERCENT = 18
 #: A checker reports every 10 or 30 s; an older report than this is from a checker that has stopped.
@@ -69,6 +79,43 @@ def region_of(search_string: str, service: str) -> str | None:
     return match["region"] if match and match["service"] == service else None
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a check's checkers say: how many reports there are, how many of them are fresh, and of those that
+    pass; and the failure that most of the others name."""
+
+    reported: int
+    fresh: int
+    passed: int
+    common_failure: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether more than half of the reports are fresh."""
+        return self.fresh * 2 > self.reported
+
+    @property
+    def healthy(self) -> bool:
+        """Whether Route 53 finds the endpoint healthy: the share is above :data:`HEALTHY_SHARE_PERCENT`."""
+        return self.passed * 100 > HEALTHY_SHARE_PERCENT * self.fresh
+
+
+def tally(observations: Sequence[Observation], *, now: datetime, since: datetime) -> Tally:
+    """Count ``observations``; those from before ``since`` and those older than :data:`STALE_S` are stale."""
+    fresh = [
+        seen
+        for seen in observations
+        if seen.checked_at > since and (now - seen.checked_at).total_seconds() < STALE_S
+    ]
+    failures = Counter(seen.status for seen in fresh if not seen.success).most_common(1)
+    return Tally(
+        reported=len(observations),
+        fresh=len(fresh),
+        passed=sum(seen.success for seen in fresh),
+        common_failure=failures[0][0] if failures else "",
+    )
+
+
 def judge(check: Check, observations: Sequence[Observation], *, now: datetime, since: datetime) -> Standing:
     """The Region's standing by the module's table, from observations made after ``since``.
 
@@ -78,17 +125,11 @@ def judge(check: Check, observations: Sequence[Observation], *, now: datetime, s
         return Standing(serving=False, why="its health check is disabled: no checker looks")
     if check.inverted:
         return Standing(serving=False, why="its health check is inverted: an operator takes the Region out")
-    fresh = [
-        seen
-        for seen in observations
-        if seen.checked_at > since and (now - seen.checked_at).total_seconds() < STALE_S
-    ]
-    if len(fresh) * 2 <= len(observations):
-        why = f"only {len(fresh)} of {len(observations)} checkers have reported lately"
+    seen = tally(observations, now=now, since=since)
+    if not seen.known:
+        why = f"only {seen.fresh} of {seen.reported} checkers have reported lately"
         return Standing(serving=False, why=why)
-    passed = sum(seen.success for seen in fresh)
-    share = f"{passed} of {len(fresh)} checkers find it healthy"
-    if passed * 100 > HEALTHY_SHARE_PERCENT * len(fresh):
+    share = f"{seen.passed} of {seen.fresh} checkers find it healthy"
+    if seen.healthy:
         return Standing(serving=True, why=share)
-    common = Counter(seen.status for seen in fresh if not seen.success).most_common(1)[0][0]
-    return Standing(serving=False, why=f"{share}; most say: {common}")
+    return Standing(serving=False, why=f"{share}; most say: {seen.common_failure}")

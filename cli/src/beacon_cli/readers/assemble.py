@@ -1,0 +1,121 @@
+"""Reads a whole situation: every source at once, under one limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from beacon_cli.fleet import Fleet
+from beacon_cli.readers import cloudwatch, forced, published, record, route53, stacks
+from beacon_cli.readers.parallel import gather
+from beacon_cli.sessions import Sessions
+from beacon_cli.situation.model import (
+    Canary,
+    CheckReport,
+    Fact,
+    RegionSituation,
+    Situation,
+    StackView,
+    Unknown,
+    known,
+)
+from beacon_cli.situation.settings import targets_of, timings_of
+
+__all__ = ["WITHIN_S", "Look"]
+
+#: What all readers together may take: a screen is there in less than 3 s, whatever does not answer.
+WITHIN_S = 2.2
+#: A reader with a limit of its own ends before that, so that it can say why.
+_SHARE = 0.85
+_GLOBAL = "CloudWatch of the global stack"
+
+
+@dataclass(slots=True)
+class Look:
+    """Reads the situation of a deployment, again and again; what seldom changes is kept for the next time."""
+
+    sessions: Sessions
+    db_user: str
+    within_s: float = WITHIN_S
+    where: str = ""
+    """See :attr:`Situation.where`."""
+    _checks: route53.CheckReader = field(init=False)
+    _stacks: dict[str, Fact[StackView]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._checks = route53.CheckReader(self.sessions)
+
+    def __call__(self) -> Situation:
+        """Read everything; takes ``within_s`` at the most."""
+        fleet = self.sessions.fleet
+        found = gather(self._readers(), self.within_s)
+        for region in fleet.regions:
+            stack = found.get(stacks.name_of(region))
+            if stack is not None and (known(stack) is not None or region not in self._stacks):
+                self._stacks[region] = stack
+        return self._situation(fleet, found)
+
+    def _situation(self, fleet: Fleet, found: Mapping[str, Any]) -> Situation:
+        return Situation(
+            service=fleet.service,
+            at=datetime.now(UTC),
+            regions=tuple(self._region(region, found) for region in fleet.regions),
+            record_name=fleet.record_name,
+            authoritative=found.get(record.OWN),
+            cached=found.get(record.RESOLVER),
+            forced=found[forced.NAME],
+            global_alarms=found.get(_GLOBAL),
+            timings=timings_of(fleet, self._parameters()),
+            where=self.where,
+        )
+
+    def _region(self, region: str, found: Mapping[str, Any]) -> RegionSituation:
+        checks: Mapping[str, Fact[CheckReport]] | Unknown = found[route53.NAME]
+        canary: Fact[Canary] | None = found.get(_canary_of(region))
+        return RegionSituation(
+            region=region,
+            host=self.sessions.fleet.site(region).host,
+            check=checks if isinstance(checks, Unknown) else checks[region],
+            document=found[published.name_of(region)],
+            stack=self._stacks[region],
+            alarms=found[cloudwatch.name_of(region)],
+            canary=canary,
+        )
+
+    def _parameters(self) -> dict[str, Mapping[str, str]]:
+        """Each Region's parameters, as its stack has them or, where that is not known, as the file does."""
+        views = {region: known(fact) for region, fact in self._stacks.items()}
+        return {
+            site.region: view.parameters if (view := views.get(site.region)) else site.parameters
+            for site in self.sessions.fleet.sites
+        }
+
+    def _readers(self) -> dict[str, Callable[[], Any]]:
+        fleet, sessions, parameters = self.sessions.fleet, self.sessions, self._parameters()
+        readers: dict[str, Callable[[], Any]] = {
+            route53.NAME: self._checks.read,
+            forced.NAME: partial(forced.read_forced, sessions, self.db_user, self.within_s * _SHARE),
+        }
+        for region in fleet.regions:
+            readers[published.name_of(region)] = partial(published.read_published, sessions, region)
+            readers[cloudwatch.name_of(region)] = partial(cloudwatch.read_alarms, sessions, region)
+            if parameters[region].get("WriteCanary") == "on":
+                readers[_canary_of(region)] = partial(cloudwatch.read_canary, sessions, region)
+            if known(self._stacks.get(region)) is None:
+                readers[stacks.name_of(region)] = partial(stacks.read_stack_view, sessions, region)
+        if fleet.global_stack is not None and fleet.global_stack[0] not in fleet.regions:
+            # In a Region of the deployment its alarms come with the Region's own.
+            readers[_GLOBAL] = partial(cloudwatch.read_alarms, sessions, fleet.global_stack[0])
+        if fleet.record_name:
+            targets, within_s = targets_of(fleet, parameters), self.within_s * _SHARE
+            readers[record.OWN] = partial(record.read_authoritative, fleet, targets, within_s)
+            if fleet.lab is None:
+                readers[record.RESOLVER] = partial(record.read_cached, fleet, targets, within_s)
+        return readers
+
+
+def _canary_of(region: str) -> str:
+    return f"the write canary of {region}"

@@ -1,0 +1,70 @@
+"""What operators force, read from the database through any Region that answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from beacon_cli.database import database
+from beacon_cli.errors import FailedError
+from beacon_cli.sessions import Sessions
+from beacon_cli.situation.model import Fact, ForcedChange, ForcedState, ForcedStates, Known, Unknown
+
+__all__ = ["NAME", "read_forced"]
+
+NAME = "the database"
+# The database's own clock says what has expired.
+_STATES = """
+    SELECT now(), region, forced, reason, actor, until, changed_at, coalesce(until <= now(), false)
+      FROM beacon.intent WHERE service = %s AND target = %s ORDER BY region
+"""
+_CHANGES = """
+    SELECT at, region, forced, reason, actor, until
+      FROM beacon.change WHERE service = %s AND target = %s ORDER BY at DESC LIMIT 20
+"""
+_NO_SCHEMA = {"42P01", "3F000"}
+
+
+def read_forced(sessions: Sessions, user: str, within_s: float) -> Fact[ForcedStates]:
+    """The intents and their last changes, as the role ``user``."""
+    import psycopg  # noqa: PLC0415 - heavy; it loads while the AWS clients do
+
+    fleet = sessions.fleet
+    whose = (fleet.service, fleet.target)
+    try:
+        with database(sessions, user, timeout_s=within_s, query_timeout_s=within_s) as connection:
+            states = connection.execute(_STATES, whose).fetchall()
+            changes = connection.execute(_CHANGES, whose).fetchall()
+            through = connection.endpoint.region
+    except FailedError as error:
+        return Unknown(error.sentence)
+    except psycopg.Error as error:
+        return Unknown(_why(error, user))
+    if not states:
+        return Unknown(f"{NAME} has no Region of {fleet.service}: sql/regions.sql has not been run")
+    return Known(
+        ForcedStates(
+            at=states[0][0],
+            through=through,
+            states=tuple(_state(row) for row in states),
+            changes=tuple(_change(row) for row in changes),
+        )
+    )
+
+
+def _state(row: tuple[Any, ...]) -> ForcedState:
+    _, region, forced, reason, actor, until, changed_at, expired = row
+    return ForcedState(region, "" if expired else forced or "", reason or "", actor or "", until, changed_at)
+
+
+def _change(row: tuple[Any, ...]) -> ForcedChange:
+    at, region, forced, reason, actor, until = row
+    return ForcedChange(at, region, forced or "", reason or "", actor or "", until)
+
+
+def _why(error: Exception, user: str) -> str:
+    state = getattr(error, "sqlstate", None)
+    if state in _NO_SCHEMA:
+        return f"{NAME} has no schema beacon: sql/schema.sql has not been run"
+    if state == "42501":
+        return f"{NAME} does not let {user} read the intents: sql/roles.sql grants it"
+    return f"{NAME} cannot be read: {state or type(error).__name__}"
