@@ -32,6 +32,7 @@ _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "NotAuthorized"}
 _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
 _UNKNOWN_KEYS = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch"}
+_BROKEN = {"InternalServerError", "InternalFailure", "InternalError", "ServiceUnavailable"}
 _LOGIN = (SSOError, SSOTokenLoadError, TokenRetrievalError, UnauthorizedSSOTokenError)
 _SILENT = (ConnectTimeoutError, ReadTimeoutError)
 _MISSING = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
@@ -65,6 +66,8 @@ def _of_code(code: str, message: str, what: str) -> str:
         return f"{what} may not be read: your role lacks {action[1] if action else 'the permission'}"
     if code in _UNKNOWN_KEYS:
         return f"{what} does not know your credentials ({code})"
+    if code in _BROKEN:
+        return f"{what} fails ({code})"
     return _SECRET.sub(r"\1\2***", f"{what} answers {code}: {message}".removesuffix(": "))
 
 

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from beacon.names import TARGET
 from beacon_cli.errors import not_among
 
-__all__ = ["Fleet", "LabPlaces", "Site"]
+__all__ = ["OPERATOR_ROLE", "Fleet", "LabPlaces", "Site"]
+
+#: The database role of operators that the README and sql/roles.sql make.
+OPERATOR_ROLE = "beacon_operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,8 @@ class Fleet:
     """The stack of global.yaml, as Region and name."""
     lab: LabPlaces | None = None
     target: str = TARGET
+    operator_role: str = OPERATOR_ROLE
+    """The database role that an operator logs in as."""
 
     @property
     def service(self) -> str:

@@ -34,7 +34,7 @@ def fleet_of_lab(where: str) -> Fleet:
         source, ready = where, _read(Path(where))
     try:
         fleet = _fleet(source, ready)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as error:
         raise WrongUseError(
             f"{source} is no ready file of a lab: {error!r} is not as expected", _UP
         ) from error
@@ -113,4 +113,6 @@ def _fleet(source: str, ready: Any) -> Fleet:  # noqa: ANN401 - as above
         health_urls={name: str(row["health_url"]) for name, row in regions.items()},
         speed=float(ready.get("speed", 1.0)),
     )
-    return Fleet(app, env, sites, source, record_name=str(ready["record_name"]), lab=lab)
+    role = str(next(iter(regions.values()))["dsql"]["user"])
+    record = str(ready["record_name"])
+    return Fleet(app, env, sites, source, record_name=record, lab=lab, operator_role=role)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from beacon_cli.configuration.samconfig import GLOBAL, ConfigurationError, Deployment, read_deployments
@@ -18,9 +19,8 @@ _APP, _ENV = "beacon", "prod"
 
 def locate(options: Options) -> Fleet:
     """The deployment; raises :class:`~beacon_cli.errors.CommandError` with what to do where there is none."""
-    if options.lab is not None:
-        return fleet_of_lab(options.lab)
-    return fleet_of_file(options.config_file)
+    fleet = fleet_of_file(options.config_file) if options.lab is None else fleet_of_lab(options.lab)
+    return replace(fleet, operator_role=options.db_user) if options.db_user else fleet
 
 
 def fleet_of_file(path: Path) -> Fleet:

@@ -23,4 +23,4 @@ def look_for(options: Options) -> Look:
         sessions.route53()
     except FAILURES as error:
         raise aws_error(error, "AWS", sessions.profile_of(fleet.regions[0])) from error
-    return Look(sessions, options.db_user, where=options.repeated())
+    return Look(sessions, where=options.repeated())

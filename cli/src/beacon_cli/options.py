@@ -10,10 +10,10 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-__all__ = ["DEFAULTS", "OPERATOR_ROLE", "RUNNING_LAB", "Options", "with_lab_value"]
+from beacon_cli.fleet import OPERATOR_ROLE
 
-#: The database role of operators that the README and sql/roles.sql make.
-OPERATOR_ROLE = "beacon_operator"
+__all__ = ["DEFAULTS", "RUNNING_LAB", "Options", "with_lab_value"]
+
 #: The value of `--lab` that stands for this user's lab that is up.
 RUNNING_LAB = "running"
 
@@ -27,9 +27,10 @@ class Options:
         "samconfig.toml"
     )
     profile: Annotated[str | None, Parameter(help="AWS profile, instead of the file's own.")] = None
-    db_user: Annotated[str, Parameter(help="Database role to log in as.", env_var="BEACON_DB_USER")] = (
-        OPERATOR_ROLE
-    )
+    db_user: Annotated[
+        str | None,
+        Parameter(help=f"Database role to log in as, instead of {OPERATOR_ROLE}.", env_var="BEACON_DB_USER"),
+    ] = None
     lab: Annotated[
         str | None,
         Parameter(

@@ -6,6 +6,7 @@ A client is made once and may be used by several threads. boto3 is imported with
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beacon.aws.sigv4 import Credentials
@@ -43,6 +44,7 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str | None, boto3.Session] = {}
         self._clients: dict[tuple[str, str], Any] = {}
+        self._told: list[Callable[..., None]] = []
 
     def profile_of(self, region: str) -> str | None:
         """The profile that calls to ``region`` are signed with; ``None`` is the default one."""
@@ -65,6 +67,12 @@ class Sessions:
             raise NoCredentialsError("there are no AWS credentials")
         frozen = found.get_frozen_credentials()
         return Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token)
+
+    def on_call(self, told: Callable[..., None]) -> None:
+        """Call ``told`` with botocore's ``model`` before each call, to record what a policy must allow."""
+        for client in self._clients.values():
+            client.meta.events.register("before-call", told)
+        self._told.append(told)
 
     def ssm(self, region: str) -> SSMClient:
         """Parameter Store of ``region``."""
@@ -120,6 +128,8 @@ class Sessions:
                     endpoint_url=url,
                     config=config,
                 )
+                for told in self._told:
+                    made.meta.events.register("before-call", told)
                 self._clients[service, region] = made
             return self._clients[service, region]
 

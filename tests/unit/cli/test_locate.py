@@ -108,7 +108,7 @@ def ready(tmp_path: Path) -> Iterator[dict[str, Any]]:
         "regions": {
             region: {
                 "health_url": f"https://localhost:1/live/canary-token/{region}",
-                "dsql": {"host": HOSTS[region], "address": "127.0.0.2", "port": 5432},
+                "dsql": {"host": HOSTS[region], "address": "127.0.0.2", "port": 5432, "user": "ops"},
             }
             for region in (NEAR, FAR)
         },
@@ -134,7 +134,9 @@ def test_a_ready_file_is_a_deployment(ready: dict[str, Any], tmp_path: Path) -> 
     )
     assert fleet.lab is not None
     assert fleet.lab.dial[HOSTS[NEAR]] == ("127.0.0.2", 5432)
-    assert fleet.lab.speed == 10.0
+    assert (fleet.lab.speed, fleet.operator_role) == (10.0, "ops")
+    again = locate(Options(lab=str(path), db_user="carol"))
+    assert again.operator_role == "carol"
     assert "canary" not in repr(fleet)
 
 

@@ -282,6 +282,9 @@ def test_the_record_leads_elsewhere() -> None:
     """To a name that is no Region's; and a resolver that is behind."""
     strange = situation(authoritative=Known(RecordAnswer("old.example.org", "", 60, "")), cached=None)
     assert found(strange, "leads to old.example.org").command == "dig db.shop.test"
+    alias = situation(authoritative=Known(RecordAnswer("192.0.2.7", "", 60, "")), cached=None)
+    assert found(alias, "is an alias").level is Level.INFO
+    assert explain(alias).headline.text.endswith("DNS sends clients to 192.0.2.7.")
     behind = situation(OUT_NEAR, authoritative=answer(FAR), cached=answer(NEAR, 7))
     assert "still answers us-east-1, for another 7 s" in found(behind, "resolver").text
 

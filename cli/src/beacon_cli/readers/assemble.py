@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,7 +39,6 @@ class Look:
     """Reads the situation of a deployment, again and again; what seldom changes is kept for the next time."""
 
     sessions: Sessions
-    db_user: str
     within_s: float = WITHIN_S
     where: str = ""
     """See :attr:`Situation.where`."""
@@ -51,14 +51,16 @@ class Look:
     def __call__(self) -> Situation:
         """Read everything; takes ``within_s`` at the most."""
         fleet = self.sessions.fleet
+        began = time.monotonic()
         found = gather(self._readers(), self.within_s)
+        took_s = time.monotonic() - began
         for region in fleet.regions:
             stack = found.get(stacks.name_of(region))
             if stack is not None and (known(stack) is not None or region not in self._stacks):
                 self._stacks[region] = stack
-        return self._situation(fleet, found)
+        return self._situation(fleet, found, took_s)
 
-    def _situation(self, fleet: Fleet, found: Mapping[str, Any]) -> Situation:
+    def _situation(self, fleet: Fleet, found: Mapping[str, Any], took_s: float) -> Situation:
         return Situation(
             service=fleet.service,
             at=datetime.now(UTC),
@@ -69,6 +71,7 @@ class Look:
             forced=found[forced.NAME],
             global_alarms=found.get(_GLOBAL),
             timings=timings_of(fleet, self._parameters()),
+            took_s=took_s,
             where=self.where,
         )
 
@@ -97,7 +100,7 @@ class Look:
         fleet, sessions, parameters = self.sessions.fleet, self.sessions, self._parameters()
         readers: dict[str, Callable[[], Any]] = {
             route53.NAME: self._checks.read,
-            forced.NAME: partial(forced.read_forced, sessions, self.db_user, self.within_s * _SHARE),
+            forced.NAME: partial(forced.read_forced, sessions, self.within_s * _SHARE),
         }
         for region in fleet.regions:
             readers[published.name_of(region)] = partial(published.read_published, sessions, region)

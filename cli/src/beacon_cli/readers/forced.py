@@ -24,11 +24,11 @@ _CHANGES = """
 _NO_SCHEMA = {"42P01", "3F000"}
 
 
-def read_forced(sessions: Sessions, user: str, within_s: float) -> Fact[ForcedStates]:
-    """The intents and their last changes, as the role ``user``."""
+def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
+    """The intents and their last changes, as the operators' role."""
     import psycopg  # noqa: PLC0415 - heavy; it loads while the AWS clients do
 
-    fleet = sessions.fleet
+    fleet, user = sessions.fleet, sessions.fleet.operator_role
     whose = (fleet.service, fleet.target)
     try:
         with database(sessions, user, timeout_s=within_s, query_timeout_s=within_s) as connection:

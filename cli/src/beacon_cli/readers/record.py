@@ -7,7 +7,8 @@ Regions' own names resolve to.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import dns.exception
 import dns.flags
@@ -43,7 +44,11 @@ def read_authoritative(fleet: Fleet, targets: Mapping[str, str], within_s: float
     if answer.rcode() != dns.rcode.NOERROR or not answer.answer:
         return Unknown(f"{OWN} has no {fleet.record_name}: the record is not on ({_rcode(answer)})")
     first = answer.answer[0]
-    return Known(_answer(first[0].to_text(), int(first.ttl), targets, address))
+    found = _answer(first[0].to_text(), int(first.ttl), targets, address)
+    if not found.region and first.rdtype == dns.rdatatype.A:
+        shown = {row.to_text() for row in first}
+        found = replace(found, region=_region_of(shown, targets, end))
+    return Known(found)
 
 
 def read_cached(fleet: Fleet, targets: Mapping[str, str], within_s: float) -> Fact[RecordAnswer]:
@@ -69,6 +74,18 @@ def _ask(query: dns.message.Message, address: str, port: int, end: float) -> dns
     left_s = max(0.05, end - time.monotonic())
     answer, _ = dns.query.udp_with_fallback(query, address, port=port, timeout=left_s)
     return answer
+
+
+def _region_of(addresses: Collection[str], targets: Mapping[str, str], end: float) -> str:
+    """The Region whose own name resolves to one of ``addresses``; empty where none does in time."""
+    for name, region in targets.items():
+        try:
+            own = dns.resolver.resolve(name, "A", lifetime=max(0.05, end - time.monotonic()))
+        except _ASKS:
+            continue
+        if any(row.to_text() in addresses for row in own):
+            return region
+    return ""
 
 
 def _name_server(name: str, end: float) -> str:

@@ -15,10 +15,10 @@ class Level(IntEnum):
 
     DETAIL = 0
     """As usual; the table of `beacon status` shows it already."""
-    UNKNOWN = 1
-    """A fact could not be read."""
-    INFO = 2
+    INFO = 1
     """What an operator should know of what has happened."""
+    UNKNOWN = 2
+    """A fact could not be read."""
     WARN = 3
     """An operator should act, and clients are served."""
     BAD = 4

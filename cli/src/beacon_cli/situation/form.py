@@ -43,6 +43,7 @@ def situation_json(situation: Situation, explanation: Explanation) -> Json:
         "schema": SCHEMA,
         "service": situation.service,
         "at": format_instant(situation.at),
+        "took_s": round(situation.took_s, 3),
         "headline": _finding(explanation.headline),
         "findings": [_finding(one) for one in explanation.findings],
         "record": {

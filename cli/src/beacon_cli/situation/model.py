@@ -97,6 +97,11 @@ class RecordAnswer:
     ttl_s: int
     server: str
 
+    @property
+    def is_address(self) -> bool:
+        """Whether the record is an alias, which answers with an address in place of a name."""
+        return self.target.replace(".", "").isdigit()
+
 
 @dataclass(frozen=True, slots=True)
 class Published:
@@ -224,6 +229,8 @@ class Situation:
     """Alarms of global.yaml; ``None`` where no stack of it is configured."""
     timings: Timings | None = None
     """What predictions go by; ``None`` where no stack's parameters are known."""
+    took_s: float = 0.0
+    """How long reading it took."""
     where: str = ""
     """What a suggested command repeats so that it finds this deployment, such as ``--lab ready.json``."""
 

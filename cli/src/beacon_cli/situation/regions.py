@@ -179,10 +179,12 @@ def _return(situation: Situation, one: RegionSituation) -> list[Finding]:
     dns, ssm = spans
     answer = known(situation.authoritative)
     ttl = f" and the TTL of {answer.ttl_s} s" if answer else ""
-    text = (
-        f"After {after}, {one.region} is back in DNS in {span(dns.earliest_s)} to {span(dns.latest_s)}{ttl},"
-        f" and may come first in SSM in {span(ssm.earliest_s)} to {span(ssm.latest_s)}."
-    )
+    parts = []
+    if one.healthy is False:
+        parts.append(f"is back in DNS in {span(dns.earliest_s)} to {span(dns.latest_s)}{ttl}")
+    if drained or down:
+        parts.append(f"may come first in SSM in {span(ssm.earliest_s)} to {span(ssm.latest_s)}")
+    text = f"After {after}, {one.region} {', and '.join(parts)}."
     return [Finding(Level.INFO, text, "", one.region)]
 
 

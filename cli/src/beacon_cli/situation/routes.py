@@ -56,6 +56,8 @@ def _dns_goes(situation: Situation) -> str:
     if not isinstance(situation.authoritative, Known):
         return "Where DNS sends clients is not known."
     answer = situation.authoritative.value
+    if answer.is_address and not answer.region:
+        return f"DNS sends clients to {answer.target}."
     where = answer.region or f"{answer.target}, which is no Region of {situation.service}"
     return f"DNS sends clients to {where}."
 
@@ -64,7 +66,13 @@ def by_dns(situation: Situation) -> list[Finding]:
     """What is to be said about the record beyond the headline."""
     answer, cached = known(situation.authoritative), known(situation.cached)
     found = []
-    if answer is not None and not answer.region:
+    if answer is not None and answer.is_address and not answer.region:
+        text = (
+            f"{situation.record_name} is an alias, and {answer.target} is no address that a Region's own name"
+            " has now: which Region it is, only the checks tell."
+        )
+        found.append(Finding(Level.INFO, text))
+    elif answer is not None and not answer.region:
         text = f"{situation.record_name} leads to {answer.target}, which is no Region of {situation.service}."
         found.append(Finding(Level.WARN, text, f"dig {situation.record_name}"))
     if answer and cached and answer.target != cached.target:

@@ -1,0 +1,183 @@
+"""One lab for the tests of the operator's command, `beacon` as a user starts it, and APIs that fail.
+
+A fault that the lab itself does not play, such as a throttled Route 53, is played by a relay between the
+command and the lab's AWS APIs: it answers for one service and passes the rest on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.lab.command.conftest import FIRST, SECOND, LabProcess, starter, until, upper
+
+BEACON = str(Path(sys.executable).parent / "beacon")
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+THROTTLING = (
+    "<?xml version='1.0'?><ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code>"
+    "<Message>Rate exceeded</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+)
+DENIED = json.dumps(
+    {
+        "__type": "AccessDeniedException",
+        "message": "User: arn:aws:iam::123456789012:user/eve is not authorized to perform:"
+        " ssm:GetParameters on resource: x",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of `beacon` gave."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - JSON
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+def beacon(*words: str) -> Ran:
+    """Run `beacon WORDS` in 80 columns and 24 rows, with no AWS configuration of this machine."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BEACON_"))}
+    done = subprocess.run(
+        [BEACON, *words],
+        env={**kept, "COLUMNS": "80", "LINES": "25", "HOME": "/nonexistent"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass
+class Relay:
+    """Passes calls of AWS on to ``url``; a service in ``answers`` gets that answer instead, or silence."""
+
+    url: str
+    answers: dict[str, tuple[int, str] | None] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        scope = request.headers.get("Authorization", "").partition("Credential=")[2].split("/")
+        service = scope[3] if len(scope) > 3 else ""
+        self.asked.append(service)
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if service in self.answers:
+            given = self.answers[service]
+            if given is None:
+                self.ended.wait(30)
+                return
+            self._send(request, given[0], given[1].encode())
+            return
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
+        call = urllib.request.Request(  # noqa: S310 - the lab's own address
+            self.url + request.path, data=body or None, headers=headers, method=request.command
+        )
+        try:
+            with _DIRECT.open(call, timeout=20) as found:
+                self._send(request, found.status, found.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                self._send(request, error.code, error.read())
+
+    @staticmethod
+    def _send(request: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
+        request.send_response(status)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+
+@contextmanager
+def relayed(ready: dict[str, Any]) -> Iterator[Relay]:
+    """A relay before the lab's AWS APIs; ``ready`` then points at it."""
+    relay = Relay(ready["aws_endpoint_url"])
+
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            self.raw_requestline = self.rfile.readline(65537)
+            if self.raw_requestline and self.parse_request():
+                relay.answer(self)
+            self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on standard error."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    ready["aws_endpoint_url"] = f"http://127.0.0.1:{server.server_port}"
+    try:
+        yield relay
+    finally:
+        relay.ended.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextmanager
+def silent_dns() -> Iterator[int]:
+    """A port that takes DNS queries and answers none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        yield int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def module_lab() -> Iterator[LabProcess]:
+    """The lab of this folder's module; use `lab`, which heals it between tests."""
+    with starter() as start:
+        yield upper(start)()
+
+
+@pytest.fixture
+def lab(module_lab: LabProcess) -> Iterator[LabProcess]:
+    """The lab on a good day."""
+    module_lab.await_settled()
+    yield module_lab
+    for region, row in module_lab.regions().items():
+        if row["faults"]:
+            module_lab.heal(region)
+
+
+def ready_copy(lab: LabProcess, place: Path, **changes: Any) -> str:  # noqa: ANN401 - any of its members
+    """A copy of the lab's ready file with changes, as its path."""
+    path = place / "ready.json"
+    path.write_text(json.dumps({**lab.ready, **changes}), encoding="utf-8")
+    return str(path)
+
+
+__all__ = [
+    "DENIED",
+    "FIRST",
+    "SECOND",
+    "THROTTLING",
+    "Ran",
+    "beacon",
+    "ready_copy",
+    "relayed",
+    "silent_dns",
+    "until",
+]
