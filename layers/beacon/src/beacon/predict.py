@@ -17,11 +17,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from beacon.settings import RECHECK_MS
-from beacon_lab.route53.rules import HEALTHY_SHARE_PERCENT
-from beacon_lab.settings import LabSettings
+__all__ = ["Span", "Timings", "dns_after", "ssm_after"]
 
-__all__ = ["Span", "Timings", "dns_after", "ssm_after", "timings_of"]
+_HEALTHY_SHARE = 0.18
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +53,9 @@ class Timings:
     slack_s: float = 1.5
 
 
-def timings_of(settings: LabSettings) -> Timings:
-    """What time depends on in a lab with these settings."""
-    return Timings(
-        interval_s=settings.request_interval_s / settings.speed,
-        threshold=settings.failure_threshold,
-        publish_every_s=settings.publish_every_s / settings.speed,
-        recheck_s=RECHECK_MS / 1000,
-        deadline_s=settings.probe_deadline_ms / 1000,
-        fall=settings.fall,
-        rise=settings.rise,
-        failback_hold_s=settings.failback_hold_s / settings.speed,
-    )
-
-
 def dns_after(timings: Timings, *, failing: bool, answer_s: float) -> Span:
     """When the health check, and with it DNS, turns after a change; ``answer_s`` is what an answer takes."""
-    still_healthy = timings.checkers * HEALTHY_SHARE_PERCENT // 100
+    still_healthy = int(timings.checkers * _HEALTHY_SHARE)
     turn = timings.checkers - still_healthy if failing else still_healthy + 1
     near = timings.interval_s + answer_s
     typical = near + timings.distance_s / 2
