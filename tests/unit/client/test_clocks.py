@@ -21,9 +21,9 @@ from beacon.aws.credentials import CredentialChain
 from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
 from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import LocalView
-from beacon.client.login import Login
 from beacon.client.pool_care import RETIRE_S, PoolCare, PoolPolicy, Treatment
 from beacon.client.query_timeout import settle
 from beacon.client.race import Race, Won

@@ -20,10 +20,10 @@ from beacon.aws.credentials import CredentialChain, NoCredentialsError
 from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
 from beacon.client.connect_error import Attempt, ConnectError
+from beacon.client.connect_options import Login
 from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import MOST_STAGGER_S, LocalView
-from beacon.client.login import Login
 from beacon.client.pool_care import PoolCare, PoolPolicy, Treatment
 from beacon.client.race import LAST_RESORT_S, Race, Won
 from beacon.client.sources import DnsRecord, StaticList

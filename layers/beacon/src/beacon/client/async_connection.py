@@ -15,9 +15,9 @@ from psycopg.abc import RV, PQGen
 from psycopg.rows import AsyncRowFactory, Row, tuple_row
 
 from beacon.client.arguments import require_none
+from beacon.client.connect_options import Login, connection_problems
 from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
-from beacon.client.login import Login, connection_problems
 from beacon.client.query_timeout import QueryTimeoutError, has_answer, is_overdue, settle, time_limits
 from beacon.client.tasks import wait_for
 from beacon.model import Endpoint

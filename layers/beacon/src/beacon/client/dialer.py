@@ -19,8 +19,8 @@ from beacon.aws.credentials import CredentialChain, NoCredentialsError
 from beacon.aws.sigv4 import Credentials
 from beacon.client.arguments import require_none
 from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login
 from beacon.client.endpoints import Endpoints, endpoints_problems
-from beacon.client.login import Login
 from beacon.client.race import Race, Won
 from beacon.dsql.conninfo import conninfo
 from beacon.dsql.login import signed_options, system_ca_file

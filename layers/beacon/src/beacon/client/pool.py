@@ -18,10 +18,10 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from beacon.client.arguments import require_none
 from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login, connection_problems
 from beacon.client.connection import Connection
 from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
-from beacon.client.login import Login, connection_problems
 from beacon.client.pool_care import PoolCare, PoolPolicy, Treatment
 from beacon.client.pool_options import RECONNECT_S, require_usable
 from beacon.client.threads import Keeper, Returns, open_at_once, pause

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from beacon.client.arguments import closest, flag, kind_of, number, require_none
+from beacon.client.connect_options import TIMEOUT_BOUNDS_S, is_libpq_option
 from beacon.client.endpoints import endpoints_problems
-from beacon.client.login import TIMEOUT_BOUNDS_S, is_libpq_option
 from beacon.client.pool_care import PoolPolicy
 
 __all__ = ["PASSED_ON", "RECONNECT_S", "require_usable"]

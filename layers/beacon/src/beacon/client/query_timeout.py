@@ -16,7 +16,7 @@ from typing import Protocol
 import psycopg
 from psycopg import pq
 
-from beacon.client.login import Login
+from beacon.client.connect_options import Login
 from beacon.client.race import Won
 from beacon.client.surroundings import Surroundings
 from beacon.model import Endpoint
