@@ -114,7 +114,7 @@ def _pick(regions: TwoRegions) -> Result:
                 endpoints.candidates()
             rounds.append((time.perf_counter() - started) / (_PICKS // 5) * 1e6)
         # One endpoint passed over, so that the order has to be made anew each time.
-        endpoints.local.failed(regions.hosts[NEAR], time.monotonic())
+        endpoints.surroundings.local.failed(regions.hosts[NEAR], time.monotonic())
         started = time.perf_counter()
         for _ in range(1000):
             endpoints.candidates()

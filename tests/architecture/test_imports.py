@@ -28,7 +28,7 @@ PURE = [
     "dsql/intent",
 ]
 PURE += ["dsql/login_watch", "document/form", "document/reader", "health/verdict", "publisher/decide"]
-PURE += ["publisher/rank", "publisher/changes", "client/candidates"]
+PURE += ["publisher/rank", "publisher/changes", "client/arguments", "client/candidates"]
 PURE_NAMES = {f"beacon.{path.replace('/', '.')}" for path in PURE}
 OUTSIDE = {"boto3", "botocore", "psycopg", "socket", "ssl", "select", "time", "os", "threading", "subprocess"}
 OUTSIDE |= {"random", "asyncio", "sys", "pathlib", "io", "logging", "urllib.request", "http"}

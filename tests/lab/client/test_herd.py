@@ -17,7 +17,7 @@ from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 from tests.lab.client.test_pool import Held, regions_in, until
 
 from beacon import Connection, Pool, PoolPolicy, connect
-from beacon.client.pool_care import Verdict
+from beacon.client.pool_care import Treatment
 from beacon.suspend_clock import SuspendAwareClock
 from beacon_lab.faults import FaultKind
 
@@ -102,8 +102,10 @@ def test_a_survivor_with_too_many_connections_is_left_by_no_pool(client: Client)
                 connection.execute("SELECT 1")
                 assert region_of(connection) == FAR
             assert client.open_connections()[NEAR] == 0
-            assert endpoints.local.passed_over_since(host, endpoints.clock()) is None
-        assert endpoints.local.overloaded_at > 0
+            assert (
+                endpoints.surroundings.local.passed_over_since(host, endpoints.surroundings.clock()) is None
+            )
+        assert endpoints.surroundings.local.overloaded_at > 0
         assert len(regions_in(pool)) == 3
         # Three workers that take turns, further and further apart, and not one after the other.
         assert far.connect_limit.refused <= 8
@@ -141,5 +143,5 @@ def test_what_lasts_of_a_real_pool_holds_no_monotonic_instant(client: Client) ->
         until(lambda: regions_in(pool) == [FAR] * 3, 15)
         with pool.connection() as connection:
             connection.execute("SELECT 1")
-        assert pool._care.verdict(client.hosts[0], opened_at=-1.0, used_at=-1.0) is Verdict.REPLACE
+        assert pool._care.treatment(client.hosts[0], opened_at=-1.0, used_at=-1.0) is Treatment.REPLACE
         assert monotonic_instants(pool, list(pool._pool), endpoints) == []

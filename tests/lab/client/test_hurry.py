@@ -42,8 +42,8 @@ def spend_all(pool: Pool | AsyncPool, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def assert_nothing_is_blamed(client: Client, endpoints: Endpoints) -> None:
     near = client.hosts[0]
-    assert endpoints.local.silent_at(near) is None
-    assert not endpoints.local.must_answer(near)
+    assert endpoints.surroundings.local.silent_at(near) is None
+    assert not endpoints.surroundings.local.must_answer(near)
 
 
 def test_a_request_without_time_gives_the_connection_back_unasked(
@@ -119,7 +119,7 @@ def test_a_check_that_had_its_time_is_a_silence(client: Client) -> None:
         pool.wait(5)
         client.inject(NEAR, FaultKind.DSQL_SILENT)
         with pool.connection(timeout=5):
-            assert endpoints.local.silent_at(client.hosts[0]) is not None
+            assert endpoints.surroundings.local.silent_at(client.hosts[0]) is not None
 
 
 class _Held:

@@ -19,7 +19,7 @@ from tests.lab.client.conftest import FAR, NEAR, Client, region_of
 
 from beacon import AsyncPool, Pool, PoolPolicy, StaticList
 from beacon.client.candidates import Candidate
-from beacon.client.pool_care import RETIRE_S, PoolCare, Verdict
+from beacon.client.pool_care import RETIRE_S, PoolCare, Treatment
 from beacon.model import Endpoint
 from beacon_lab.faults import FaultKind
 
@@ -368,14 +368,14 @@ def test_connections_of_a_dns_name_move_within_ten_seconds_though_a_list_still_n
     name = Name(client)
     endpoints = client.endpoints(name, StaticList(client.hosts), clock=lambda: clock[0])
     care = PoolCare(endpoints, PoolPolicy(), 10)
-    assert care.verdict(near, opened_at=0.0, used_at=float("inf")) is Verdict.USE
+    assert care.treatment(near, opened_at=0.0, used_at=float("inf")) is Treatment.USE
     name.region = FAR
     left = 10
     while left:
         clock[0] += 0.25
         assert clock[0] < RETIRE_S + 1
-        verdict = care.verdict(near, opened_at=clock[0], used_at=float("inf"))
-        left -= verdict is Verdict.REPLACE
+        verdict = care.treatment(near, opened_at=clock[0], used_at=float("inf"))
+        left -= verdict is Treatment.REPLACE
 
 
 def _served(pool: Pool) -> bool:

@@ -161,7 +161,7 @@ def test_connects_come_back_when_the_endpoint_answers_again(client: Client) -> N
     while ask() != NEAR:
         assert time.monotonic() < end
         time.sleep(0.05)
-    assert not endpoints.local.must_answer(client.hosts[0])
+    assert not endpoints.surroundings.local.must_answer(client.hosts[0])
 
 
 @pytest.mark.parametrize("style", ["pool", "connect"])
@@ -235,10 +235,13 @@ def test_one_connection_that_hangs_moves_nothing(client: Client) -> None:
             for _ in range(20):
                 assert asker(pool)() == NEAR
         end = time.monotonic() + 5
-        while endpoints.local.must_answer(client.hosts[0]):
+        while endpoints.surroundings.local.must_answer(client.hosts[0]):
             assert time.monotonic() < end
             time.sleep(0.01)
-        assert endpoints.local.passed_over_since(client.hosts[0], endpoints.clock()) is None
+        assert (
+            endpoints.surroundings.local.passed_over_since(client.hosts[0], endpoints.surroundings.clock())
+            is None
+        )
         assert {region_of(connection) for connection in list(pool._pool)} == {NEAR}
 
 

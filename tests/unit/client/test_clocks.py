@@ -20,12 +20,13 @@ import beacon
 from beacon.aws.credentials import CredentialChain
 from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
-from beacon.client.dialer import Login
+from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import LocalView
-from beacon.client.pool_care import RETIRE_S, PoolCare, PoolPolicy, Verdict
+from beacon.client.pool_care import RETIRE_S, PoolCare, PoolPolicy, Treatment
 from beacon.client.query_timeout import settle
-from beacon.client.race import ConnectError, Race, Won
+from beacon.client.race import Race, Won
 from beacon.client.sources import Fetched
 from beacon.dsql.resolver import Resolver
 from beacon.model import Endpoint
@@ -121,7 +122,9 @@ def make(sandbox: Sandbox) -> Endpoints:
 
 
 def first_host(endpoints: Endpoints) -> str:
-    return endpoints.local.ordered(endpoints.published(), endpoints.clock())[0].endpoint.host
+    return endpoints.surroundings.local.ordered(endpoints.published(), endpoints.surroundings.clock())[
+        0
+    ].endpoint.host
 
 
 # ---- time that stands still
@@ -131,7 +134,7 @@ def test_a_penalty_ends_by_the_time_that_has_passed_and_not_by_that_in_use(
     sandbox: Sandbox, endpoints: Endpoints
 ) -> None:
     """A thousand invocations of ten milliseconds would be ten seconds otherwise."""
-    endpoints.local.failed(NEAR, endpoints.clock())
+    endpoints.surroundings.local.failed(NEAR, endpoints.surroundings.clock())
     sandbox.freeze(7)
     assert first_host(endpoints) == FAR
     sandbox.freeze(1)
@@ -140,24 +143,24 @@ def test_a_penalty_ends_by_the_time_that_has_passed_and_not_by_that_in_use(
 
 @pytest.mark.parametrize(
     ("idle_s", "frozen_s", "verdict"),
-    [(0.0, 0.5, Verdict.USE), (0.0, 1.0, Verdict.LOOK), (0.0, 3000.0, Verdict.REPLACE)],
+    [(0.0, 0.5, Treatment.USE), (0.0, 1.0, Treatment.LOOK), (0.0, 3000.0, Treatment.REPLACE)],
 )
 def test_a_connections_age_and_idleness_count_the_time_in_which_the_sandbox_was_frozen(
-    sandbox: Sandbox, endpoints: Endpoints, idle_s: float, frozen_s: float, verdict: Verdict
+    sandbox: Sandbox, endpoints: Endpoints, idle_s: float, frozen_s: float, verdict: Treatment
 ) -> None:
     """DSQL has ended it meanwhile, or a network dropped it."""
     care = PoolCare(endpoints, PoolPolicy(), 4, longest)
-    opened_at = endpoints.clock()
+    opened_at = endpoints.surroundings.clock()
     sandbox.use(idle_s)
     sandbox.freeze(frozen_s)
-    assert care.verdict(NEAR, opened_at=opened_at, used_at=opened_at) is verdict
+    assert care.treatment(NEAR, opened_at=opened_at, used_at=opened_at) is verdict
 
 
 def test_addresses_and_credentials_age_while_the_sandbox_is_frozen(
     sandbox: Sandbox, endpoints: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are looked at again in time."""
-    endpoints.resolver.resolve("host", 5)
+    endpoints.surroundings.resolver.resolve("host", 5)
     asked: list[object] = []
 
     def found(session: object) -> Credentials:
@@ -168,9 +171,9 @@ def test_addresses_and_credentials_age_while_the_sandbox_is_frozen(
     monkeypatch.setattr("beacon.aws.credentials._from_session", found)
     chain = CredentialChain({}, sandbox.lasting)
     chain()
-    assert (endpoints.resolver.known("host", 30), chain.ready) == (["127.0.0.1"], True)
+    assert (endpoints.surroundings.resolver.known("host", 30), chain.ready) == (["127.0.0.1"], True)
     sandbox.freeze(600)
-    assert (endpoints.resolver.known("host", 30), chain.ready) == ([], False)
+    assert (endpoints.surroundings.resolver.known("host", 30), chain.ready) == ([], False)
     chain()
     assert len(asked) == 2
 
@@ -209,23 +212,23 @@ def test_a_wall_clock_that_is_set_back_lengthens_no_penalty_and_rejuvenates_noth
 ) -> None:
     """All of them go on as if nothing had happened."""
     care = PoolCare(endpoints, PoolPolicy(), 4, longest)
-    opened_at = endpoints.clock()
-    endpoints.local.failed(NEAR, endpoints.clock())
+    opened_at = endpoints.surroundings.clock()
+    endpoints.surroundings.local.failed(NEAR, endpoints.surroundings.clock())
     sandbox.set_clock(-86_400)
     sandbox.use(8)
     assert first_host(endpoints) == NEAR
     sandbox.use(2992)
-    assert care.verdict(NEAR, opened_at=opened_at, used_at=opened_at) is Verdict.REPLACE
+    assert care.treatment(NEAR, opened_at=opened_at, used_at=opened_at) is Treatment.REPLACE
 
 
 def test_a_wall_clock_that_is_set_back_stops_no_connect(sandbox: Sandbox, endpoints: Endpoints) -> None:
     """Neither the rate nor a back-off waits for a day to pass."""
     care = PoolCare(endpoints, PoolPolicy(connects_per_s=1), 1, longest)
     assert care.must_wait_s() == 0.0
-    endpoints.local.overloaded(NEAR, 0.0, endpoints.clock())
+    endpoints.surroundings.local.overloaded(NEAR, 0.0, endpoints.surroundings.clock())
     sandbox.set_clock(-86_400)
     assert care.must_wait_s() <= 5.25
-    assert endpoints.local.turn_s(NEAR, endpoints.clock()) <= 1.5
+    assert endpoints.surroundings.local.turn_s(NEAR, endpoints.surroundings.clock()) <= 1.5
 
 
 @pytest.mark.parametrize("pools", [1, 10])
@@ -242,12 +245,12 @@ def test_a_wall_clock_that_jumps_forward_replaces_no_more_connections_at_a_time_
     while any(left.values()):
         for number, care in enumerate(cares):
             verdicts = [
-                care.verdict(NEAR, opened_at=opened_at, used_at=sandbox.lasting())
+                care.treatment(NEAR, opened_at=opened_at, used_at=sandbox.lasting())
                 for _ in range(left[number])
             ]
-            assert verdicts.count(Verdict.REPLACE) <= 1
-            assert set(verdicts) <= {Verdict.REPLACE, Verdict.LOOK}
-            left[number] -= verdicts.count(Verdict.REPLACE)
+            assert verdicts.count(Treatment.REPLACE) <= 1
+            assert set(verdicts) <= {Treatment.REPLACE, Treatment.LOOK}
+            left[number] -= verdicts.count(Treatment.REPLACE)
         sandbox.use(0.1)
         assert sandbox.used_s - began <= RETIRE_S * 1.5, "DSQL ends a connection that is never replaced"
     assert sandbox.used_s - began >= RETIRE_S * 0.7
@@ -259,7 +262,7 @@ def test_a_wall_clock_that_jumps_leaves_no_client_without_a_candidate(
 ) -> None:
     """Though everything failed a moment ago."""
     for host in (NEAR, FAR):
-        endpoints.local.failed(host, endpoints.clock())
+        endpoints.surroundings.local.failed(host, endpoints.surroundings.clock())
     sandbox.set_clock(jump_s)
     assert {each.endpoint.host for each in endpoints.candidates()} == {NEAR, FAR}
 
@@ -276,7 +279,7 @@ def test_nothing_that_lasts_holds_a_monotonic_instant(
     chain = CredentialChain({}, sandbox.lasting)
     chain()
     care = PoolCare(endpoints, PoolPolicy(), 4, longest)
-    local, now = endpoints.local, endpoints.clock()
+    local, now = endpoints.surroundings.local, endpoints.surroundings.clock()
     local.failed(NEAR, now)
     local.silent(NEAR, now, now)
     local.silent(FAR, now, now)
@@ -285,14 +288,14 @@ def test_nothing_that_lasts_holds_a_monotonic_instant(
     while not care.must_wait_s():
         sandbox.use()
     for host in (NEAR, FAR, "elsewhere"):
-        care.verdict(host, opened_at=-1e6, used_at=0.0)
-    endpoints.resolver.resolve(NEAR, 5)
+        care.treatment(host, opened_at=-1e6, used_at=0.0)
+    endpoints.surroundings.resolver.resolve(NEAR, 5)
     # A race that fails at its deadline, and a connection that is silent.
-    race = Race(endpoints.candidates(1.0), endpoints, _nowhere, 0.5)
+    race = Race(endpoints.candidates(1.0), endpoints.surroundings, _nowhere, 0.5)
     with pytest.raises(ConnectError):
         _drive(race, sandbox)
     connection: Any = _Connection()
-    settle(connection, Won(None, endpoints.published()[0], 0.02), endpoints, Login("orders"))  # type: ignore[arg-type]
+    settle(connection, Won(None, endpoints.published()[0], 0.02), endpoints.surroundings, Login("orders"))  # type: ignore[arg-type]
     connection.on_silence()
     endpoints._feeds[0].refresh()
     endpoints._feeds[0].status()
@@ -303,10 +306,10 @@ def test_nothing_that_lasts_holds_a_monotonic_instant(
 def test_the_check_finds_an_instant_wherever_it_is(sandbox: Sandbox, endpoints: Endpoints) -> None:
     """Else it would prove nothing: in a dictionary's value, in a deque, in a closure's reach."""
     care = PoolCare(endpoints, PoolPolicy(), 4, longest)
-    endpoints.local.failed(NEAR, sandbox.monotonic())
+    endpoints.surroundings.local.failed(NEAR, sandbox.monotonic())
     care._rate.take(sandbox.monotonic())
     found = monotonic_instants(care)
-    assert f"PoolCare._endpoints.local._penalties[{NEAR!r}].since" in found
+    assert f"PoolCare._local._penalties[{NEAR!r}].since" in found
     assert "PoolCare._rate._starts[0]" in found
     assert monotonic_instants(lambda: endpoints) != []
 

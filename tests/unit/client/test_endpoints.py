@@ -171,18 +171,18 @@ def test_without_a_source_or_with_no_interval_nothing_begins(refresh_s: float) -
 def test_what_is_not_passed_is_the_usual() -> None:
     """botocore's credentials and the system's names and clocks; UTC."""
     with Endpoints(StaticList([EAST_1])) as endpoints:
-        assert isinstance(endpoints.credentials, CredentialChain)
-        assert endpoints.now().utcoffset() == timedelta(0)
-        assert endpoints.clock is suspend_aware
-        assert endpoints.monotonic is time.monotonic
-        assert endpoints.resolver._clock is suspend_aware
-        assert endpoints.credentials._clock is suspend_aware
+        assert isinstance(endpoints.surroundings.credentials, CredentialChain)
+        assert endpoints.surroundings.now().utcoffset() == timedelta(0)
+        assert endpoints.surroundings.clock is suspend_aware
+        assert endpoints.surroundings.monotonic is time.monotonic
+        assert endpoints.surroundings.resolver._clock is suspend_aware
+        assert endpoints.surroundings.credentials._clock is suspend_aware
 
     def credentials() -> Credentials:
         return Credentials("a", "b")
 
     with Endpoints(StaticList([EAST_1]), credentials=credentials) as endpoints:
-        assert endpoints.credentials is credentials
+        assert endpoints.surroundings.credentials is credentials
 
 
 def test_a_list_is_there_at_once(make: MakeEndpoints) -> None:

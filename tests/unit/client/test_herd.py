@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from beacon.aws.sigv4 import Credentials
+from beacon.client.connect_error import Attempt, ConnectError
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import LocalView
-from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
-from beacon.client.race import Attempt, ConnectError
+from beacon.client.pool_care import PoolCare, PoolPolicy, Treatment
 from beacon.client.sources import StaticList
 from beacon.model import Endpoint
 from beacon.outcome import Reason
@@ -75,7 +75,7 @@ class Service:
 
     def _race(self) -> Generator[float, None, bool]:
         """What a race does at an endpoint that may have too many connections."""
-        fleet, local = self.fleet, self.endpoints.local
+        fleet, local = self.fleet, self.endpoints.surroundings.local
         end = fleet.now + RACE_S
         while True:
             while wait_s := local.turn_s(SURVIVOR, fleet.now):
@@ -184,14 +184,14 @@ def test_a_fleet_that_is_refused_backs_off_and_is_served_within_five_seconds(sca
 def test_no_service_leaves_a_survivor_for_its_refusals(scarce: Fleet) -> None:
     """It is passed over by none, keeps its place, and its connections are used."""
     for service in scarce.services:
-        local, now = service.endpoints.local, scarce.now
+        local, now = service.endpoints.surroundings.local, scarce.now
         assert local.passed_over_since(SURVIVOR, now) is None
         assert not local.must_answer(SURVIVOR)
         assert [each.endpoint for each in service.endpoints.candidates()] == [
             Endpoint("us-east-2", SURVIVOR),
             Endpoint("us-east-1", BROKEN),
         ]
-        assert service.care.verdict(SURVIVOR, opened_at=now - 1, used_at=now) is Verdict.USE
+        assert service.care.treatment(SURVIVOR, opened_at=now - 1, used_at=now) is Treatment.USE
 
 
 def test_no_two_pools_keep_step(rested: Fleet) -> None:

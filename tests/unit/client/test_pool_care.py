@@ -13,12 +13,12 @@ from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import LocalView
-from beacon.client.pool_care import HOME_S, RETIRE_S, PoolCare, PoolPolicy, Verdict, _Why
+from beacon.client.pool_care import HOME_S, RETIRE_S, PoolCare, PoolPolicy, Treatment, _Why
 from beacon.client.sources import Fetched
 from beacon.model import Endpoint
 
 BEST, NEXT, THIRD, GONE = "best", "next", "third", "gone"
-USE, LOOK, REPLACE = Verdict.USE, Verdict.LOOK, Verdict.REPLACE
+USE, LOOK, REPLACE = Treatment.USE, Treatment.LOOK, Treatment.REPLACE
 
 
 def shortest(low: float, _high: float) -> float:
@@ -84,8 +84,8 @@ class Ward:
         """A connection that was opened long ago was silent."""
         self.local.silent(host, 0.0, self.time)
 
-    def judge(self, host: str = BEST, *, age_s: float = 60.0, idle_s: float = 0.0) -> Verdict:
-        return self.care.verdict(host, opened_at=self.time - age_s, used_at=self.time - idle_s)
+    def judge(self, host: str = BEST, *, age_s: float = 60.0, idle_s: float = 0.0) -> Treatment:
+        return self.care.treatment(host, opened_at=self.time - age_s, used_at=self.time - idle_s)
 
     def retire(self, host: str, connections: int, within_s: float) -> list[float]:
         """Ask for all connections to ``host`` every quarter of a second; when each of them is replaced."""
@@ -112,7 +112,7 @@ def test_a_connection_to_the_best_endpoint_is_used() -> None:
 
 
 @pytest.mark.parametrize(("age_s", "verdict"), [(2999.9, USE), (3000.0, REPLACE), (86_400.0, REPLACE)])
-def test_an_old_connection_is_replaced(ward: Ward, age_s: float, verdict: Verdict) -> None:
+def test_an_old_connection_is_replaced(ward: Ward, age_s: float, verdict: Treatment) -> None:
     """DSQL ends it at sixty minutes, in the middle of whatever it does then."""
     assert ward.judge(age_s=age_s) is verdict
 
@@ -237,7 +237,7 @@ def test_a_connection_to_an_endpoint_that_is_passed_over_is_elsewhere_than_at_th
 
 
 @pytest.mark.parametrize(("idle_s", "verdict"), [(0.0, USE), (0.99, USE), (1.0, LOOK), (3600.0, LOOK)])
-def test_an_idle_connection_is_looked_at(ward: Ward, idle_s: float, verdict: Verdict) -> None:
+def test_an_idle_connection_is_looked_at(ward: Ward, idle_s: float, verdict: Treatment) -> None:
     """A network drops connections without a word; one that was used a moment ago is not asked."""
     assert ward.judge(idle_s=idle_s) is verdict
 
@@ -267,7 +267,7 @@ def test_the_keeper_looks_at_nothing(ward: Ward) -> None:
     ward.failed(THIRD)
     ward.silent(BEST)
     ward.time += 8
-    assert ward.care.verdict(BEST, opened_at=ward.time - 60, used_at=float("inf")) is USE
+    assert ward.care.treatment(BEST, opened_at=ward.time - 60, used_at=float("inf")) is USE
 
 
 # ---- how fast

@@ -19,11 +19,13 @@ from psycopg import pq
 from beacon.aws.credentials import CredentialChain, NoCredentialsError
 from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
-from beacon.client.dialer import Dialer, Login
+from beacon.client.connect_error import Attempt, ConnectError
+from beacon.client.connect_options import Login
+from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import MOST_STAGGER_S, LocalView
-from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
-from beacon.client.race import LAST_RESORT_S, Attempt, ConnectError, Race, Won
+from beacon.client.pool_care import PoolCare, PoolPolicy, Treatment
+from beacon.client.race import LAST_RESORT_S, Race, Won
 from beacon.client.sources import DnsRecord, StaticList
 from beacon.dsql.resolver import Flight, Resolver
 from beacon.model import Endpoint
@@ -78,7 +80,7 @@ class Stage:
         )
 
     def race(self, *candidates: Candidate, timeout_s: float = 5.0, conninfo: Any = None) -> Race:  # noqa: ANN401
-        return Race(candidates, self.endpoints, conninfo or self._conninfo, timeout_s)
+        return Race(candidates, self.endpoints.surroundings, conninfo or self._conninfo, timeout_s)
 
     def _conninfo(self, _endpoint: Endpoint, address: str) -> bytes:
         self.started.append((round(self.now - self.began, 6), address))
@@ -674,8 +676,8 @@ def test_a_login_that_was_asked_a_moment_ago_has_only_lost_the_race(
     assert stage.local.silent_at(HOSTS["a"]) == dropped_at
     assert stage.local.must_answer(HOSTS["a"]), "nothing has answered there yet"
     care = PoolCare(stage.endpoints, PoolPolicy(), 20, lambda _low, high: high)
-    verdict = care.verdict(HOSTS["a"], opened_at=opened_at, used_at=stage.lasting)
-    assert verdict is (Verdict.REPLACE if is_blamed else Verdict.USE)
+    verdict = care.treatment(HOSTS["a"], opened_at=opened_at, used_at=stage.lasting)
+    assert verdict is (Treatment.REPLACE if is_blamed else Treatment.USE)
 
 
 def test_a_login_that_was_asked_just_before_the_deadline_is_no_silent_connection(stage: Stage) -> None:
@@ -937,8 +939,8 @@ def test_a_real_race_that_nobody_wins_leaves_nothing_open_and_tells_no_secret(
     ]
     assert CANARY not in f"{caught.value!r} {caught.value} {caught.value.__context__!r}"
     assert "127.0.0.1" not in str(caught.value)
-    now = endpoints.clock()
-    assert all(endpoints.local.passed_over_since(HOSTS[name], now) is not None for name in "ab")
+    now = endpoints.surroundings.clock()
+    assert all(endpoints.surroundings.local.passed_over_since(HOSTS[name], now) is not None for name in "ab")
 
 
 @pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
@@ -948,7 +950,7 @@ def test_without_credentials_nothing_is_tried_and_nobody_passed_over(dial: Calla
     with pytest.raises(ConnectError, match="nothing was tried: the execution role's credentials") as caught:
         dial(Dialer(endpoints, Login("orders")))
     assert caught.value.attempts == ()
-    assert endpoints.local.passed_over_since(HOSTS["a"], endpoints.clock()) is None
+    assert endpoints.surroundings.local.passed_over_since(HOSTS["a"], endpoints.surroundings.clock()) is None
 
 
 def test_an_event_loop_never_asks_for_credentials_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from psycopg.rows import dict_row
 
 import beacon
 from beacon import AsyncPool, Connection, Endpoints, Pool, PoolPolicy, StaticList
+from beacon.client.connect_error import Attempt, ConnectError
 from beacon.client.pool_care import PoolCare
 from beacon.client.pool_options import PASSED_ON
-from beacon.client.race import Attempt, ConnectError
 
 HOST = "a" * 26 + ".dsql.us-east-1.on.aws"
 Call = Callable[[], object]

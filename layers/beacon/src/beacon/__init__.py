@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from beacon.client.async_connection import AsyncConnection, connect_async
     from beacon.client.async_pool import AsyncPool
     from beacon.client.async_transaction import transact_async
+    from beacon.client.connect_error import Attempt, ConnectError
     from beacon.client.connection import Connection, connect
     from beacon.client.endpoints import Endpoints
     from beacon.client.feed import SourceStatus
     from beacon.client.pool import Pool
     from beacon.client.pool_care import PoolPolicy
     from beacon.client.query_timeout import QueryTimeoutError
-    from beacon.client.race import Attempt, ConnectError
     from beacon.client.rerun import CommitOutcomeUnknownError, RetryPolicy
     from beacon.client.sources import DnsRecord, SsmDocument, StaticList
     from beacon.client.transaction import transact
@@ -60,13 +60,13 @@ _WHERE = {
     "beacon.client.async_connection": ("AsyncConnection", "connect_async"),
     "beacon.client.async_pool": ("AsyncPool",),
     "beacon.client.async_transaction": ("transact_async",),
+    "beacon.client.connect_error": ("Attempt", "ConnectError"),
     "beacon.client.connection": ("Connection", "connect"),
     "beacon.client.endpoints": ("Endpoints",),
     "beacon.client.feed": ("SourceStatus",),
     "beacon.client.pool": ("Pool",),
     "beacon.client.pool_care": ("PoolPolicy",),
     "beacon.client.query_timeout": ("QueryTimeoutError",),
-    "beacon.client.race": ("Attempt", "ConnectError"),
     "beacon.client.rerun": ("CommitOutcomeUnknownError", "RetryPolicy"),
     "beacon.client.sources": ("DnsRecord", "SsmDocument", "StaticList"),
     "beacon.client.transaction": ("transact",),

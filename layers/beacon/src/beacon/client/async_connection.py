@@ -15,7 +15,8 @@ from psycopg.abc import RV, PQGen
 from psycopg.rows import AsyncRowFactory, Row, tuple_row
 
 from beacon.client.arguments import require_none
-from beacon.client.dialer import Dialer, Login, connection_problems
+from beacon.client.connect_options import Login, connection_problems
+from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
 from beacon.client.query_timeout import QueryTimeoutError, has_answer, is_overdue, settle, time_limits
 from beacon.client.tasks import wait_for
@@ -55,7 +56,7 @@ class AsyncConnection(psycopg.AsyncConnection[Row]):
         """Connect to the best endpoint of ``dialer``."""
         won = await dialer.dial_async()
         connection = cls(won.pgconn, row_factory)
-        settle(connection, won, dialer.endpoints, dialer.login)
+        settle(connection, won, dialer.surroundings, dialer.login)
         connection.prepare_threshold = prepare_threshold
         try:
             await connection.set_autocommit(autocommit)

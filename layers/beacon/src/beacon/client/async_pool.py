@@ -17,11 +17,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from beacon.client.arguments import require_none
 from beacon.client.async_connection import AsyncConnection
-from beacon.client.dialer import Dialer, Login, connection_problems
+from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login, connection_problems
+from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
-from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.client.pool_care import PoolCare, PoolPolicy, Treatment
 from beacon.client.pool_options import RECONNECT_S, require_usable
-from beacon.client.race import ConnectError
 from beacon.client.tasks import Keeper, Returns, open_at_once, pause
 
 __all__ = ["AsyncPool"]
@@ -87,7 +88,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         require_none(connection_problems(autocommit, row_factory, prepare_threshold))
         login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
-        self._monotonic = endpoints.monotonic
+        self._monotonic = endpoints.surroundings.monotonic
         self._stop = threading.Event()
         self._keeper = Keeper(self._care.pause_s, self._stop)
         self._returns = Returns()
@@ -170,11 +171,11 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         await self._give_back(conn)
 
     async def _is_fit(self, connection: AsyncConnection[Any], deadline: float) -> bool:
-        verdict = self._care.verdict(
+        treatment = self._care.treatment(
             connection.endpoint.host, opened_at=connection.opened_at, used_at=connection.used_at
         )
-        if verdict is not Verdict.LOOK:
-            return verdict is Verdict.USE
+        if treatment is not Treatment.LOOK:
+            return treatment is Treatment.USE
         check_s, left_s = self._care.check_s(connection.query_timeout_s), deadline - self._monotonic()
         if self._care.is_too_late(connection.endpoint.host, left_s):
             raise PoolTimeout("no time is left to see whether an idle connection still works")
@@ -200,10 +201,10 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
             except psycopg.OperationalError:
                 # None is idle any more, too many wait for one, or the pool is closed.
                 break
-            verdict = self._care.verdict(
+            treatment = self._care.treatment(
                 connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
             )
-            if verdict is Verdict.REPLACE:
+            if treatment is Treatment.REPLACE:
                 await self._discard(connection)
             else:
                 await self._give_back(connection)

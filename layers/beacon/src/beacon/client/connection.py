@@ -16,7 +16,8 @@ from psycopg.abc import RV, PQGen
 from psycopg.rows import Row, RowFactory, tuple_row
 
 from beacon.client.arguments import require_none
-from beacon.client.dialer import Dialer, Login, connection_problems
+from beacon.client.connect_options import Login, connection_problems
+from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
 from beacon.client.query_timeout import QueryTimeoutError, has_answer, is_overdue, settle, time_limits
 from beacon.client.threads import wait_for
@@ -56,7 +57,7 @@ class Connection(psycopg.Connection[Row]):
         """Connect to the best endpoint of ``dialer``."""
         won = dialer.dial()
         connection = cls(won.pgconn, row_factory)
-        settle(connection, won, dialer.endpoints, dialer.login)
+        settle(connection, won, dialer.surroundings, dialer.login)
         connection.prepare_threshold = prepare_threshold
         try:
             connection.set_autocommit(autocommit)

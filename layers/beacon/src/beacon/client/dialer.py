@@ -8,145 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import select
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from psycopg import pq
 
 from beacon.aws.credentials import CredentialChain, NoCredentialsError
-from beacon.client.arguments import closest, flag, number, require_none
+from beacon.aws.sigv4 import Credentials
+from beacon.client.arguments import require_none
+from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login
 from beacon.client.endpoints import Endpoints, endpoints_problems
-from beacon.client.race import ConnectError, Race, Won
+from beacon.client.race import Race, Won
 from beacon.dsql.conninfo import conninfo
 from beacon.dsql.login import signed_options, system_ca_file
 from beacon.model import Endpoint
 
-__all__ = ["TIMEOUT_BOUNDS_S", "Dialer", "Login", "connection_problems", "is_libpq_option"]
+__all__ = ["Dialer"]
 
 _LIBPQ: Final = pq.version()
 _NAP_S = 0.01
 #: What a race gets at the least, however long the sources took.
 _LEAST_S = 0.5
-#: The shortest and the longest time that one connect may take in all.
-TIMEOUT_BOUNDS_S: Final = (0.1, 300)
-#: What Beacon decides, with what to write in its place; a caller may pass libpq's other options.
-_DECIDED: Final = {
-    **dict.fromkeys(("host", "hostaddr", "port"), "name the endpoint in Endpoints(StaticList([...]))"),
-    **dict.fromkeys(("user", "dbname"), "use the parameter of that name"),
-    **dict.fromkeys(("password", "passfile"), "a token is signed for each connection"),
-    **dict.fromkeys(("service", "servicefile"), "use Endpoints and the parameters user and dbname"),
-    **dict.fromkeys(("sslmode", "sslnegotiation", "sslsni"), "TLS is always verified in full"),
-    **dict.fromkeys(("sslcert", "sslkey", "sslcertmode"), "DSQL takes no certificate of a client"),
-    **dict.fromkeys(("requiressl", "gssencmode"), "TLS is always verified in full"),
-    "sslrootcert": "use ca_file",
-    "connect_timeout": "use timeout_s of connect, or connect_timeout_s of a pool, in seconds",
-    "client_encoding": "it is UTF-8",
-    "target_session_attrs": "every endpoint reads and writes",
-    "load_balance_hosts": "the best endpoint is tried first",
-}
-#: Names that libpq does not have, and what was meant by them.
-_INSTEAD: Final = {
-    "timeout": "use timeout_s, in seconds",
-    "query_timeout": "use query_timeout_s, in seconds",
-    "statement_timeout": "use query_timeout_s, in seconds",
-    "connect_timeout_s": "use timeout_s, in seconds",
-    "username": "use user",
-    "role": "use user",
-    "database": "use dbname",
-    "db": "use dbname",
-    "token": "a token is signed for each connection",
-    "region": "name the endpoint in Endpoints(StaticList([...]))",
-    "min_size": "that is a parameter of Pool and AsyncPool",
-    "max_size": "that is a parameter of Pool and AsyncPool",
-    "policy": "that is a parameter of Pool and AsyncPool",
-}
-#: The parameters of connect and connect_async, which a name may have been meant for.
-_PARAMETERS: Final = frozenset(
-    {
-        "autocommit",
-        "ca_file",
-        "dbname",
-        "prepare_threshold",
-        "query_timeout_s",
-        "row_factory",
-        "timeout_s",
-        "user",
-    }
-)
-#: What libpq knows. The rest it would refuse at each connect, which would look like a broken endpoint.
-_KNOWN = frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
-
-
-def is_libpq_option(name: str) -> bool:
-    """Whether a caller may pass ``name`` to libpq."""
-    return name in _KNOWN and name not in _DECIDED
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """As which role to log in, with which options, and how long that and an answer may take.
-
-    Raises ``ValueError`` with every reason at once.
-
-    :param user: the database role; ``admin`` signs for ``DbConnectAdmin``.
-    :param dbname: the database; default ``"postgres"``.
-    :param timeout_s: how long one connect may take in all, in seconds; default 5.0.
-    :param ca_file: a file of certificate authorities in place of the system's; default ``None``.
-    :param options: further options of libpq, such as ``application_name``, as text; default none.
-    :param query_timeout_s: how long each statement may wait for its answer, in seconds; default 30.0;
-        ``None``: for ever.
-    """
-
-    user: str
-    dbname: str = "postgres"
-    timeout_s: float = 5.0
-    ca_file: str | None = None
-    options: Mapping[str, str] = field(default_factory=dict)
-    query_timeout_s: float | None = 30.0
-
-    def __post_init__(self) -> None:
-        problems = [_option_problem(name) for name in self.options if not is_libpq_option(name)]
-        given: dict[str, object] = {"user": self.user, "dbname": self.dbname, "ca_file": self.ca_file or ""}
-        given |= {name: value for name, value in self.options.items() if is_libpq_option(name)}
-        for name, value in given.items():
-            if isinstance(value, Mapping):
-                # `options` of a pool, given to connect, is libpq's option of that name.
-                problems.append(f"{name} must be text, not a dict: pass each of its members by its name")
-            elif not isinstance(value, str):
-                problems.append(f"{name} must be text, not {type(value).__name__}")
-            elif "\0" in value:  # it would end the string that libpq gets
-                problems.append(f"{name} holds a NUL")
-        if (
-            isinstance(self.ca_file, str)
-            and self.ca_file not in {"", "system"}
-            and not Path(self.ca_file).exists()
-        ):
-            problems.append(f"ca_file names no file: {self.ca_file}")
-        if self.user == "":
-            problems.append("name a user, a role that is mapped with AWS IAM GRANT")
-        problems += number("timeout_s", self.timeout_s, *TIMEOUT_BOUNDS_S)
-        problems += number("query_timeout_s", self.query_timeout_s, 0.01, 3600, or_none=True)
-        require_none(problems)
-
-
-def connection_problems(autocommit: object, row_factory: object, prepare_threshold: object) -> list[str]:
-    """What is wrong with the parameters that go to psycopg as they are."""
-    problems = flag("autocommit", autocommit)
-    if row_factory is not None and (row_factory in {dict, tuple, list} or not callable(row_factory)):
-        problems.append("row_factory must be one of psycopg.rows, such as dict_row, or None for tuples")
-    problems += number("prepare_threshold", prepare_threshold, 0, 1_000_000, whole=True, or_none=True)
-    return problems
-
-
-def _option_problem(name: str) -> str:
-    if name in _DECIDED:
-        return f"{name} is decided by beacon: {_DECIDED[name]}"
-    if name in _INSTEAD:
-        return f"{name!r} is no option: {_INSTEAD[name]}"
-    return f"{name!r} is no option{closest(name, _KNOWN - _DECIDED.keys() | _PARAMETERS)}"
 
 
 class Dialer:
@@ -154,15 +39,15 @@ class Dialer:
 
     def __init__(self, endpoints: Endpoints, login: Login) -> None:
         require_none(endpoints_problems("connect", endpoints))
-        self.endpoints = endpoints
+        self.surroundings = endpoints.surroundings
         self.login = login
+        self._endpoints = endpoints
         self._ca_file = login.ca_file or system_ca_file()
 
     def dial(self) -> Won:
-        """Connect, blocking; raises :class:`~beacon.client.race.ConnectError`."""
-        endpoints = self.endpoints
-        began = endpoints.monotonic()
-        endpoints.candidates(self.login.timeout_s)
+        """Connect, blocking; raises :class:`~beacon.client.connect_error.ConnectError`."""
+        began = self.surroundings.monotonic()
+        self._endpoints.wait(self.login.timeout_s)
         if (chain := self._blank_chain()) is not None:
             chain.prepare().wait(max(0.0, self._left_s(began)))
             self._require(chain)
@@ -173,21 +58,23 @@ class Dialer:
         return won
 
     async def dial_async(self) -> Won:
-        """Connect in the running event loop; raises :class:`~beacon.client.race.ConnectError`."""
-        endpoints = self.endpoints
-        began = endpoints.monotonic()
-        while endpoints.should_wait(began, self.login.timeout_s):  # noqa: ASYNC110 - threads set it
+        """Connect in the running event loop, and raise the same."""
+        began = self.surroundings.monotonic()
+        while self._endpoints.should_wait(began, self.login.timeout_s):  # noqa: ASYNC110 - threads set it
             await asyncio.sleep(_NAP_S)
         if (chain := self._blank_chain()) is not None:
             answered = chain.prepare()
             while not answered.is_set() and self._left_s(began) > 0:  # noqa: ASYNC110 - a thread sets it
                 await asyncio.sleep(_NAP_S)
             self._require(chain)
-        elif isinstance(endpoints.credentials, CredentialChain) and not endpoints.credentials.ready:
-            # Old ones are waited for to be renewed, for a moment that is not the event loop's.
-            with contextlib.suppress(NoCredentialsError):
-                await asyncio.to_thread(endpoints.credentials)
-        with self._race(began) as race:
+        renewed = None
+        if (
+            isinstance(credentials := self.surroundings.credentials, CredentialChain)
+            and not credentials.ready
+        ):
+            # Old ones may wait a moment for their renewal: in a thread, not in the event loop.
+            renewed = await asyncio.to_thread(_found, credentials)
+        with self._race(began, renewed) as race:
             ready: Mapping[int, int] = {}
             while (won := race.advance(ready)) is None:
                 ready = await _wait_async(race)
@@ -195,7 +82,7 @@ class Dialer:
 
     def _blank_chain(self) -> CredentialChain | None:
         """The chain that has to be asked for its first credentials: that is no leg's time, and may hang."""
-        chain = self.endpoints.credentials
+        chain = self.surroundings.credentials
         return chain if isinstance(chain, CredentialChain) and chain.blank else None
 
     def _require(self, chain: CredentialChain) -> None:
@@ -204,17 +91,18 @@ class Dialer:
             raise ConnectError(f"nothing was tried: {why}")
 
     def _left_s(self, began: float) -> float:
-        return began + self.login.timeout_s - self.endpoints.monotonic()
+        return began + self.login.timeout_s - self.surroundings.monotonic()
 
     @contextlib.contextmanager
-    def _race(self, began: float) -> Iterator[Race]:
-        endpoints = self.endpoints
-        candidates = endpoints.candidates()
+    def _race(self, began: float, renewed: Credentials | None = None) -> Iterator[Race]:
+        """A race for this login; ``renewed`` sign each leg, unless each one has to get credentials."""
+        candidates = self._endpoints.candidates()
         if not candidates:
-            problems = [f"{source.name}: {source.problem}" for source in endpoints.status()]
+            problems = [f"{source.name}: {source.problem}" for source in self._endpoints.status()]
             raise ConnectError("no endpoint is known", problems=problems)
         least_s = min(_LEAST_S, self.login.timeout_s)
-        race = Race(candidates, endpoints, self._conninfo, max(self._left_s(began), least_s))
+        signed = functools.partial(self._conninfo, renewed)
+        race = Race(candidates, self.surroundings, signed, max(self._left_s(began), least_s))
         try:
             yield race
         except NoCredentialsError as error:
@@ -222,21 +110,29 @@ class Dialer:
         finally:
             race.abandon()
 
-    def _conninfo(self, endpoint: Endpoint, address: str) -> bytes:
-        login, endpoints = self.login, self.endpoints
+    def _conninfo(self, renewed: Credentials | None, endpoint: Endpoint, address: str) -> bytes:
+        login, surroundings = self.login, self.surroundings
         options = signed_options(
             endpoint,
             address,
             user=login.user,
             database=login.dbname,
             ca_file=self._ca_file,
-            credentials=endpoints.credentials(),
-            now=endpoints.now(),
+            credentials=renewed or surroundings.credentials(),
+            now=surroundings.now(),
             libpq_version=_LIBPQ,
         )
         # Named, so that no environment variable changes whom this connects to.
         options |= {"sslsni": "1", "target_session_attrs": "any", "load_balance_hosts": "disable"}
         return conninfo(options | dict(login.options))
+
+
+def _found(chain: CredentialChain) -> Credentials | None:
+    """What ``chain`` gives; ``None`` when it has none, which the race finds out too."""
+    try:
+        return chain()
+    except NoCredentialsError:
+        return None
 
 
 def _wait(race: Race) -> dict[int, int]:

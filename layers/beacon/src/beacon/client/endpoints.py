@@ -25,6 +25,7 @@ from beacon.client.disk_copy import DiskCopy
 from beacon.client.feed import Feed, SourceStatus
 from beacon.client.local_view import LocalView
 from beacon.client.sources import Source
+from beacon.client.surroundings import Surroundings
 from beacon.dsql.resolver import Resolver
 from beacon.suspend_clock import suspend_aware
 
@@ -80,12 +81,15 @@ class Endpoints:
             problems.append("name at least one source, such as SsmDocument(app, env)")
         problems += number("refresh_s", refresh_s, 1, 3600)
         require_none(problems + _way_problems(copy, credentials) + _dial_problems(dial))
-        self.clock = clock
-        self.monotonic = monotonic
-        self.now = now
-        self.credentials = credentials or CredentialChain()
-        self.resolver = resolver or Resolver()
-        self.local = local or LocalView()
+        #: What a connect needs beside a candidate.
+        self.surroundings = Surroundings(
+            credentials or CredentialChain(),
+            resolver or Resolver(),
+            local or LocalView(),
+            clock,
+            monotonic,
+            now,
+        )
         self._dial = dict(dial or {})
         disk = DiskCopy(Path(copy)) if copy is not None else None
         self._feeds = [
@@ -103,7 +107,7 @@ class Endpoints:
         self.close()
 
     def should_wait(self, began: float, wait_s: float) -> bool:
-        """Whether a caller that ``began`` to wait, by :attr:`monotonic`, is to wait on for a first answer.
+        """Whether a caller that ``began`` to wait, by the monotonic clock, is to wait on for a first answer.
 
         Nobody waits where every source has been asked; for ``wait_s`` at the most where nothing is known,
         less where one source knows endpoints already, and then never again once somebody's time was up.
@@ -113,7 +117,7 @@ class Endpoints:
         if self._waited or all(feed.answered for feed in self._feeds):
             return False
         known = any(feed.candidates() for feed in self._feeds)
-        if self.monotonic() - began < (min(wait_s, _OTHERS_S) if known else wait_s):
+        if self.surroundings.monotonic() - began < (min(wait_s, _OTHERS_S) if known else wait_s):
             return True
         self._waited = known and wait_s > 0
         return False
@@ -123,18 +127,22 @@ class Endpoints:
 
         The first calls of a process may wait for its sources, ``wait_s`` at the most.
         """
-        began = self.monotonic()
+        self.wait(wait_s)
+        return self.surroundings.local.ordered(self.published(), self.surroundings.clock())
+
+    def wait(self, wait_s: float) -> None:
+        """Wait for the sources as the first calls of a process may, ``wait_s`` at most."""
+        began = self.surroundings.monotonic()
         while self.should_wait(began, wait_s):
             # The last one may have answered a moment ago.
             asked = next((feed for feed in self._feeds if not feed.answered), None)
             if asked is not None:
                 asked.wait(_NAP_S)
-        return self.local.ordered(self.published(), self.clock())
 
     def published(self) -> tuple[Candidate, ...]:
         """The same as the sources have it, without what this process met itself."""
         # Read once: a source's thread may forget it at any moment.
-        clock, known = self.clock(), self._known
+        clock, known = self.surroundings.clock(), self._known
         # A document that comes to its end changes who is a candidate, without any news.
         if not known or not 0 <= clock - self._known_at < 1.0:
             self._known = known = self._merge()

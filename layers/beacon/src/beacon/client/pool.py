@@ -17,12 +17,13 @@ from psycopg.rows import tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from beacon.client.arguments import require_none
+from beacon.client.connect_error import ConnectError
+from beacon.client.connect_options import Login, connection_problems
 from beacon.client.connection import Connection
-from beacon.client.dialer import Dialer, Login, connection_problems
+from beacon.client.dialer import Dialer
 from beacon.client.endpoints import Endpoints
-from beacon.client.pool_care import PoolCare, PoolPolicy, Verdict
+from beacon.client.pool_care import PoolCare, PoolPolicy, Treatment
 from beacon.client.pool_options import RECONNECT_S, require_usable
-from beacon.client.race import ConnectError
 from beacon.client.threads import Keeper, Returns, open_at_once, pause
 
 __all__ = ["Pool"]
@@ -88,7 +89,7 @@ class Pool(ConnectionPool[Connection[Any]]):
         require_none(connection_problems(autocommit, row_factory, prepare_threshold))
         login = Login(user, dbname, connect_timeout_s, ca_file, options or {}, query_timeout_s)
         self._care = PoolCare(endpoints, policy or PoolPolicy(), max_size or min_size)
-        self._monotonic = endpoints.monotonic
+        self._monotonic = endpoints.surroundings.monotonic
         self._stop = threading.Event()
         self._keeper = Keeper(self._care.pause_s, self._stop)
         self._returns = Returns()
@@ -171,11 +172,11 @@ class Pool(ConnectionPool[Connection[Any]]):
         self._give_back(conn)
 
     def _is_fit(self, connection: Connection[Any], deadline: float) -> bool:
-        verdict = self._care.verdict(
+        treatment = self._care.treatment(
             connection.endpoint.host, opened_at=connection.opened_at, used_at=connection.used_at
         )
-        if verdict is not Verdict.LOOK:
-            return verdict is Verdict.USE
+        if treatment is not Treatment.LOOK:
+            return treatment is Treatment.USE
         check_s, left_s = self._care.check_s(connection.query_timeout_s), deadline - self._monotonic()
         if self._care.is_too_late(connection.endpoint.host, left_s):
             raise PoolTimeout("no time is left to see whether an idle connection still works")
@@ -201,10 +202,10 @@ class Pool(ConnectionPool[Connection[Any]]):
             except psycopg.OperationalError:
                 # None is idle any more, too many wait for one, or the pool is closed.
                 break
-            verdict = self._care.verdict(
+            treatment = self._care.treatment(
                 connection.endpoint.host, opened_at=connection.opened_at, used_at=float("inf")
             )
-            if verdict is Verdict.REPLACE:
+            if treatment is Treatment.REPLACE:
                 self._discard(connection)
             else:
                 self._give_back(connection)

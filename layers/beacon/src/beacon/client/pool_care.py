@@ -1,7 +1,7 @@
 """What becomes of a pooled connection when it is asked for: as it is, looked at first, or replaced. No I/O.
 
 ================================================  ==================================================
-the connection                                    verdict
+the connection                                    treatment
 ================================================  ==================================================
 is older than ``max_age_s``                       replace, but only so many a second: within
                                                   ``RETIRE_S`` all such are (DSQL ends one at 60
@@ -39,13 +39,13 @@ from weakref import WeakSet
 
 from beacon.client.arguments import number, require_none
 from beacon.client.candidates import Candidate
+from beacon.client.connect_error import ConnectError
 from beacon.client.connect_rate import REFILL_S, ConnectRate
 from beacon.client.endpoints import Endpoints
-from beacon.client.race import ConnectError
 from beacon.model import Endpoint
 from beacon.outcome import Reason
 
-__all__ = ["PoolCare", "PoolPolicy", "Verdict"]
+__all__ = ["PoolCare", "PoolPolicy", "Treatment"]
 
 #: In what time all connections to an endpoint that is held out, or that is not the best, are replaced.
 RETIRE_S, HOME_S = 10.0, 300.0
@@ -55,7 +55,7 @@ _TOGETHER_S = 15.0
 _BUSY_S, _CALM_S = 0.5, 5.0
 
 
-class Verdict(Enum):
+class Treatment(Enum):
     """What to do with a connection."""
 
     USE = auto()
@@ -127,6 +127,7 @@ class PoolCare:
     ) -> None:
         self.policy = policy
         self._endpoints = endpoints
+        self._local, self._clock = endpoints.surroundings.local, endpoints.surroundings.clock
         self._size = max(1, size)
         self._jitter = jitter
         self._lock = threading.Lock()
@@ -140,11 +141,11 @@ class PoolCare:
 
     def now(self) -> float:
         """The clock for what lasts from one call to the next, in seconds."""
-        return self._endpoints.clock()
+        return self._clock()
 
     def must_wait_s(self) -> float:
         """0 when a connect may start now, which counts it; else how long to wait before asking again."""
-        now, overloaded_at = self.now(), self._endpoints.local.overloaded_at
+        now, overloaded_at = self.now(), self._local.overloaded_at
         if overloaded_at > self._slowed_at:
             self._slowed_at = overloaded_at
             self._rate.slow_down()
@@ -167,38 +168,38 @@ class PoolCare:
 
     def is_too_late(self, host: str, left_s: float) -> bool:
         """Whether a request with so little time left cannot get an answer from ``host``, so asks for none."""
-        return left_s <= self._endpoints.local.least_answer_s(host)
+        return left_s <= self._local.least_answer_s(host)
 
-    def verdict(self, host: str, *, opened_at: float, used_at: float) -> Verdict:
+    def treatment(self, host: str, *, opened_at: float, used_at: float) -> Treatment:
         """Judge an idle connection by the module's rules; a retirement is counted when it is said."""
-        now, local = self.now(), self._endpoints.local
+        now, local = self.now(), self._local
         old = now - opened_at >= self.policy.max_age_s
         if old and self._is_its_turn(_Why.OLD, now):
-            return Verdict.REPLACE
+            return Treatment.REPLACE
         silent_at, failed_since = local.silent_at(host), local.passed_over_since(host, now)
         if failed_since is not None:
             confirmed = silent_at is not None and abs(failed_since - silent_at) <= _TOGETHER_S
             if confirmed and opened_at < failed_since and self._is_any_reachable(now):
-                return Verdict.REPLACE
+                return Treatment.REPLACE
         if self._should_leave(host, now):
-            return Verdict.REPLACE
+            return Treatment.REPLACE
         silent_since = silent_at is not None and silent_at >= used_at
         if old or silent_since or failed_since is not None or now - used_at >= self.policy.check_idle_s:
-            return Verdict.LOOK
-        return Verdict.USE
+            return Treatment.LOOK
+        return Treatment.USE
 
     def pause_s(self) -> float:
         """How long to wait before idle connections are looked through again."""
         candidates, now = self._endpoints.published(), self.now()
         trouble = self._is_any_old(now) or any(
-            each.last_resort or self._endpoints.local.passed_over_since(each.endpoint.host, now) is not None
+            each.last_resort or self._local.passed_over_since(each.endpoint.host, now) is not None
             for each in candidates
         )
         return (_BUSY_S if trouble else _CALM_S) * self._jitter(0.75, 1.25)
 
     def _is_any_reachable(self, now: float) -> bool:
         """Whether there is an endpoint, be it a last resort, that has not failed here lately."""
-        passed_over = self._endpoints.local.passed_over_since
+        passed_over = self._local.passed_over_since
         return any(passed_over(each.endpoint.host, now) is None for each in self._endpoints.published())
 
     def joined(self, connection: Member) -> None:
@@ -224,7 +225,7 @@ class PoolCare:
             return [each for each in self._members if not each.closed]
 
     def _best(self, now: float) -> Candidate | None:
-        passed_over = self._endpoints.local.passed_over_since
+        passed_over = self._local.passed_over_since
         return next(
             (
                 each

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from beacon.client.arguments import closest, flag, kind_of, number, require_none
-from beacon.client.dialer import TIMEOUT_BOUNDS_S, is_libpq_option
+from beacon.client.connect_options import TIMEOUT_BOUNDS_S, is_libpq_option
 from beacon.client.endpoints import endpoints_problems
 from beacon.client.pool_care import PoolPolicy
 

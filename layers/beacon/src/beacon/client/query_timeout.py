@@ -16,9 +16,9 @@ from typing import Protocol
 import psycopg
 from psycopg import pq
 
-from beacon.client.dialer import Login
-from beacon.client.endpoints import Endpoints
+from beacon.client.connect_options import Login
 from beacon.client.race import Won
+from beacon.client.surroundings import Surroundings
 from beacon.model import Endpoint
 
 __all__ = ["QueryTimeoutError", "has_answer", "is_overdue", "settle", "time_limits"]
@@ -73,10 +73,11 @@ class _Settled(Protocol):
     on_silence: Callable[[], None] | None
 
 
-def settle(connection: _Settled, won: Won, endpoints: Endpoints, login: Login) -> None:
+def settle(connection: _Settled, won: Won, surroundings: Surroundings, login: Login) -> None:
     """Tell a new connection its endpoint, its age, its time limit, and what to call when it is silent."""
-    opened_at, host = endpoints.clock(), won.candidate.endpoint.host
+    clock, local = surroundings.clock, surroundings.local
+    opened_at, host = clock(), won.candidate.endpoint.host
     connection.endpoint = won.candidate.endpoint
     connection.opened_at = connection.used_at = opened_at
     connection.query_timeout_s = login.query_timeout_s
-    connection.on_silence = lambda: endpoints.local.silent(host, opened_at, endpoints.clock())
+    connection.on_silence = lambda: local.silent(host, opened_at, clock())

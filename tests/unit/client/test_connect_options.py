@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from beacon.client.dialer import Login
+from beacon.client.connect_options import Login
 
 
 def test_further_options_of_libpq_are_taken() -> None:

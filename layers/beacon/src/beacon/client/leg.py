@@ -1,0 +1,170 @@
+"""One leg of a race: the way of one candidate from its host name to a login that counts.
+
+A leg looks the host up where it knows no fresh address, connects, and logs in. Where the endpoint has failed
+or was silent before, the login has to answer ``SELECT 1`` as well. A leg never blocks: :meth:`Leg.advance`
+takes the next step, and says for which reason the leg has failed. :mod:`beacon.client.race` decides which
+legs start, and what a failure says about an endpoint.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import psycopg
+from psycopg import pq
+
+from beacon.client.candidates import Candidate
+from beacon.client.surroundings import Surroundings
+from beacon.dsql.resolver import Flight
+from beacon.model import Endpoint
+from beacon.outcome import Reason, classify_message, classify_refusal
+
+__all__ = ["Leg", "MakeConninfo"]
+
+#: An address younger than this is used as it is; an older one only if the new look-up takes longer than this.
+_FRESH_S, _LOOK_UP_S = 30.0, 0.05
+#: How much of its stagger a login that is asked has for its answer before its silence counts. The stagger is
+#: three usual logins, each of about six round trips, and an answer takes one. Not more than half: the login
+#: itself has used a part of the stagger, and an endpoint that stays silent must be left at the first race.
+_ANSWER_SHARE = 0.5
+#: The statement that a login has to answer where its endpoint failed or was silent; it takes no snapshot.
+_QUESTION = b"SELECT 1"
+_READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
+_WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
+_WITHIN: Final = {pq.PollingStatus.READING: _READ, pq.PollingStatus.WRITING: _WRITE}
+
+#: The option string of a login at the endpoint's address; signs a fresh token.
+MakeConninfo = Callable[[Endpoint, str], bytes]
+
+
+class Leg:
+    """One candidate on its way: a look-up first where there is no address, then a connection."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        surroundings: Surroundings,
+        conninfo: MakeConninfo,
+        *,
+        started: float,
+        stagger_s: float,
+    ) -> None:
+        self.candidate = candidate
+        self.started = started
+        #: Addresses of the endpoint that are left for another leg; the race takes them.
+        self.others: tuple[str, ...] = ()
+        #: Whether the process stood still while the leg was under way.
+        self.interrupted = False
+        #: Whether the leg is logged in and, where it has to, has answered.
+        self.arrived = False
+        #: When it was asked for an answer, by the lasting clock; ``None`` before it is logged in.
+        self.asked_at: float | None = None
+        self._surroundings = surroundings
+        self._conninfo = conninfo
+        #: How long the next candidate waits for it.
+        self._stagger_s = stagger_s
+        self._flight: Flight | None = None
+        self._pgconn: pq.abc.PGconn | None = None
+        self._events = _WRITE
+
+    @property
+    def is_looking_up(self) -> bool:
+        """Whether it has no connection yet."""
+        return self._pgconn is None
+
+    @property
+    def interest(self) -> tuple[int, int] | None:
+        """The descriptor and the poll events that it waits for; ``None`` while it looks up."""
+        return None if self._pgconn is None else (self._pgconn.socket, self._events)
+
+    def start(self, addresses: Sequence[str]) -> Reason | None:
+        """Connect to the first of ``addresses``, or look the host up; the reason if that failed at once."""
+        dial = self.candidate.endpoint.dial
+        known = (dial[0],) if dial else addresses
+        return self._connect(known) if known else self._resolve()
+
+    def advance(self, ready: Mapping[int, int]) -> Reason | None:
+        """Take the next step, where its descriptor is ``ready``; the reason if the leg has failed."""
+        if self._pgconn is None:
+            return self._resolve()
+        return self._poll(self._pgconn) if self._pgconn.socket in ready else None
+
+    def had_time(self) -> bool:
+        """Whether a leg that was asked for an answer has had time for it; its login had the stagger."""
+        if self.asked_at is None:
+            return True
+        return self._surroundings.clock() - self.asked_at >= self._stagger_s * _ANSWER_SHARE
+
+    def release(self) -> pq.abc.PGconn:
+        """Give its connection to the caller, who closes it from now on."""
+        pgconn, self._pgconn = self._pgconn, None
+        if pgconn is None:
+            raise ValueError("a leg without a connection has none to give")
+        return pgconn
+
+    def close(self) -> None:
+        """Close its connection, if it has one."""
+        if self._pgconn is not None:
+            self._pgconn.finish()
+            self._pgconn = None
+
+    def _resolve(self) -> Reason | None:
+        """Connect as soon as there is an address."""
+        resolver, host = self._surroundings.resolver, self.candidate.endpoint.host
+        found = resolver.known(host, _FRESH_S)
+        if not found:
+            self._flight = self._flight or resolver.start(host)
+            if self._flight.done.is_set():
+                found = self._flight.addresses or resolver.known(host)
+                if not found:
+                    return Reason.NAME
+            elif self._surroundings.monotonic() - self.started >= _LOOK_UP_S:
+                found = resolver.known(host)
+        return self._connect(found) if found else None
+
+    def _connect(self, addresses: Sequence[str]) -> Reason | None:
+        endpoint = self.candidate.endpoint
+        address, *others = addresses
+        self._pgconn = pgconn = pq.PGconn.connect_start(self._conninfo(endpoint, address))
+        self.others = tuple(others)
+        return classify_refusal(pgconn.get_error_message())[0] if pgconn.status == pq.ConnStatus.BAD else None
+
+    def _poll(self, pgconn: pq.abc.PGconn) -> Reason | None:
+        if self.asked_at is not None:
+            return self._hear(pgconn)
+        state = pgconn.connect_poll()
+        if state in _WITHIN:
+            self._events = _WITHIN[pq.PollingStatus(state)]
+            return None
+        if state != pq.PollingStatus.OK:
+            return classify_refusal(pgconn.get_error_message())[0]
+        pgconn.nonblocking = 1
+        surroundings, host = self._surroundings, self.candidate.endpoint.host
+        now = surroundings.clock()
+        surroundings.local.connected(host, surroundings.monotonic() - self.started, now)
+        if not surroundings.local.must_answer(host):
+            self.arrived = True
+            return None
+        self.asked_at = now
+        return self._hear(pgconn, ask=True)
+
+    def _hear(self, pgconn: pq.abc.PGconn, *, ask: bool = False) -> Reason | None:
+        """Read the answer of a login that has to give one."""
+        try:
+            if ask:
+                pgconn.send_query(_QUESTION)
+            self._events = _READ | _WRITE if pgconn.flush() else _READ
+            pgconn.consume_input()
+            while not pgconn.is_busy():
+                if pgconn.get_result() is None:
+                    break
+            else:
+                return None
+        except psycopg.OperationalError:
+            pass  # the connection is lost; libpq's message says how
+        if pgconn.status != pq.ConnStatus.OK:
+            return classify_message(pgconn.get_error_message())
+        self.arrived = True
+        return None
