@@ -62,18 +62,14 @@ class Api:
 
 
 @asynccontextmanager
-async def following(
-    api: Api, overlay: dict[str, dict[str, object]] | None = None
-) -> AsyncIterator[ControlPlane]:
+async def following(api: Api) -> AsyncIterator[ControlPlane]:
     application = web.Application()
     application.router.add_get("/{path:.*}", api.list)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with aiohttp.ClientSession() as session:
-        plane = ControlPlane(
-            session, f"http://127.0.0.1:{runner.addresses[0][1]}", overlay=overlay, poll_s=0.02
-        )
+        plane = ControlPlane(session, f"http://127.0.0.1:{runner.addresses[0][1]}", poll_s=0.02)
         try:
             yield plane
         finally:
@@ -169,21 +165,6 @@ def test_an_update_that_does_not_name_the_regions_keeps_them() -> None:
         api = Api(checks=a_check(""))
         async with following(api) as plane:
             assert (await plane.refresh()).checks["hc"].regions == CHECKER_REGIONS
-
-    asyncio.run(scenario())
-
-
-def test_the_overlay_gives_back_what_was_dropped() -> None:
-    """Fields by their API names, read at each poll."""
-
-    async def scenario() -> None:
-        overlay: dict[str, dict[str, object]] = {}
-        async with following(Api(checks=a_check("")), overlay) as plane:
-            assert not (await plane.refresh()).checks["hc"].enable_sni
-            overlay["hc"] = {"EnableSNI": True, "Regions": ["us-east-1", "us-west-1", "sa-east-1"]}
-            check = (await plane.refresh()).checks["hc"]
-            assert check.enable_sni
-            assert check.regions == ("us-east-1", "us-west-1", "sa-east-1")
 
     asyncio.run(scenario())
 

@@ -166,8 +166,7 @@ async def _live(directory: Path, ready: list[Cloud]) -> None:
         await moto.start(processes)
         session = await stack.enter_async_context(moto.session())
         functions = Functions()
-        overlay: dict[str, dict[str, object]] = {}
-        control_plane = ControlPlane(session, MOTO_URL, overlay=overlay)
+        control_plane = ControlPlane(session, MOTO_URL)
         port = endpoint.sockets[0].getsockname()[1]
         fleet = CheckerFleet(
             {(FQDN, 80): Dial("127.0.0.1", port, EAST)}, on_defect=lambda *_: None, speed=100

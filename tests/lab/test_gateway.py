@@ -368,23 +368,6 @@ def test_a_gateway_that_is_down_refuses_connections_until_it_is_healed(tmp_path:
     asyncio.run(scenario())
 
 
-def test_a_new_deployment_is_served_from_the_next_request_on(tmp_path: Path) -> None:
-    """Policy and routes are those of the last deployment; a route without its function is refused."""
-
-    async def scenario() -> None:
-        async with serving(tmp_path) as front:
-            assert (await front.ask()).status == 200
-            closed = replace(API, routes=API.routes[1:])
-            front.gateway.deploy(closed, {"Health": front.function})
-            assert (await front.ask()).json == {"message": "Missing Authentication Token"}
-            with pytest.raises(ValueError, match="Health"):
-                front.gateway.deploy(API, {})
-            with pytest.raises(ValueError, match=r"other\.example"):
-                front.gateway.deploy(replace(API, host="other.example"), {"Health": front.function})
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
 def test_curl_works_with_the_labs_authority(tmp_path: Path) -> None:
     """`curl --cacert` verifies the certificate for localhost, and for the API's name with --connect-to."""

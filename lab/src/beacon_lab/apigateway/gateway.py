@@ -164,12 +164,6 @@ class Gateway:
         """The stage's address for clients on this machine that trust the lab's authority."""
         return f"https://{LOCAL_NAME}:{self.port}/{self._deployment.endpoint.stage}"
 
-    def deploy(self, api: ApiResource, functions: Mapping[str, Invoker]) -> None:
-        """Serve another API from the next request on; its host must be the same."""
-        if api.host != self.host:
-            raise ValueError(f"this gateway serves {self.host}, not {api.host}")
-        self._deployment = self._deployed(api, functions)
-
     async def start(self) -> None:
         """Listen. Raises OSError when the port is taken."""
         if self._context is None:

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum
-from types import MappingProxyType
 
 import aiohttp
 from aiohttp import web
@@ -89,11 +88,6 @@ class AwsFront:
     def endpoint_url(self) -> str:
         """The value for AWS_ENDPOINT_URL; known once started."""
         return f"http://{self.address}:{self.port}"
-
-    @property
-    def down(self) -> MappingProxyType[tuple[str | None, str | None], Down]:
-        """What is down: (service or None for every one, Region or None for every one) and how."""
-        return MappingProxyType({key: mode for key, (mode, _) in self._down.items()})
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address is in use."""

@@ -13,7 +13,7 @@ from beacon_lab.awslambda.sandbox import InvocationResult, InvocationStatus, San
 from beacon_lab.faults import FaultKind
 from beacon_lab.processes.children import Processes, ProcessesError
 
-__all__ = ["Counters", "Function", "FunctionSpec", "InvocationResult", "InvocationStatus", "Runtime"]
+__all__ = ["Counters", "Function"]
 
 DEFAULT_CAP = 10
 THROTTLED = InvocationResult(

@@ -2,35 +2,17 @@
 
 import asyncio
 import random
-import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
 
-__all__ = ["Schedule", "default_event"]
+__all__ = ["Schedule"]
 
 JITTER = 0.05
-
-
-def default_event(*, region: str, account_id: str, arn: str, now: datetime) -> dict[str, object]:
-    """The event that a schedule without an Input sends."""
-    return {
-        "version": "0",
-        "id": str(uuid.uuid4()),
-        "detail-type": "Scheduled Event",
-        "source": "aws.scheduler",
-        "account": account_id,
-        "time": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "region": region,
-        "resources": [arn],
-        "detail": "{}",
-    }
 
 
 class Schedule:
     """Calls `enqueue` with `make_event()` every `every_s / speed` seconds, the first time soon after start.
 
-    Each tick is late by a random part of the period, at most 5 % of it; lateness does not add up. With
-    `duplicate_every` n each n-th tick arrives twice, which at-least-once delivery allows.
+    Each tick is late by a random part of the period, at most 5 % of it; lateness does not add up.
     """
 
     def __init__(
@@ -41,7 +23,6 @@ class Schedule:
         enqueue: Callable[[object], None],
         make_event: Callable[[], object],
         speed: float = 1.0,
-        duplicate_every: int = 0,
         rng: random.Random | None = None,
     ) -> None:
         """Nothing happens before `start`."""
@@ -52,15 +33,9 @@ class Schedule:
         self._period_s = every_s / speed
         self._enqueue = enqueue
         self._make_event = make_event
-        self._duplicate_every = duplicate_every
         self._rng = random.Random() if rng is None else rng  # noqa: S311 (jitter)
         self._paused = False
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def paused(self) -> bool:
-        """Whether ticks are skipped now."""
-        return self._paused
 
     def start(self) -> asyncio.Task[None]:
         """Start ticking, on the running loop; its task ends by `stop` or by a defect."""
@@ -100,7 +75,4 @@ class Schedule:
 
     def _tick(self) -> None:
         self.ticks += 1
-        twice = self._duplicate_every > 0 and self.ticks % self._duplicate_every == 0
-        event = self._make_event()
-        for _ in range(2 if twice else 1):
-            self._enqueue(event)
+        self._enqueue(self._make_event())

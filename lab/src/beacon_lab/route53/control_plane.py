@@ -44,9 +44,7 @@ class ControlPlane:
     """Polls the Route 53 API behind `session` and hands each new `View` to its subscribers.
 
     `session` reaches the API at `url` (a Unix socket's session needs any host name there); the caller
-    closes it. `overlay` maps a health check's id to fields of HealthCheckConfig, by their names in the API,
-    that the simulator dropped when CloudFormation created the check; they win over what the API lists. It
-    is read at every poll. `watch` gets the task that polls, which never ends by itself unless it is broken.
+    closes it. `watch` gets the task that polls, which never ends by itself unless it is broken.
     """
 
     def __init__(
@@ -54,13 +52,11 @@ class ControlPlane:
         session: aiohttp.ClientSession,
         url: str,
         *,
-        overlay: Mapping[str, Mapping[str, object]] | None = None,
         poll_s: float = POLL_S,
         watch: Callable[[str, asyncio.Task[None]], None] = lambda *_: None,
     ) -> None:
         self._session = session
         self._url = url.rstrip("/")
-        self._overlay = overlay if overlay is not None else {}
         self._poll_s = poll_s
         self._watch = watch
         self._view = View()
@@ -130,9 +126,8 @@ class ControlPlane:
     def _keep_valid(self, listing: str) -> dict[str, HealthCheck]:
         checks = {}
         for config in listings.health_checks(listing):
-            merged = {**self._sticky.apply(config), **self._overlay.get(config.id, {})}
             try:
-                checks[config.id] = listings.health_check(config.id, merged)
+                checks[config.id] = listings.health_check(config.id, self._sticky.apply(config))
             except ValueError as error:
                 self._complain(str(error))
                 if config.id in self._view.checks:

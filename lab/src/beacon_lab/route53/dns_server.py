@@ -47,8 +47,8 @@ class DnsServer:
     """Answers for the zones that `zones()` returns, choosing among records by `healthy`.
 
     `by_region` names a port for each client Region that gets one (0: any free port). `default_region` is
-    where clients of the default port count as being. `static` maps further host names to IPv4 addresses; it
-    is read again when `refresh_static` is called. `chance` decides between weighted records.
+    where clients of the default port count as being. `static` maps more host names to IPv4 addresses.
+    `chance` decides between weighted records.
     """
 
     def __init__(
@@ -71,15 +71,13 @@ class DnsServer:
         self._wanted = {_NO_REGION: port, **(by_region or {})}
         self._chance = chance or Random()  # noqa: S311  # weighted records are no secret
         self._idle_s = idle_s
-        self._static_source = static if static is not None else {}
-        self._static: Mapping[dns.name.Name, ipaddress.IPv4Address] = {}
+        self._static = _static_names(static or {})
         self._indexed: Sequence[Zone] | None = None
         self._index = ZoneIndex(())
         self._ports: dict[str, int] = {}
         self._udp: list[asyncio.DatagramTransport] = []
         self._tcp: list[asyncio.Server] = []
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self.refresh_static()
 
     @property
     def port(self) -> int:
@@ -92,16 +90,6 @@ class DnsServer:
         return MappingProxyType(
             {region: port for region, port in self._ports.items() if region != _NO_REGION}
         )
-
-    def refresh_static(self) -> None:
-        """Read the static names again. Raises ValueError for what is no name or no IPv4 address."""
-        try:
-            self._static = {
-                dns.name.from_text(name): ipaddress.IPv4Address(address)
-                for name, address in self._static_source.items()
-            }
-        except dns.exception.DNSException as error:
-            raise ValueError(f"a static name is not a host name: {error}") from error
 
     async def start(self) -> None:
         """Listen on every port. Raises AddressInUseError, and then listens on none."""
@@ -226,6 +214,14 @@ class _Udp(asyncio.DatagramProtocol):
         answer = self._server.respond(data, self._region, limit=_PLAIN_PAYLOAD)
         if answer is not None and self._transport is not None:
             self._transport.sendto(answer, addr)
+
+
+def _static_names(names: Mapping[str, str]) -> Mapping[dns.name.Name, ipaddress.IPv4Address]:
+    """Host names and addresses, parsed. Raise ``ValueError`` for what is no name or no IPv4 address."""
+    try:
+        return {dns.name.from_text(name): ipaddress.IPv4Address(address) for name, address in names.items()}
+    except dns.exception.DNSException as error:
+        raise ValueError(f"a static name is not a host name: {error}") from error
 
 
 def _servable_part(zone: Zone) -> Zone:

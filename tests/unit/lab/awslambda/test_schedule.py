@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-from datetime import UTC, datetime
 
 import pytest
 
-from beacon_lab.awslambda.schedule import Schedule, default_event
+from beacon_lab.awslambda.schedule import Schedule
 
 
-def schedule(events: list[object], *, every_s: float, speed: float, duplicate_every: int = 0) -> Schedule:
+def schedule(events: list[object], *, every_s: float, speed: float) -> Schedule:
     """A schedule that counts up."""
     return Schedule(
         "publish",
@@ -17,7 +16,6 @@ def schedule(events: list[object], *, every_s: float, speed: float, duplicate_ev
         enqueue=events.append,
         make_event=lambda: len(events),
         speed=speed,
-        duplicate_every=duplicate_every,
         rng=random.Random(7),  # noqa: S311 (jitter)
     )
 
@@ -76,20 +74,6 @@ def test_a_paused_schedule_skips_and_a_stopped_one_ends() -> None:
     asyncio.run(scenario())
 
 
-def test_at_least_once_can_mean_twice() -> None:
-    """With the knob, each second tick arrives twice, with the same event."""
-    events: list[object] = []
-
-    async def scenario() -> None:
-        found = schedule(events, every_s=1, speed=500, duplicate_every=2)
-        found.start()
-        await until_longer(events, 5)
-        await found.stop()
-
-    asyncio.run(scenario())
-    assert events[:6] == [0, 1, 1, 3, 4, 4]
-
-
 def test_what_ends_a_schedule_early_is_reported() -> None:
     """stop() raises the error of the function that was gone."""
 
@@ -104,29 +88,3 @@ def test_what_ends_a_schedule_early_is_reported() -> None:
             await found.stop()
 
     asyncio.run(scenario())
-
-
-def test_the_default_event_is_the_schedulers() -> None:
-    """A schedule without Input sends this."""
-    arn = "arn:aws:scheduler:us-east-1:123456789012:schedule/default/publish"
-    event = default_event(
-        region="us-east-1", account_id="123456789012", arn=arn, now=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    )
-    assert event.pop("id")
-    assert event == {
-        "version": "0",
-        "detail-type": "Scheduled Event",
-        "source": "aws.scheduler",
-        "account": "123456789012",
-        "time": "2026-01-02T03:04:05Z",
-        "region": "us-east-1",
-        "resources": [arn],
-        "detail": "{}",
-    }
-
-
-@pytest.mark.parametrize(("every_s", "speed"), [(0, 1), (-1, 1), (1, 0)])
-def test_a_period_that_is_none_is_refused(every_s: float, speed: float) -> None:
-    """Such a schedule would spin."""
-    with pytest.raises(ValueError, match="publish"):
-        schedule([], every_s=every_s, speed=speed)
