@@ -82,10 +82,10 @@ def test_a_command_that_ends_early_has_its_exit_code(
 ) -> None:
     """Whatever the command."""
 
-    def ends(_: object) -> None:
+    def ends(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("beacon_cli.commands.status.locate", ends)
+    monkeypatch.setattr("beacon_cli.looking.look_for", ends)
     assert main(["status"]) == code
     assert capsys.readouterr().err == "".join(f"{line}\n" for line in error.lines())
 
