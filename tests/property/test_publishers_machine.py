@@ -29,7 +29,7 @@ from tests.examples import examples
 from beacon.document.form import DocumentError, Expected
 from beacon.document.reader import Reader
 from beacon.document.store import Stored, StoreError
-from beacon.model import Effective, Endpoint, Forced, Intent, Observation, Policy
+from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Policy
 from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import Subject
 from beacon.publisher.observe import Observer, RecheckPolicy, Round
@@ -464,8 +464,8 @@ def unverified(store: Store, eyes: Eyes, now: Callable[[], datetime]) -> Publish
     """Looks at the versions, and not at what stands there in the end."""
 
     class Unverified(Publisher):
-        def _stands(self, *_: object) -> bool:
-            return True
+        def _stands(self, _document: Document) -> tuple[bool, tuple[str, ...]]:
+            return True, ()
 
     return Unverified(eyes, store, SUBJECT, POLICY, now=now)
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import Enum, auto
 from typing import Protocol
 
 from beacon.document.form import DocumentError, Expected, serialize
@@ -66,12 +65,30 @@ class RoundReport:
     age_s: float | None = None
 
 
-class _End(Enum):
-    """How a round's writes ended."""
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is stored, or ``None`` where SSM gave no answer; and what is wrong with it."""
 
-    GOOD = auto()
-    FAILED = auto()
-    COLLIDED = auto()
+    stored: Stored | None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """How the write of one parameter ended. ``collided``: another writer wrote in between."""
+
+    done: bool
+    collided: bool = False
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One write of both parameters. ``settled``: another attempt in this round would gain nothing."""
+
+    document_written: bool
+    settled: bool
+    problems: tuple[str, ...]
 
 
 class Publisher:
@@ -103,7 +120,7 @@ class Publisher:
         So it is when both parameters are good and the document, still valid, has this Region's endpoint out;
         or when it is frozen and so young that another round would find the same.
         """
-        stored = self._read([])
+        stored = self._read().stored
         last, now = self._reader.last, self._now()
         if stored is None or last is None or stored.document != self._reader.text or now > last.valid_until:
             return False
@@ -117,28 +134,22 @@ class Publisher:
         problems: list[str] = []
         if self._reader.last is None:
             # Only to know what is down already; the round reads again before it writes.
-            self._read(problems)
+            problems += self._read().problems
         seen = self._observer.run(self._known_down())
-        decision: Decision | None = None
-        written, repairs = False, -1
-        while repairs < _MOST_REPAIRS:
+        reading = self._read()
+        problems += reading.problems
+        decision, written, repairs = self._decide(seen), False, 0
+        while reading.stored is not None:
+            attempt = self._put(reading.stored, decision.document)
+            problems += attempt.problems
+            written = written or attempt.document_written
+            if attempt.settled or repairs == _MOST_REPAIRS:
+                break
             repairs += 1
-            stored = self._read(problems)
-            if decision is None:
-                decision = self._decide(seen)
-            elif stored is not None:
-                # Where ours is the last word, a reader may have met the other's all the same: either way it
-                # is said again, with an epoch above what readers may have met of this round.
-                ours = stored.document == serialize(decision.document)
-                again = decision if ours else self._decide(seen)
-                decision = self._above(decision.document.epoch, again)
-            if stored is None:
-                break
-            wrote, end = self._write(stored, decision.document, problems)
-            written = written or wrote
-            if end is _End.FAILED or (end is _End.GOOD and self._stands(decision.document, problems)):
-                break
-        assert decision is not None  # noqa: S101 - the loop runs at least once
+            reading = self._read()
+            problems += reading.problems
+            if reading.stored is not None:
+                decision = self._decide_again(decision, reading.stored, seen)
         self._reader.keep(decision.document)
         if decision.changes and self._announce is not None:
             problems += self._announce(decision.document, decision.changes)
@@ -165,12 +176,13 @@ class Publisher:
             return None
         return max(0.0, (self._now() - self._published_at).total_seconds())
 
-    def _read(self, problems: list[str]) -> Stored | None:
+    def _read(self) -> _Reading:
+        """Read both parameters, and take the stored document for the last one if it is acceptable."""
+        problems: list[str] = []
         try:
             stored = self._store.read()
         except StoreError as error:
-            problems.append(str(error))
-            return None
+            return _Reading(None, (str(error),))
         if stored.endpoint is not None and stored.endpoint not in self._hosts:
             problems.append("the stored endpoint is none of the configured ones")
         if stored.document is not None:
@@ -178,7 +190,7 @@ class Publisher:
                 self._published_at = self._reader.accept(stored.document, self._now()).as_of
             except DocumentError as error:
                 problems.append(f"the stored document is ignored: {error}")
-        return stored
+        return _Reading(stored, tuple(problems))
 
     def _decide(self, seen: Round) -> Decision:
         return decide(
@@ -190,47 +202,53 @@ class Publisher:
             subject=self._subject,
         )
 
-    def _above(self, epoch: int, decision: Decision) -> Decision:
-        epoch = max(epoch + 1, int(self._now().timestamp() * 1000), decision.document.epoch)
-        return replace(decision, document=replace(decision.document, epoch=epoch))
+    def _decide_again(self, before: Decision, stored: Stored, seen: Round) -> Decision:
+        """The decision on top of what another writer left, with an epoch above all of this round's.
 
-    def _write(self, stored: Stored, document: Document, problems: list[str]) -> tuple[bool, _End]:
-        """Write what differs; return whether the document was written, and how it ended."""
-        written, end, preferred = False, _End.GOOD, document.preferred.host
-        try:
-            version = self._store.write_document(serialize(document))
-            written, self._published_at = True, document.as_of
-            if _collided(stored.document_version, version, problems):
-                return written, _End.COLLIDED
-        except StoreError as error:
-            # The endpoint is written all the same: one of the two is better than none.
-            problems.append(str(error))
-            end = _End.FAILED
-        try:
-            if stored.endpoint != preferred:
-                version = self._store.write_endpoint(preferred)
-                if _collided(stored.endpoint_version, version, problems):
-                    return written, _End.COLLIDED
-        except StoreError as error:
-            problems.append(str(error))
-            end = _End.FAILED
-        return written, end
+        Where our document is the stored one, a reader may have met the other writer's all the same. So ours
+        is written again too, and the epoch settles which one counts.
+        """
+        ours = stored.document == serialize(before.document)
+        again = before if ours else self._decide(seen)
+        now_ms = int(self._now().timestamp() * 1000)
+        epoch = max(before.document.epoch + 1, again.document.epoch, now_ms)
+        return replace(again, document=replace(again.document, epoch=epoch))
 
-    def _stands(self, document: Document, problems: list[str]) -> bool:
-        """Whether both parameters say now what was written, as far as can be known."""
+    def _put(self, stored: Stored, document: Document) -> _Attempt:
+        """Write what differs from ``stored``, then read whether it stands."""
+        first = _write(self._store.write_document, serialize(document), stored.document_version)
+        if first.done:
+            self._published_at = document.as_of
+        if first.collided:
+            return _Attempt(first.done, settled=False, problems=first.problems)
+        preferred, second = document.preferred.host, _Write(done=True)
+        if stored.endpoint != preferred:
+            # Also where the document could not be written: one of the two is better than none.
+            second = _write(self._store.write_endpoint, preferred, stored.endpoint_version)
+        problems = (*first.problems, *second.problems)
+        if second.collided or not (first.done and second.done):
+            return _Attempt(first.done, settled=not second.collided, problems=problems)
+        stands, found = self._stands(document)
+        return _Attempt(first.done, settled=stands, problems=(*problems, *found))
+
+    def _stands(self, document: Document) -> tuple[bool, tuple[str, ...]]:
+        """Whether both parameters say now what was written, as far as can be known; and a problem, if any."""
         try:
             stored = self._store.read()
         except StoreError as error:
-            problems.append(str(error))
-            return True
+            return True, (str(error),)
         if (stored.document, stored.endpoint) == (serialize(document), document.preferred.host):
-            return True
-        problems.append("what was written does not stand: another writer was here")
-        return False
+            return True, ()
+        return False, ("what was written does not stand: another writer was here",)
 
 
-def _collided(read: int, got: int, problems: list[str]) -> bool:
-    if got == read + 1:
-        return False
-    problems.append(f"version {got} followed {read}: another writer was here")
-    return True
+def _write(write: Callable[[str], int], value: str, read_version: int) -> _Write:
+    """Write one parameter, of which ``read_version`` was read."""
+    try:
+        version = write(value)
+    except StoreError as error:
+        return _Write(done=False, problems=(str(error),))
+    if version == read_version + 1:
+        return _Write(done=True)
+    problem = f"version {version} followed {read_version}: another writer was here"
+    return _Write(done=True, collided=True, problems=(problem,))
