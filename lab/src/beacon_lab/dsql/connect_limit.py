@@ -39,22 +39,22 @@ class ConnectLimit:
     ) -> None:
         self._clock = clock
         self._last_s: deque[float] = deque()
+        #: How many connections were admitted and not yet left.
         self.open = 0
-        """How many connections were admitted and not yet left."""
+        #: Logins admitted, logins refused, and the most that came within one second, since ``refit``.
         self.admitted = self.refused = self.most_per_s = 0
-        """Logins admitted, logins refused, and the most that came within one second, since `refit`."""
         self.refit(rate_per_s=rate_per_s, burst=burst, connections=connections)
 
     def refit(
         self, *, rate_per_s: float = RATE_PER_S, burst: int = BURST, connections: int = CONNECTIONS
     ) -> None:
-        """Gives the endpoint other numbers, DSQL's by default, and a full bucket; open connections stay."""
+        """Give the endpoint other numbers, DSQL's by default, and a full bucket; open connections stay."""
         self._bucket = TokenBucket(rate_per_s=rate_per_s, burst=burst)
         self._connections = connections
         self.admitted = self.refused = self.most_per_s = 0
 
     def enter(self) -> Refusal | None:
-        """Admits a login, or says why not."""
+        """Admit a login, or say why not."""
         now_s = self._clock()
         self._note(now_s)
         refusal = None
@@ -70,7 +70,7 @@ class ConnectLimit:
         return refusal
 
     def leave(self) -> None:
-        """A connection that was admitted has ended."""
+        """Count the end of a connection that was admitted."""
         self.open -= 1
 
     def _note(self, now_s: float) -> None:

@@ -48,7 +48,7 @@ class ProcessIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the process table: `state` is the letter of proc(5), T for stopped and Z for a zombie."""
+    """A row of the process table: ``state`` is the letter of proc(5), T for stopped and Z for a zombie."""
 
     identity: ProcessIdentity
     state: str

@@ -63,7 +63,7 @@ class ZoneIndex:
         self._zones = {dns.name.from_text(zone.name): _by_name(zone) for zone in zones}
 
     def zone_of(self, name: dns.name.Name) -> dns.name.Name | None:
-        """The origin of the closest zone that holds `name`."""
+        """The origin of the closest zone that holds ``name``."""
         while name not in self._zones:
             if name == dns.name.root:
                 return None
@@ -71,7 +71,7 @@ class ZoneIndex:
         return name
 
     def find(self, origin: dns.name.Name, name: dns.name.Name) -> _Types | None:
-        """The types at `name` (none between names), by wildcard if need be; None for no such name."""
+        """The types at ``name`` (none between names), by wildcard if need be; None for no such name."""
         names = self._zones[origin]
         if name in names:
             return names[name]
@@ -86,7 +86,7 @@ class ZoneIndex:
     def delegation(
         self, origin: dns.name.Name, name: dns.name.Name
     ) -> tuple[dns.name.Name, RecordSet] | None:
-        """The NS records at or above `name` that hand it to another zone."""
+        """The NS records at or above ``name`` that hand it to another zone."""
         while name != origin:
             servers = self._zones[origin].get(name, _NOTHING).get(dns.rdatatype.NS)
             if servers:
@@ -157,7 +157,7 @@ class Answerer:
         *,
         first: bool,
     ) -> dns.name.Name | None:
-        """Answer for one name of the chain; the CNAME's target where the chain goes on."""
+        """Answer for one name of the chain; the CNAME's target where the chain continues."""
         if name in self.static:
             if rdtype == dns.rdatatype.A:
                 response.answer.append(
@@ -213,7 +213,7 @@ def _rrset(name: dns.name.Name, kind: dns.rdatatype.RdataType, record: RecordSet
 
 
 def servable(record: RecordSet) -> str | None:
-    """Why `record` cannot be put into a DNS answer, as one sentence; None when it can."""
+    """Why ``record`` cannot be put into a DNS answer, as one sentence; None when it can."""
     try:
         _rrset(dns.name.from_text(record.name), dns.rdatatype.from_text(record.type), record)
     except (dns.exception.DNSException, ValueError) as error:

@@ -185,15 +185,15 @@ class _Watcher:
         self._watch = watch
         self._began: float | None = None
         self._ended = False
+        #: How many reads the herd was served since this was set to 0, before the fault.
         self.calm = 0
-        """How many reads the herd was served since this was set to 0, before the fault."""
         self._read_at = 0.0
         self._clients: dict[str, Any] = {}
         self._polls: set[tuple[str, object]] = set()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Has a client for each Region's Parameter Store."""
+        """Have a client for each Region's Parameter Store."""
         with contextlib.ExitStack() as stack:
             for region in self._lab.regions:
                 client = self._lab.cloud.client("ssm", region)

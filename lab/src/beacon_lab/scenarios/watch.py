@@ -1,6 +1,6 @@
 """Follow what users see of a lab: health checks, DNS answers and SSM values, each through its own interface.
 
-DNS and SSM are read as `dig` and `aws ssm` would; a check's status is what `beacon-lab status` shows.
+DNS and SSM are read as ``dig`` and ``aws ssm`` would; a check's status is what ``beacon-lab status`` shows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Seen:
         self._read = read
 
     async def follow(self) -> None:
-        """Poll for ever; an error of the interface is a value too."""
+        """Poll until cancelled; an error of the interface is a value too."""
         while True:
             value = await self._read()
             if value != self.value:
