@@ -1,7 +1,7 @@
 """The command line of the lab: ``up``, ``fault``, ``heal``, ``status``, ``token`` and ``demo``.
 
-Exit codes: 0 done; 1 the demo saw less than it should; 2 something the user can repair; 3 a part of the lab
-itself broke, which says nothing about a Region.
+Exit codes: 0, done; 1, the demo saw less than it should; 2, something that the user can repair. 3 means
+that a part of the lab itself broke, which says nothing about a Region.
 """
 
 from __future__ import annotations

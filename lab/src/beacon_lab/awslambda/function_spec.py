@@ -67,9 +67,9 @@ class FunctionSpec:
 class Runtime:
     """The interpreter that runs functions, and where it keeps bytecode.
 
-    ``python`` must have awslambdaric installed. ``bytecode_dir`` is where compiled modules are cached (it
-    outlives a sandbox, so that a cold start does not compile the source again); None means that only the
-    .pyc files that lie beside the code are used and none is written, as in Lambda.
+    ``python`` must have awslambdaric installed. ``bytecode_dir`` is where compiled modules are
+    cached. It outlives a sandbox, so that a cold start does not compile the source again. With None, only the
+    .pyc files beside the code are used and none is written, as in Lambda.
     """
 
     python: Path = Path(sys.executable)

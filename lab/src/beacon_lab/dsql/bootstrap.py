@@ -21,7 +21,7 @@ __all__ = ["DatabaseSetup", "connect_through", "prepare", "run_script"]
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSetup:
-    """What ``prepare`` makes: the deployment's Regions, its database roles, and who may log in as them."""
+    """What ``prepare`` makes: a deployment's Regions, database roles, and the principals for each role."""
 
     service: str
     regions: Sequence[str]

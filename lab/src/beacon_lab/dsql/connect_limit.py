@@ -1,13 +1,20 @@
 """How many connections a DSQL cluster accepts: so many a second, so many at a time.
 
-Documented (Aurora DSQL User Guide, "Cluster quotas and database limits"), for each cluster: 100 connections a
-second with a burst of 1,000 that refills at 100 a second, else 53400; 10,000 open connections, else 53300;
-both with the texts below. An earlier edition ("Understanding connections in Aurora DSQL") calls it a token
-bucket in which a connection is a token.
+Documented for each cluster (Aurora DSQL User Guide, "Cluster quotas and database limits"), with the texts
+below:
 
-Assumed, because AWS does not say so: each endpoint of a multi-Region cluster has a bucket of its own, since
-each Region holds a cluster resource with its own identifier and ARN; a login takes its token after the IAM
-token was verified, so that strangers cannot empty the bucket; a refused login takes none.
+- 100 connections a second, with a burst of 1,000 that refills at 100 a second, else 53400
+- 10,000 open connections, else 53300
+
+An earlier edition ("Understanding connections in Aurora DSQL") calls it a token bucket in which a
+connection is a token.
+
+Assumed, because AWS does not say so:
+
+- Each endpoint of a multi-Region cluster has a bucket of its own, since each Region holds a cluster resource
+  with its own identifier and ARN.
+- A login takes its token after the IAM token was verified, so that strangers cannot empty the bucket.
+- A refused login takes none.
 """
 
 import time

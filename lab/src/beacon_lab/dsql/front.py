@@ -15,9 +15,9 @@
 | dsql-commit | a share of the commits of a write fails or is never answered | the same | the same |
 | dsql-far | from other Regions: swallow every byte, or RST | the same, or refused | RST, new ones work |
 
-AWS does not document the errors of its experiment aws:dsql:cluster-connection-failure, only "elevated
-cluster connection error rates" for 1-100 % (AWS FIS User Guide): dsql-login offers the ways in which a login
-can fail.
+AWS does not document the errors of its experiment aws:dsql:cluster-connection-failure. The AWS FIS User
+Guide says only "elevated cluster connection error rates" for 1-100 %. So dsql-login offers the ways in
+which a login can fail.
 """
 
 import asyncio

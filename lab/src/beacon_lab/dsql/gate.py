@@ -1,4 +1,4 @@
-"""What all connections of one DSQL front have in common: who it is, whom it lets in, and what is broken."""
+"""What the connections of one DSQL front share: its name, the logins that it admits, and its faults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -91,7 +91,7 @@ class Postgres:
         processes.remove_at_exit(place.directory)
         binaries = await asyncio.to_thread(find_binaries, place)
         self._place = place
-        await self._initialise(processes, binaries)
+        await _initialise(processes, place, binaries)
         with (place.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
             settings.write(_SETTINGS)
         self._child = await processes.spawn(
@@ -145,30 +145,6 @@ class Postgres:
             autocommit=True,
         )
 
-    async def _initialise(self, processes: Processes, binaries: Path) -> None:
-        assert self._place is not None  # noqa: S101 - set by the caller
-        place = self._place
-        child = await processes.spawn(
-            "initdb",
-            [
-                str(binaries / "initdb"),
-                f"--pgdata={place.data}",
-                f"--username={SUPERUSER}",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-            ],
-            env=postgres_environment(),
-            cwd=place.directory,
-            user=place.user,
-            log=place.log,
-            is_postgres=True,
-        )
-        if await child.wait() != 0:
-            raise PostgresError(f"PostgreSQL could not make its data directory: {_last_lines(place.log)}")
-
     async def _await_answer(self, child: Child) -> None:
         ended = asyncio.ensure_future(child.wait())
         give_up = time.monotonic() + START_DEADLINE_S
@@ -188,6 +164,29 @@ class Postgres:
     @property
     def _log(self) -> Path:
         return self.socket_dir / "postgres.log"
+
+
+async def _initialise(processes: Processes, place: Place, binaries: Path) -> None:
+    child = await processes.spawn(
+        "initdb",
+        [
+            str(binaries / "initdb"),
+            f"--pgdata={place.data}",
+            f"--username={SUPERUSER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        ],
+        env=postgres_environment(),
+        cwd=place.directory,
+        user=place.user,
+        log=place.log,
+        is_postgres=True,
+    )
+    if await child.wait() != 0:
+        raise PostgresError(f"PostgreSQL could not make its data directory: {_last_lines(place.log)}")
 
 
 def _last_lines(log: Path, count: int = 3) -> str:

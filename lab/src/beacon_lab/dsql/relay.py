@@ -2,8 +2,8 @@
 
 Messages go through unchanged but for these:
 
-- A statement that DSQL refuses is replaced by one that PostgreSQL is sure to refuse, which names a marker;
-  the error that comes back with that marker is replaced by DSQL's. So PostgreSQL itself keeps order, aborts
+- A statement that DSQL refuses is replaced by one that PostgreSQL is sure to refuse, and that names a marker.
+  The error that comes back with that marker is replaced by DSQL's. So PostgreSQL itself keeps order, aborts
   the transaction and skips to the next Sync, in the simple and in the extended protocol.
 - COMMIT after a write, when a conflict was ordered: the transaction is rolled back and the client gets
   40001. A write outside of a transaction block is refused with the same error.

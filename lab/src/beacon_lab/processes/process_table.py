@@ -1,4 +1,4 @@
-"""What runs on this machine, read from /proc: who is in a session, who descends from whom.
+"""What runs on this machine, read from /proc: sessions, and which process started which.
 
 A process is named by its number *and* its start time, because the kernel hands numbers out again.
 """

@@ -1,9 +1,9 @@
 """The lab's watcher: a process that outlives the lab and leaves nothing of it behind.
 
 It reads lines of JSON from its standard input: ``["session", PID, STARTED]``, ``["postgres", PID, STARTED]``,
-``["forget", PID]``, ``["file", PATH]`` and ``["directory", PATH]``. When the pipe closes, because the lab
-closed it or because the lab is dead, it removes the files at once, kills every process of the sessions it
-knows, removes PostgreSQL's shared memory and the directories, and exits. It imports the standard library
+``["forget", PID]``, ``["file", PATH]`` and ``["directory", PATH]``. When the pipe closes, the lab has
+closed it or is dead. Then the watcher removes the files at once, and kills every process of the sessions it
+knows. It removes PostgreSQL's shared memory and the directories, and exits. It imports the standard library
 only, runs in a session of its own, and no signal that a terminal sends ends it before its work.
 """
 

@@ -1,7 +1,7 @@
 """Makes the DNS answer to one query out of zones, health and the client's Region; no sockets.
 
 The zone with the longest matching name answers; within it: exact names, then wildcards, delegations as
-referrals. CNAMEs are followed while the lab knows the next name, and the static names (hosts of the lab
+referrals. CNAMEs are followed while the lab knows the next name. The static names (hosts of the lab
 itself, such as a Region's DSQL endpoint) are known like a zone of their own, so that one query shows the
 address in the end. On AWS that last part is the work of the client's resolver.
 """

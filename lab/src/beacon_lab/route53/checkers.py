@@ -70,7 +70,7 @@ class _Seat:
 
 @dataclass(slots=True)
 class _Watched:
-    """One check and who checks it."""
+    """One check and its checkers."""
 
     check: HealthCheck
     seats: dict[Checker, _Seat] = field(default_factory=dict)

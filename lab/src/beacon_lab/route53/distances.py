@@ -2,8 +2,8 @@
 AWS's.
 
 The checkers' network distance and the latency records both read this table. It also says which Region a
-client is in: each Region owns one private test subnet, 10.<n>.0.0/16, n being its place in ``REGIONS``
-counted from 1 (10.1.0.0/16 is us-east-1, 10.2.0.0/16 us-east-2, and so on).
+client is in. Each Region owns one private test subnet, 10.<n>.0.0/16, where n is its place in ``REGIONS``,
+counted from 1: 10.1.0.0/16 is us-east-1, 10.2.0.0/16 us-east-2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Parses what Route 53's API lists (XML) into zones, record sets and health checks.
 
-Two defects of the simulator are made good here: an update of a health check forgets Regions and
-ChildHealthChecks (on AWS what an update does not name stays), and the SOA record that it makes with a zone
-is not a valid one.
+Two defects of the simulator are corrected here. An update of a health check forgets Regions and
+ChildHealthChecks; on AWS, what an update does not name stays. The SOA record that it makes with a zone is not
+valid.
 """
 
 from __future__ import annotations

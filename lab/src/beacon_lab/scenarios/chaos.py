@@ -1,6 +1,6 @@
 """Chaos: endpoints break and heal, Regions are drained and released, SSM goes down, all at random.
 
-At any moment at most one endpoint is broken, so there is always one that works; nothing else is spared: the
+At any moment at most one endpoint is broken, so there is always one that works. Nothing else is spared: the
 broken one may be the only one that is not drained. The services are processes that use Beacon's client
 (:mod:`beacon_lab.scenarios.service`), each with its own sources. Their answers are compared with the table at
 the end: nothing acknowledged may be lost, nothing may be there twice, nothing that failed may be

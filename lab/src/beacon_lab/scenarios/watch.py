@@ -69,10 +69,10 @@ async def resolve(name: str, host: str, port: int) -> str:
 class Watch:
     """Polls a lab that its ready object describes; use as an asynchronous context manager.
 
-    ``health``: check status of each Region (``healthy``/``unhealthy``), as ``read_health`` tells it; ``dns``:
-    the host that the record names to a client in the first Region; ``ssm``: the host in the first Region's
-    ``endpoint`` parameter. ``watch`` gets each task that polls, which never ends by itself unless it is
-    broken.
+    ``health`` is the check status of each Region, ``healthy`` or ``unhealthy``, as ``read_health`` gives
+    it. ``dns`` is the host that the record names to a client in the first Region. ``ssm`` is the host in
+    the first Region's ``endpoint`` parameter. ``watch`` gets each task that polls, which ends by itself
+    only if it breaks.
     """
 
     def __init__(

@@ -4,11 +4,11 @@ An update keeps previous values exactly as UsePreviousValue does: a parameter th
 set back.
 
 Roles, log groups and the REST API's id come from moto's CloudFormation. Health check and record go through
-Route 53's own API, because moto's CloudFormation drops fields of the one (EnableSNI, Regions) and, when it
-changes the other, deletes every Region's record of that name. The rest the lab runs itself; it is read from
-the resolved template. Alarms, a web ACL and a fault experiment are resolved and then left alone: moto makes
-none of them from a template, the ACL lists the addresses of the resource policy, which the lab's gateway
-enforces, and the lab has faults of its own.
+Route 53's own API. moto's CloudFormation drops fields of a health check (EnableSNI, Regions), and a change
+of a record deletes every Region's record of that name. The rest the lab runs itself; it is read from the
+resolved template. Alarms, a web ACL and a fault experiment are resolved and then left alone, since moto
+makes none of them from a template. The ACL lists the addresses of the resource policy, which the lab's
+gateway enforces, and the lab has faults of its own.
 """
 
 from __future__ import annotations
