@@ -59,8 +59,8 @@ def _ready_of_running() -> Any:  # noqa: ANN401 - as above
     base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     note = Path(base) / f"beacon-lab-{os.getuid()}" / "lab.json"
     try:
-        url = str(json.loads(note.read_text(encoding="utf-8"))["control_url"])
-        return _get(url, "/ready")
+        found = json.loads(note.read_text(encoding="utf-8"))
+        return _get(str(found["control_url"]), "/ready", key=str(found["key"]))
     except FileNotFoundError:
         raise FailedError(
             f"no lab is up: there is no note of one in {note.parent}", "beacon-lab up"
@@ -82,10 +82,13 @@ def _require_alive(fleet: Fleet, where: str) -> None:
         ) from error
 
 
-def _get(url: str, path: str) -> Any:  # noqa: ANN401 - as above
+def _get(url: str, path: str, key: str = "") -> Any:  # noqa: ANN401 - as above
+    """An answer of the lab's control server; ``key`` is the one of the lab's note, which `/ready` wants."""
     if not url.startswith("http://127.0.0.1:"):
         raise ValueError(f"{url} is not on this machine")
-    with _DIRECT.open(url + path, timeout=_ANSWER_S) as answer:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(url + path, headers=headers)  # noqa: S310 - on this machine, see above
+    with _DIRECT.open(request, timeout=_ANSWER_S) as answer:
         return json.loads(answer.read())
 
 

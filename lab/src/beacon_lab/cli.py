@@ -1,7 +1,7 @@
-"""The command line of the lab: `up`, `fault`, `heal`, `status`, `token` and `demo`.
+"""The command line of the lab: ``up``, ``fault``, ``heal``, ``status``, ``token`` and ``demo``.
 
-Exit codes: 0 done; 1 the demo saw less than it should; 2 something the user can repair; 3 a part of the lab
-itself broke, which says nothing about a Region.
+Exit codes: 0, done; 1, the demo saw less than it should; 2, something that the user can repair. 3 means
+that a part of the lab itself broke, which says nothing about a Region.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return 3
     except BrokenPipeError:
-        # Whoever read our output went away; there is nobody left to tell.
+        # The reader of our output has gone, so no message would arrive.
         sys.stderr.close()
         return 1
     return code
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_state_option(fault)
     fault.set_defaults(run=_fault)
 
-    heal = commands.add_parser("heal", help="mend whatever is broken in a Region of the lab that is up")
+    heal = commands.add_parser("heal", help="repair whatever is broken in a Region of the lab that is up")
     heal.add_argument("region", metavar="REGION")
     _add_state_option(heal)
     heal.set_defaults(run=_heal)

@@ -32,8 +32,8 @@ class Cloud:
     front: AwsFront
     control_plane: ControlPlane
     zone_id: str
+    #: The access key of the lab's operator.
     key: AccessKey
-    """The access key of the lab's operator."""
 
     def client(self, service: str, region: str, **config: Any) -> Any:  # noqa: ANN401 - as `api_client` has them
         """The operator's client of a service; see :func:`beacon_lab.aws.clients.api_client`."""

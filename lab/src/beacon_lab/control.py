@@ -1,4 +1,4 @@
-"""The control server of a running lab, and the client that `fault`, `heal`, `status` and `token` use.
+"""The control server of a running lab, and the client that ``fault``, ``heal``, ``status`` and ``token`` use.
 
 =======  =========  ======================================  =============================================
 method   path       body                                    answer
@@ -56,10 +56,10 @@ class Control:
     """The server; ``port`` 0 takes any free one. It rejects every order while no lab takes them."""
 
     def __init__(self, port: int = 0, address: str = "127.0.0.1") -> None:
+        #: What ``/ready`` wants as its bearer token.
         self.key = secrets.token_urlsafe(32)
-        """What ``/ready`` wants as its bearer token."""
+        #: The server's address, once it listens.
         self.url = ""
-        """The server's address, once it listens."""
         self._wanted = port
         self._address = address
         self._lab: Controlled | None = None
@@ -157,7 +157,7 @@ def _extent(order: Mapping[str, str], kind: FaultKind) -> Extent:
 
 
 def call(url: str, path: str, order: dict[str, str] | None = None, *, key: str = "") -> dict[str, object]:
-    """Ask a lab's control server; ``order`` makes it a POST. Raise :class:`LabError` with what it says.
+    """Ask a lab's control server; ``order`` makes it a POST. Raises :class:`LabError` with what it says.
 
     ``key`` is the lab's, from its note; only ``/ready`` needs it.
     """

@@ -13,7 +13,7 @@ __all__ = ["WHOLE", "Extent", "FaultKind"]
 
 @unique
 class FaultKind(StrEnum):
-    """One way in which a Region breaks; the value is what `beacon-lab fault REGION KIND` takes."""
+    """One way in which a Region breaks; the value is what ``beacon-lab fault REGION KIND`` takes."""
 
     DSQL_REFUSE = "dsql-refuse"
     DSQL_FREEZE = "dsql-freeze"
@@ -97,7 +97,7 @@ _DESCRIPTIONS = {
     FaultKind.DSQL_SLOW: "Each message from the database is late",
     FaultKind.DSQL_RESET: "Connections, open and new, are answered with RST",
     FaultKind.DSQL_DENY: "Logins are denied; open connections are terminated",
-    FaultKind.DSQL_HALFOPEN: "Open connections swallow every byte for ever; new ones work",
+    FaultKind.DSQL_HALFOPEN: "Open connections swallow every byte until they end; new ones work",
     FaultKind.DSQL_SILENT: "Logins succeed, and no statement is answered, on open connections too",
     FaultKind.DSQL_LOGIN: "New logins fail; open connections answer, as in AWS FIS's experiment",
     FaultKind.DSQL_OVERLOAD: "New logins are over a connection limit; open connections answer",

@@ -22,8 +22,8 @@ __all__ = [
     "require_disk",
 ]
 
+#: The file descriptors that one lab's process needs, with a margin: every poll of a checker takes two.
 DESCRIPTORS = 1024
-"""The file descriptors that one lab's process needs, with a margin: every poll of a checker takes two."""
 
 #: PostgreSQL's files, the sandboxes' bytecode and the logs of a long session.
 _NEEDED_BYTES = 400 * 2**20

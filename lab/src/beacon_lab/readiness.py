@@ -1,4 +1,4 @@
-"""Waits, while a lab starts, for what a user would look for: a `/health` that passes, and values in SSM."""
+"""Waits, while a lab starts, for what a user would look for: a ``/health`` that passes, and values in SSM."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOG_LINES = 5
 
 
 async def await_healthy(region: str, url: str, ca_file: Path) -> None:
-    """Ask `/health` as an operator would, until it passes; raise :class:`LabError` when it does not."""
+    """Ask ``/health`` as an operator would, until it passes; raise :class:`LabError` when it does not."""
     context = ssl.create_default_context(cafile=str(ca_file))
     give_up = time.monotonic() + _WITHIN_S
     answer = "nothing"

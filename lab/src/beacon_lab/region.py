@@ -35,15 +35,15 @@ class Region:
 
     name: str
     front: DsqlFront
+    #: What is deployed now.
     stack: Stack
-    """What is deployed now."""
+    #: By logical id in template.yaml.
     functions: Mapping[str, Function]
-    """By logical id in template.yaml."""
     gateway: Gateway
     schedules: Sequence[Schedule]
     aws: AwsFront
+    #: The faults in force.
     faults: dict[FaultKind, Extent] = field(default_factory=dict)
-    """The faults in force."""
 
     @classmethod
     def of(
@@ -89,7 +89,7 @@ class Region:
 
     @property
     def health_url(self) -> str:
-        """The address of `/health` for a client on this machine, path token included."""
+        """The address of ``/health`` for a client on this machine, path token included."""
         return f"https://localhost:{self.gateway.port}{self.stack.health_check.config.resource_path}"
 
     @property
@@ -198,7 +198,7 @@ def _spec(
 
 
 def _event_maker(text: str) -> Callable[[], object]:
-    """Makes what the schedule's input says, with the scheduler's keyword in it replaced."""
+    """Make what the schedule's input says, with the scheduler's keyword in it replaced."""
 
     def make_event() -> object:
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

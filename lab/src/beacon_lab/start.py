@@ -1,7 +1,7 @@
 """Starts a lab in the order of a first deployment, and takes it down.
 
 The order: database and AWS APIs; a stack per Region without a record; schema and grants; functions and
-gateways; `/health` passes everywhere; records on; checkers, DNS and schedules. At any end, also by SIGKILL,
+gateways; ``/health`` passes everywhere; records on; checkers, DNS and schedules. At any end, also by SIGKILL,
 the watcher of :mod:`beacon_lab.processes.children` leaves no process and no directory behind.
 """
 
@@ -43,8 +43,8 @@ __all__ = ["Say", "running_lab"]
 
 _T = TypeVar("_T")
 
+#: What gets a line for each step.
 Say = Callable[[str], None]
-"""What gets a line for each step."""
 
 
 @contextlib.asynccontextmanager

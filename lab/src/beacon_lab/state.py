@@ -1,8 +1,8 @@
 """The two files by which a running lab is found: its note in the state directory, and its ready file.
 
-The note is for `fault`, `heal`, `status` and `token`. It also keeps two labs apart: a state directory belongs
-to one user and one lab at a time. The note names the lab's process with its start time, so that another
-process that got the same number is not taken for it. The ready file is for scripts.
+The note is for ``fault``, ``heal``, ``status`` and ``token``. It also keeps two labs apart: a state directory
+belongs to one user and one lab at a time. The note names the lab's process with its start time, so that
+another process that got the same number is not taken for it. The ready file is for scripts.
 
 Both hold a secret, so only their owner can read them, from their first moment on.
 """
@@ -38,7 +38,7 @@ _NAME = "lab.json"
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """The process that runs a lab, where it listens for orders, and the key for `/ready`."""
+    """The process that runs a lab, where it listens for orders, and the key for ``/ready``."""
 
     pid: int
     started: int

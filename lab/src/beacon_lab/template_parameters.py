@@ -14,8 +14,8 @@ from beacon_lab.settings import LabSettings
 
 __all__ = ["LOGIN_ROLE", "TemplateParameters"]
 
+#: The database role that the functions log in as.
 LOGIN_ROLE = "beacon_probe"
-"""The database role that the functions log in as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class TemplateParameters:
         }
 
     def record(self, region: str) -> Mapping[str, str]:
-        """What changes when a Region's record is turned on, for a policy other than `none`."""
+        """What changes when a Region's record is turned on, for a policy other than ``none``."""
         settings = self.settings
         changes = {
             "RoutingPolicy": settings.policy,

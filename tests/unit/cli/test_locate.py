@@ -84,7 +84,8 @@ class Lab(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = json.dumps(self.ready if self.path == "/ready" else {"regions": {}}).encode()
-        self.send_response(200)
+        closed = self.path == "/ready" and self.headers["Authorization"] != "Bearer k"
+        self.send_response(403 if closed else 200)
         self.end_headers()
         self.wfile.write(body)
 
@@ -149,7 +150,7 @@ def test_the_lab_that_is_up_needs_no_file(
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     note = tmp_path / f"beacon-lab-{os.getuid()}" / "lab.json"
     note.parent.mkdir()
-    note.write_text(json.dumps({"pid": 1, "started": 1, "control_url": ready["control_url"]}))
+    note.write_text(json.dumps({"pid": 1, "started": 1, "control_url": ready["control_url"], "key": "k"}))
     assert fleet_of_lab(RUNNING_LAB).service == "orders-lab"
 
 

@@ -6,15 +6,15 @@ A request passes these gates in this order; only one that passes all of them cos
 | --- | --- |
 | TLS 1.2 or newer with the API's name as SNI | the handshake ends |
 | request line and headers within 10,240 bytes | 413 |
-| Host is the API's name; the stage exists | 403 `Forbidden` |
-| path and method are defined | 403 `Missing Authentication Token` |
-| the resource policy allows the caller's address | 403 `User: anonymous is not authorized …` |
-| the method's token bucket | 429 `Too Many Requests` |
+| Host is the API's name; the stage exists | 403 ``Forbidden`` |
+| path and method are defined | 403 ``Missing Authentication Token`` |
+| the resource policy allows the caller's address | 403 ``User: anonymous is not authorized …`` |
+| the method's token bucket | 429 ``Too Many Requests`` |
 | body within 10 MB | 413 |
 
 Then: function error, time-out or malformed answer 502; throttled function 500; no answer in 29 s 504. That
 throttling comes after the policy, so that strangers cannot use up the bucket, is this module's reading; the
-guide orders WAF, policy and authorizers only. The API also answers to `localhost`, which AWS's does not.
+guide orders WAF, policy and authorizers only. The API also answers to ``localhost``, which AWS's does not.
 """
 
 import asyncio
@@ -78,7 +78,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _DeployedApi:
-    """An API as deployed: what `deploy` replaces as a whole."""
+    """An API as deployed: everything that a request needs of it."""
 
     endpoint: ApiStage
     api_arn: str
@@ -124,7 +124,7 @@ class _Connections(web.Server):
 
 
 class Gateway:
-    """Serves one REST API. `functions` is by logical id, as the API's routes name them."""
+    """Serves one REST API. ``functions`` is by logical id, as the API's routes name them."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class Gateway:
         port: int = 0,
         speed: float = 1.0,
     ) -> None:
-        """Port 0 takes a free one. `speed` raises the throttling rate with the callers' pace.
+        """Port 0 takes a free one. ``speed`` raises the throttling rate with the callers' pace.
 
         Raises PolicyError when the API's policy cannot be evaluated.
         """
@@ -183,7 +183,7 @@ class Gateway:
             raise ValueError(f"a gateway cannot carry out {kind}")
         if self._listener is not None:
             await self._close()
-            # Bound but not listening: the kernel refuses connections, and nobody else gets the port.
+            # Bound but not listening: the kernel refuses connections, and no other process gets the port.
             self._reserved = self._bind()
 
     async def heal(self) -> None:

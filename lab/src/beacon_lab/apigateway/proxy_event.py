@@ -36,7 +36,7 @@ class ApiStage:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request at the gateway's edge. `path` includes the stage; `source` is the caller's public address."""
+    """A request at the gateway's edge. ``path`` includes the stage, ``source`` is a public address."""
 
     method: str
     path: str
@@ -53,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The resource that a path matched (`/{token}/health`), the path without stage, and its parameters."""
+    """The resource that a path matched (``/{token}/health``), the path without stage, and its parameters."""
 
     resource: str
     path: str

@@ -6,7 +6,7 @@
 | an Allow and no Deny | allowed |
 | none | denied |
 
-A statement matches when its principal includes everybody, its action covers execute-api:Invoke, one of its
+A statement matches when its principal is `*`, its action covers execute-api:Invoke, one of its
 resources covers the request's ARN, and every condition holds. What this module does not know how to
 evaluate is refused when the policy is read, never guessed.
 """
@@ -39,7 +39,7 @@ class PolicyDecision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Addresses:
-    """`aws:SourceIp` inside (IpAddress) or outside (NotIpAddress) of every network."""
+    """``aws:SourceIp`` inside (IpAddress) or outside (NotIpAddress) of every network."""
 
     networks: tuple[IPv4Network | IPv6Network, ...]
     inside: bool
@@ -75,7 +75,7 @@ class ResourcePolicy:
     def read(cls, document: Mapping[str, object], *, api_arn: str) -> Self:
         """Read a policy whose intrinsic functions are resolved; an empty document is no policy.
 
-        `api_arn` (`arn:aws:execute-api:REGION:ACCOUNT:API`) completes the short form `execute-api:/…`.
+        ``api_arn`` (``arn:aws:execute-api:REGION:ACCOUNT:API``) completes the short form ``execute-api:/…``.
         Raises PolicyError.
         """
         if not document:
@@ -86,7 +86,7 @@ class ResourcePolicy:
         return cls(tuple(_statement(found, api_arn) for found in statements))
 
     def evaluate(self, *, source: str, arn: str) -> PolicyDecision:
-        """Whether a caller at the public address `source` may invoke the method of this ARN."""
+        """Whether a caller at the public address ``source`` may invoke the method of this ARN."""
         if not self.statements:
             return PolicyDecision.ALLOWED
         address = IPv4Address(source)
@@ -97,7 +97,7 @@ class ResourcePolicy:
 
 
 def method_arn(api_arn: str, *, stage: str, method: str, path: str) -> str:
-    """The ARN of one method of a stage; `path` is the request's path without the stage."""
+    """The ARN of one method of a stage; ``path`` is the request's path without the stage."""
     return f"{api_arn}/{stage}/{method}{path}"
 
 
@@ -162,6 +162,6 @@ def _several(found: object) -> Sequence[object]:
 
 
 def _wildcards(pattern: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
-    """IAM's wildcards: `*` is any text, slashes included, and `?` one character."""
+    """IAM's wildcards: ``*`` is any text, slashes included, and ``?`` one character."""
     parts = {"*": ".*", "?": "."}
     return re.compile("".join(parts.get(mark, re.escape(mark)) for mark in pattern), flags | re.DOTALL)

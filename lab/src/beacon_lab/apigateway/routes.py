@@ -1,4 +1,4 @@
-"""Which resource of a REST API a path is: literal segments, `{name}` for one, `{name+}` for the rest."""
+"""Which resource of a REST API a path is: literal segments, ``{name}`` for one, ``{name+}`` for the rest."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ _REST_JSON_SERVICES = frozenset({"lambda", "apigateway", "scheduler", "execute-a
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request to an AWS API. `operation` is empty where neither a header nor the path names it."""
+    """One request to an AWS API. ``operation`` is empty where neither a header nor the path names it."""
 
     service: str
     region: str
@@ -40,7 +40,7 @@ class Call:
 
 
 def read_call(method: str, raw_path: str, headers: Mapping[str, str]) -> Call | None:
-    """The call that a request makes; None when it carries no credential scope. `headers` ignores case."""
+    """The call that a request makes; None when it carries no credential scope. ``headers`` ignores case."""
     split = urlsplit(raw_path)
     credential = _credential(headers.get("Authorization", ""), split.query)
     scope = _SCOPE.match(credential)

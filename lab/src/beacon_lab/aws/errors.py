@@ -31,7 +31,7 @@ class Encoded:
 
 
 def encode_error(error: ApiError, protocol: Protocol) -> Encoded:
-    """The HTTP answer that says `error`."""
+    """The HTTP answer that says ``error``."""
     request_id = str(uuid.uuid4())
     members = {"__type": error.code, "message": error.message}
     match protocol:

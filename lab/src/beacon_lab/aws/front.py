@@ -47,18 +47,18 @@ _SIMULATOR_GONE = ApiError(502, "ServiceUnavailable", "The lab's AWS simulator d
 class Down(StrEnum):
     """How a service is down."""
 
+    #: It answers every call with HTTP 503 at once.
     FAIL = "fail"
-    """It answers every call with HTTP 503 at once."""
+    #: It accepts every call and never answers.
     SILENT = "silent"
-    """It accepts every call and never answers."""
 
 
 class AwsFront:
-    """The front; `session` reaches the simulator at `url`, and the caller closes it.
+    """The front; ``session`` reaches the simulator at ``url``, and the caller closes it.
 
-    `functions` and `health` may be set after the start; until then no function exists and health checks are
-    reported by the simulator. `on_write` is awaited after each call that may have changed Route 53, before
-    its answer leaves: who reads after a write sees it.
+    ``functions`` and ``health`` may be set after the start; until then no function exists and health checks
+    are reported by the simulator. ``on_write`` is awaited after each call that may have changed Route 53,
+    before its answer leaves: a read after a write sees it.
     """
 
     def __init__(
@@ -107,13 +107,13 @@ class AwsFront:
     def set_down(self, service: str | None, region: str | None, mode: Down) -> None:
         """Take a service down in a Region; None is every service, or every Region.
 
-        `service` is the name that requests are signed for: ssm, sts, route53, events.
+        ``service`` is the name that requests are signed for: ssm, sts, route53, events.
         """
         self.set_up(service, region)
         self._down[service, region] = (mode, asyncio.Event())
 
     def set_up(self, service: str | None, region: str | None) -> None:
-        """Undo `set_down` with the same arguments; calls that hang are dropped. No error when it was up."""
+        """Undo ``set_down`` with the same arguments; calls that hang are dropped. No error when it was up."""
         _, ended = self._down.pop((service, region), (None, None))
         if ended is not None:
             ended.set()

@@ -36,7 +36,7 @@ class ThrottledError(Exception):
 class FunctionPort(Protocol):
     """Where invocations go; both raise UnknownFunctionError.
 
-    `payload` is JSON text, "null" when the caller sent none.
+    ``payload`` is JSON text, "null" when the caller sent none.
     """
 
     async def invoke(self, region: str, function: str, payload: bytes) -> Invoked:
@@ -65,7 +65,7 @@ def invoked_function(method: str, path: str) -> str | None:
 
 
 async def invoke(functions: FunctionPort, region: str, function: str, kind: str, payload: bytes) -> Encoded:
-    """The HTTP answer to an invocation of `kind` RequestResponse, Event or DryRun. Raises ApiError."""
+    """The HTTP answer to an invocation of ``kind`` RequestResponse, Event or DryRun. Raises ApiError."""
     name = _name_in(region, function)
     if payload and not _is_json(payload):
         raise ApiError(400, "InvalidRequestContentException", "Could not parse request body into json")

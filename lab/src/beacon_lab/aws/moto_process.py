@@ -12,8 +12,8 @@ import aiohttp
 from beacon_lab.errors import LabError
 from beacon_lab.processes.children import Child, Processes
 
+#: What a session's URLs start with: the Unix socket decides where they go, the name is never looked up.
 MOTO_URL = "http://moto.invalid"
-"""What a session's URLs start with: the Unix socket decides where they go, the name is never looked up."""
 _READY_S = 30.0
 _LONGEST_SOCKET_PATH = 100  # the kernel takes 107 bytes
 _PROBE = "/moto-api/data.json"
@@ -24,7 +24,7 @@ class MotoError(LabError):
 
 
 class MotoProcess:
-    """One simulator; its state lives exactly as long as it does. `directory` holds its socket and its log."""
+    """One simulator; its state lives exactly as long as it does. ``directory`` gets socket and log."""
 
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "moto.sock"

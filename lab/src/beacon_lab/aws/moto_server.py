@@ -1,7 +1,7 @@
 """The child process that simulates the AWS APIs: moto behind a Unix socket, quiet.
 
-Run as `python -m beacon_lab.aws.moto_server SOCKET`. A socket in the lab's own directory cannot be taken by
-another process and is out of reach for everybody else on the machine.
+Run as ``python -m beacon_lab.aws.moto_server SOCKET``. A socket in the lab's own directory cannot be taken by
+another process and is out of reach for every other user of the machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class _Quiet(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002  # the parent's name
+    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 - the parent's name
         """Nothing: a request's query may hold what no log should."""
 
 

@@ -25,7 +25,7 @@ class PutRate:
         self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, region: str, now_s: float) -> None:
-        """Count one call at the monotonic time ``now_s``. Raise ``ApiError`` above the rate."""
+        """Count one call at the monotonic time ``now_s``. Raises ``ApiError`` above the rate."""
         if region not in self._buckets:
             self._buckets[region] = TokenBucket(rate_per_s=self._per_s, burst=max(1, int(self._per_s)))
         if not self._buckets[region].take(now_s):

@@ -1,4 +1,4 @@
-"""Runs `sam build` on template.yaml for this machine, and gives directories and interpreter to run it with.
+"""Runs ``sam build`` on template.yaml for this machine, and gives directories and interpreter to run it with.
 
 Nothing is built again while its inputs are the same: the template, the functions, the layer, the interpreter.
 """
@@ -33,17 +33,17 @@ _BUILD_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What `sam build` made. `python` is a Python 3.13 with what AWS provides: awslambdaric and boto3."""
+    """What ``sam build`` made. ``python`` is a Python 3.13 with what AWS provides: awslambdaric and boto3."""
 
     python: Path
+    #: By logical id in template.yaml: a function's /var/task, the layer's /opt/python.
     directories: Mapping[str, Path]
-    """By logical id in template.yaml: a function's /var/task, the layer's /opt/python."""
+    #: The built template, whose code addresses are those directories' parents.
     template: Path
-    """The built template, whose code addresses are those directories' parents."""
 
 
 def build(root: Path, directory: Path) -> Built:
-    """Build the template in `root` into `directory`, a cache that later calls use again.
+    """Build the template in ``root`` into ``directory``, a cache that later calls use again.
 
     Blocks for up to some minutes; a second caller waits for the first. Raises BuildUnavailableError with one
     sentence when Python 3.13 or make is missing or the build fails.
@@ -86,7 +86,7 @@ def _digest(root: Path, python: Path) -> str:
 
 def _sam_build(root: Path, output: Path, home: Path, runtime: Path) -> None:
     home.mkdir(exist_ok=True)
-    # As if it had just looked for a newer version of itself: a build asks nobody but the package index.
+    # As if it had just looked for a newer version of itself: a build asks the package index alone.
     state = {"telemetryEnabled": False, "lastVersionCheck": time.time()}
     (home / "metadata.json").write_text(json.dumps(state), encoding="utf-8")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}

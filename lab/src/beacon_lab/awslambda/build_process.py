@@ -39,7 +39,7 @@ async def build_apart(processes: Processes, root: Path, cache: Path, directory: 
 
 
 def main(root: Path, cache: Path, result: Path) -> None:
-    """Build, and write down what came of it."""
+    """Build, and write the result, or the reason for having none, to a file."""
     found: dict[str, object]
     try:
         built = build(root, cache)

@@ -1,10 +1,10 @@
 """Lambda's queue of asynchronous invocations: at-least-once, with the documented retries and ages.
 
-| an attempt ends | what becomes of the event |
+| an attempt ends | the event is |
 | --- | --- |
 | ok | done |
 | throttled | back to the queue, again after 1 s, doubled each time up to 5 min, until its maximum age |
-| function error or time-out | again after 1 min, then after 2 min, at most `max_retries` times |
+| function error or time-out | again after 1 min, then after 2 min, at most ``max_retries`` times |
 | its maximum age passes while it waits | dropped |
 """
 
@@ -26,7 +26,7 @@ LENGTH_LIMIT = 1000
 
 @unique
 class Delivery(StrEnum):
-    """What became of an event."""
+    """How an event ended."""
 
     DONE = "done"
     DROPPED_BY_AGE = "dropped_by_age"
@@ -46,7 +46,7 @@ class _Attempts:
 
 
 class EventQueue:
-    """Events on their way to one function. All of Lambda's times are divided by `speed`."""
+    """Events on their way to one function. All of Lambda's times are divided by ``speed``."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class EventQueue:
         max_retries: int,
         speed: float = 1.0,
     ) -> None:
-        """`deliver` makes one attempt; `max_age_s` and `max_retries` are those of EventInvokeConfig."""
+        """``deliver`` makes one attempt; ``max_age_s`` and ``max_retries`` are those of EventInvokeConfig."""
         self._deliver = deliver
         self._max_age_s = max_age_s
         self._max_retries = max_retries

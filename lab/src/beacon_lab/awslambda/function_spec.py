@@ -8,19 +8,19 @@ from pathlib import Path
 
 __all__ = ["ARCHITECTURE", "FunctionSpec", "Runtime"]
 
+#: This machine's processor by Lambda's name; ``None`` where Lambda has no functions for it.
 ARCHITECTURE = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}.get(
     platform.machine().lower()
 )
-"""This machine's processor by Lambda's name; ``None`` where Lambda has no functions for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionSpec:
     """A Lambda function as its stack declares it.
 
-    `code_dir` stands for /var/task and each of `layer_dirs` for /opt/python. `environment` is the
-    function's own; what Lambda adds is added by the sandbox. `reserved_concurrency` None means the
-    account's shared pool. The `async_` settings are those of EventInvokeConfig.
+    ``code_dir`` stands for /var/task and each of ``layer_dirs`` for /opt/python. ``environment`` is the
+    function's own; what Lambda adds is added by the sandbox. ``reserved_concurrency`` None means the
+    account's shared pool. The ``async_`` settings are those of EventInvokeConfig.
     """
 
     name: str
@@ -67,9 +67,9 @@ class FunctionSpec:
 class Runtime:
     """The interpreter that runs functions, and where it keeps bytecode.
 
-    `python` must have awslambdaric installed. `bytecode_dir` is where compiled modules are cached (it
-    outlives a sandbox, so that a cold start does not compile the source again); None means that only the
-    .pyc files that lie beside the code are used and none is written, as in Lambda.
+    ``python`` must have awslambdaric installed. ``bytecode_dir`` is where compiled modules are
+    cached. It outlives a sandbox, so that a cold start does not compile the source again. With None, only the
+    .pyc files beside the code are used and none is written, as in Lambda.
     """
 
     python: Path = Path(sys.executable)

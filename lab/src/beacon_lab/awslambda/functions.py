@@ -26,8 +26,8 @@ THROTTLED = InvocationResult(
 class Counters:
     """Totals since the function was made.
 
-    `invocations` counts the attempts that got a sandbox, `errors` those of them that ended in a function
-    error or a time-out, `throttles` the attempts that got none. `events_dropped` counts asynchronous
+    ``invocations`` counts the attempts that got a sandbox, ``errors`` those of them that ended in a function
+    error or a time-out, ``throttles`` the attempts that got none. ``events_dropped`` counts asynchronous
     events that were given up.
     """
 
@@ -40,7 +40,7 @@ class Counters:
 
 
 class Function:
-    """Runs one function's code in at most min(reserved concurrency, `cap`) sandboxes.
+    """Runs one function's code in at most min(reserved concurrency, ``cap``) sandboxes.
 
     Sandboxes are made when all others are busy and are then kept; each is frozen between invocations.
     """
@@ -55,7 +55,7 @@ class Function:
         cap: int = DEFAULT_CAP,
         speed: float = 1.0,
     ) -> None:
-        """`directory` receives the log, `{name}-{region}.log`; `speed` shortens the queue's waits."""
+        """``directory`` receives the log, ``{name}-{region}.log``; ``speed`` shortens the queue's waits."""
         self.spec = spec
         self.log_file = directory / f"{spec.name}-{spec.region}.log"
         self._processes = processes

@@ -9,12 +9,12 @@ __all__ = ["LambdaLog"]
 class LambdaLog:
     """Reads a growing log file from where the last reading ended; lines still being written wait.
 
-    Structured log entries and CloudWatch metrics (EMF, they have the member `_aws`) are one JSON object a
+    Structured log entries and CloudWatch metrics (EMF, they have the member ``_aws``) are one JSON object a
     line; START, END, REPORT and whatever a function prints are plain text.
     """
 
     def __init__(self, path: Path) -> None:
-        """Starts at the file's beginning; the file need not exist yet."""
+        """Start at the file's beginning; the file need not exist yet."""
         self.path = path
         self._offset = 0
 

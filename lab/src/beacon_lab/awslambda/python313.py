@@ -1,4 +1,4 @@
-"""Finds the Python 3.13 that `sam build` and built code need, wherever this machine keeps one."""
+"""Finds the Python 3.13 that ``sam build`` and built code need, wherever this machine keeps one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BuildUnavailableError(LabError):
 def find_python313(environment: Mapping[str, str]) -> Path:
     """The first candidate that really runs as a final Python 3.13 with venv.
 
-    Candidates: BEACON_PYTHON313 and then no other, `python3.13` on PATH (a version manager's shim that
+    Candidates: BEACON_PYTHON313 and then no other, ``python3.13`` on PATH (a version manager's shim that
     answers nothing is passed over), pyenv's versions, uv's. Raises BuildUnavailableError.
     """
     if named := environment.get("BEACON_PYTHON313"):

@@ -24,7 +24,9 @@ _PIP_OPTIONS = ("--quiet", "--disable-pip-version-check", "--no-input", "--no-de
 
 
 def make_runtime(python: Path, lock: Path, directory: Path) -> Path:
-    """The interpreter of a virtual environment in `directory`; made anew when the lock or `python` changed.
+    """The interpreter of a virtual environment in ``directory``, made again when its inputs change.
+
+    The inputs are the lock file and ``python``.
 
     pip takes its package index from its own configuration. Raises BuildUnavailableError.
     """
@@ -43,7 +45,7 @@ def make_runtime(python: Path, lock: Path, directory: Path) -> Path:
 
 
 def locked_requirements(lock: Path, names: Iterable[str]) -> str:
-    """What pip needs to install `names` and all that they need, pinned and hashed as in a uv.lock."""
+    """What pip needs to install ``names`` and all that they need, pinned and hashed as in a uv.lock."""
     packages: dict[str, Mapping[str, Any]] = {
         package["name"]: package for package in tomllib.loads(lock.read_text(encoding="utf-8"))["package"]
     }

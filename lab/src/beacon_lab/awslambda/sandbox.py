@@ -44,8 +44,8 @@ class InvocationStatus(StrEnum):
 class InvocationResult:
     """The end of one invocation.
 
-    `payload` is the function's JSON, or the error object. `cold` says that the invocation began with the
-    function's INIT; `duration_s` is what the caller waited, INIT included.
+    ``payload`` is the function's JSON, or the error object. ``cold`` says that the invocation began with the
+    function's INIT; ``duration_s`` is what the caller waited, INIT included.
     """
 
     status: InvocationStatus
@@ -85,7 +85,7 @@ class Sandbox:
     """
 
     def __init__(self, spec: FunctionSpec, child: Child, url: str) -> None:
-        """Made by `start`."""
+        """Made by ``start``."""
         self._spec = spec
         self._child = child
         self._url = url
@@ -105,7 +105,7 @@ class Sandbox:
     ) -> "Sandbox":
         """Start the emulator; the function's code is not loaded yet.
 
-        `log` receives what the function prints and the emulator's START, END and REPORT lines.
+        ``log`` receives what the function prints and the emulator's START, END and REPORT lines.
         Raises SandboxError when no emulator comes up, after trying other ports.
         """
         binary = await asyncio.to_thread(emulator, directory)
@@ -141,8 +141,8 @@ class Sandbox:
     def alive(self) -> bool:
         """Whether it can take another invocation.
 
-        It cannot after a time-out or a crash of the runtime, when the emulator has ended or was stopped by
-        a stranger, and when a frozen process did not survive.
+        It cannot after a time-out or a crash of the runtime, when the emulator has ended or another process
+        stopped it, and when a frozen process did not survive.
         """
         row = entry(self._child.pid)
         return (
@@ -161,7 +161,7 @@ class Sandbox:
     async def invoke(self, event: bytes) -> InvocationResult:
         """Thaw, run the handler on a JSON event, freeze.
 
-        Raises SandboxError when the sandbox is not `alive`, died meanwhile or does not answer.
+        Raises SandboxError when the sandbox is not ``alive``, died meanwhile or does not answer.
         """
         if self._stopped or self._spent:
             raise SandboxError(f"{self._spec.name}: the sandbox cannot take another invocation")
@@ -175,7 +175,7 @@ class Sandbox:
             self._spent = True
             raise SandboxError(f"{self._spec.name}: the sandbox died ({type(error).__name__})") from error
         ended, payload = self._read_result(status, payload)
-        # The emulator would start a runtime that timed out or crashed anew, but loses an invocation at times.
+        # The emulator restarts a runtime that timed out or crashed, but sometimes loses an invocation then.
         self._spent = ended is InvocationStatus.TIMEOUT or status != 200
         self._initialised = True
         if not self._spent:
@@ -248,7 +248,7 @@ def function_environment(spec: FunctionSpec, runtime: Runtime) -> dict[str, str]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on now; somebody may be quicker, so be ready to try again."""
+    """Ports of 127.0.0.1 that are free now; another process may take one first, so be ready to try again."""
     with contextlib.ExitStack() as stack:
         ports = []
         for _ in range(count):

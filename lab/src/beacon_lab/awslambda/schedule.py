@@ -10,7 +10,7 @@ JITTER = 0.05
 
 
 class Schedule:
-    """Calls `enqueue` with `make_event()` every `every_s / speed` seconds, the first time soon after start.
+    """Calls ``enqueue`` with ``make_event()`` every ``every_s / speed`` seconds, first soon after start.
 
     Each tick is late by a random part of the period, at most 5 % of it; lateness does not add up.
     """
@@ -25,7 +25,7 @@ class Schedule:
         speed: float = 1.0,
         rng: random.Random | None = None,
     ) -> None:
-        """Nothing happens before `start`."""
+        """Nothing happens before ``start``."""
         if every_s <= 0 or speed <= 0:
             raise ValueError(f"schedule {name}: the period and the speed must be positive")
         self.name = name
@@ -33,19 +33,19 @@ class Schedule:
         self._period_s = every_s / speed
         self._enqueue = enqueue
         self._make_event = make_event
-        self._rng = random.Random() if rng is None else rng  # noqa: S311 (jitter)
+        self._rng = random.Random() if rng is None else rng  # noqa: S311 - jitter
         self._paused = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        """Start ticking, on the running loop; its task ends by `stop` or by a defect."""
+        """Start ticking, on the running loop; its task ends by ``stop`` or by a defect."""
         if self._task is not None:
             raise RuntimeError(f"schedule {self.name} runs already")
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"schedule {self.name}")
         return self._task
 
     def pause(self) -> None:
-        """Skip ticks until `resume`; they are not made up for."""
+        """Skip ticks until ``resume``; no missed tick follows later."""
         self._paused = True
 
     def resume(self) -> None:

@@ -14,8 +14,8 @@ __all__ = ["Backend", "send_cancel"]
 class Backend(asyncio.Protocol):
     """Connects as soon as it is made; what is sent before that waits.
 
-    `answer` gets PostgreSQL's messages, whole; `lost` is called once, when the connection is gone or could
-    not be made, unless this side closed it.
+    ``answer`` gets PostgreSQL's messages, whole; ``lost`` is called once, when the connection is gone or
+    could not be made, unless this side closed it.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Backend(asyncio.Protocol):
             self._lost()
 
     def send(self, data: bytes) -> None:
-        """Sends to PostgreSQL."""
+        """Send to PostgreSQL."""
         if self._closed or not data:
             return
         if self._transport is None:
@@ -74,19 +74,19 @@ class Backend(asyncio.Protocol):
             self._transport.write(data)
 
     def pause_reading(self) -> None:
-        """Leaves PostgreSQL's answers where they are."""
+        """Leave PostgreSQL's answers where they are."""
         self._paused = True
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """Takes PostgreSQL's answers again."""
+        """Take PostgreSQL's answers again."""
         self._paused = False
         if self._transport is not None:
             self._transport.resume_reading()
 
     def close(self) -> None:
-        """Ends the connection; PostgreSQL rolls back what was open."""
+        """End the connection; PostgreSQL rolls back what was open."""
         self._closed = True
         self._connecting.cancel()
         if self._transport is not None:
@@ -94,7 +94,7 @@ class Backend(asyncio.Protocol):
 
 
 def send_cancel(path: Path, packet: bytes) -> None:
-    """Passes a CancelRequest on. A request that cannot be passed on is lost, as the protocol has it."""
+    """Pass a CancelRequest on. A request that cannot be passed on is lost, as the protocol has it."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(1.0)
         connection.connect(str(path))

@@ -21,7 +21,7 @@ __all__ = ["DatabaseSetup", "connect_through", "prepare", "run_script"]
 
 @dataclass(frozen=True, slots=True)
 class DatabaseSetup:
-    """What `prepare` makes: the deployment's Regions, its database roles, and who may log in as them."""
+    """What ``prepare`` makes: a deployment's Regions, database roles, and the principals for each role."""
 
     service: str
     regions: Sequence[str]
@@ -35,9 +35,9 @@ class DatabaseSetup:
 async def prepare(
     front: DsqlFront, *, ca_file: Path, admin: Principal, folder: Path, setup: DatabaseSetup
 ) -> None:
-    """Makes schema, roles, grants and Regions through `front` with the files of `folder` (sql/).
+    """Make schema, roles, grants and Regions through ``front`` with the files of ``folder`` (sql/).
 
-    `admin` is the principal that logs in as admin. Raises psycopg.Error and OSError.
+    ``admin`` is the principal that logs in as admin. Raises psycopg.Error and OSError.
     """
     named = {"service": setup.service, "target": setup.target}
     roles = {"login_role": setup.login_role, "operator_role": setup.operator_role}
@@ -57,7 +57,7 @@ async def prepare(
 def connect_through(
     front: DsqlFront, *, ca_file: Path, principal: Principal, user: str
 ) -> psycopg.Connection:
-    """A connection through a front, in autocommit mode, with a token that `principal` signed.
+    """A connection through a front, in autocommit mode, with a token that ``principal`` signed.
 
     It blocks: not for the thread that runs the front. Raises psycopg.OperationalError.
     """
@@ -78,7 +78,7 @@ def connect_through(
 
 
 def run_script(connection: psycopg.Connection, script: Path, variables: Mapping[str, str]) -> None:
-    """Runs one of the project's SQL files; a failure leaves no transaction open.
+    """Run one of the project's SQL files; a failure leaves no transaction open.
 
     Raises psycopg.Error, and ScriptRefusedError where the script says why it does not do what was asked.
     """

@@ -5,8 +5,8 @@ The connection is a state machine that is driven by what arrives:
 | stage | the client sends | answer |
 | --- | --- | --- |
 | OPENING | 0x16: a TLS handshake at once | handshake, ALPN required |
-| OPENING | SSLRequest | `S`, then the handshake |
-| OPENING | GSSENCRequest | `N` |
+| OPENING | SSLRequest | ``S``, then the handshake |
+| OPENING | GSSENCRequest | ``N`` |
 | OPENING | CancelRequest | passed on, connection closed |
 | OPENING | StartupMessage | refused: TLS is mandatory |
 | STARTING | StartupMessage | refused without SNI; else asks for the token |
@@ -46,7 +46,7 @@ class Stage(Enum):
 
 
 class ClientConnection(asyncio.Protocol):
-    """The client's end of one connection. `closed` is done once the socket is."""
+    """The client's end of one connection. ``closed`` is done once the socket is."""
 
     def __init__(self, gate: Gate, open_connections: set["ClientConnection"]) -> None:
         self._gate = gate
@@ -147,11 +147,11 @@ class ClientConnection(asyncio.Protocol):
 
     @property
     def stalled(self) -> bool:
-        """Whether the connection was frozen or silenced: a fault that ends with an RST at `heal`."""
+        """Whether the connection was frozen or silenced: a fault that ends with an RST at ``heal``."""
         return self._frozen or self._silenced
 
     def swallow(self) -> None:
-        """What the client sends is taken and forgotten, for ever; the server's side is gone."""
+        """What the client sends is read and dropped until the connection ends; the server's side is gone."""
         self._deaf = True
         self._drop_backend()
 
@@ -178,13 +178,13 @@ class ClientConnection(asyncio.Protocol):
             self.reset()
 
     def quicken(self) -> None:
-        """Sends at once what was held back for slowness."""
+        """Send at once what was held back for slowness."""
         self._outlet.quicken()
 
     # Before TLS.
 
     def _open(self, data: bytes) -> bytes:
-        """Handles what comes before TLS; returns the bytes that belong to TLS."""
+        """Handle what comes before TLS; return the bytes that belong to TLS."""
         self._raw += data
         while True:
             if self._raw[:1] == b"\x16":

@@ -19,8 +19,8 @@ from beacon_lab.route53.distances import round_trip_ms
 __all__ = ["ACCOUNT_ID", "OPERATOR_ROLE", "Cluster"]
 
 ACCOUNT_ID = "123456789012"
+#: The database role that operators and the demo's application log in as.
 OPERATOR_ROLE = "operator"
-"""The database role that operators and the demo's application log in as."""
 _HOST_ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -31,11 +31,11 @@ class Cluster:
     authority: Authority
     postgres: Postgres
     principals: Principals
+    #: The principal of the lab's operator, and of the demo's application.
     operator: Principal
-    """The principal of the lab's operator, and of the demo's application."""
     fronts: Mapping[str, DsqlFront]
+    #: (observer's Region, endpoint's Region) -> port with their distance in between.
     ports: Mapping[tuple[str, str], int]
-    """(observer's Region, endpoint's Region) -> port with their distance in between."""
 
     @classmethod
     async def start(

@@ -1,13 +1,20 @@
 """How many connections a DSQL cluster accepts: so many a second, so many at a time.
 
-Documented (Aurora DSQL User Guide, "Cluster quotas and database limits"), for each cluster: 100 connections a
-second with a burst of 1,000 that refills at 100 a second, else 53400; 10,000 open connections, else 53300;
-both with the texts below. An earlier edition ("Understanding connections in Aurora DSQL") calls it a token
-bucket in which a connection is a token.
+Documented for each cluster (Aurora DSQL User Guide, "Cluster quotas and database limits"), with the texts
+below:
 
-Assumed, because AWS does not say so: each endpoint of a multi-Region cluster has a bucket of its own, since
-each Region holds a cluster resource with its own identifier and ARN; a login takes its token after the IAM
-token was verified, so that strangers cannot empty the bucket; a refused login takes none.
+- 100 connections a second, with a burst of 1,000 that refills at 100 a second, else 53400
+- 10,000 open connections, else 53300
+
+An earlier edition ("Understanding connections in Aurora DSQL") calls it a token bucket in which a
+connection is a token.
+
+Assumed, because AWS does not say so:
+
+- Each endpoint of a multi-Region cluster has a bucket of its own, since each Region holds a cluster resource
+  with its own identifier and ARN.
+- A login takes its token after the IAM token was verified, so that strangers cannot empty the bucket.
+- A refused login takes none.
 """
 
 import time
@@ -39,22 +46,22 @@ class ConnectLimit:
     ) -> None:
         self._clock = clock
         self._last_s: deque[float] = deque()
+        #: How many connections were admitted and not yet left.
         self.open = 0
-        """How many connections were admitted and not yet left."""
+        #: Logins admitted, logins refused, and the most that came within one second, since ``refit``.
         self.admitted = self.refused = self.most_per_s = 0
-        """Logins admitted, logins refused, and the most that came within one second, since `refit`."""
         self.refit(rate_per_s=rate_per_s, burst=burst, connections=connections)
 
     def refit(
         self, *, rate_per_s: float = RATE_PER_S, burst: int = BURST, connections: int = CONNECTIONS
     ) -> None:
-        """Gives the endpoint other numbers, DSQL's by default, and a full bucket; open connections stay."""
+        """Give the endpoint other numbers, DSQL's by default, and a full bucket; open connections stay."""
         self._bucket = TokenBucket(rate_per_s=rate_per_s, burst=burst)
         self._connections = connections
         self.admitted = self.refused = self.most_per_s = 0
 
     def enter(self) -> Refusal | None:
-        """Admits a login, or says why not."""
+        """Admit a login, or say why not."""
         now_s = self._clock()
         self._note(now_s)
         refusal = None
@@ -70,7 +77,7 @@ class ConnectLimit:
         return refusal
 
     def leave(self) -> None:
-        """A connection that was admitted has ended."""
+        """Count the end of a connection that was admitted."""
         self.open -= 1
 
     def _note(self, now_s: float) -> None:

@@ -1,13 +1,13 @@
 """One Region's Aurora DSQL endpoint: TLS, SNI and IAM tokens before the lab's PostgreSQL, and its faults.
 
-| fault | open connections | new connections | after `heal` |
+| fault | open connections | new connections | after ``heal`` |
 | --- | --- | --- | --- |
 | dsql-refuse | RST | refused | new ones work |
 | dsql-freeze | silent | accepted, then silent | stalled ones get RST, new ones work |
 | dsql-slow | each message from the server is late | the same | at full speed |
 | dsql-reset | RST | accepted, RST at the first byte | new ones work |
 | dsql-deny | terminated | login refused with 28000 | new ones work |
-| dsql-halfopen | swallow every byte, for ever | work | nothing changes |
+| dsql-halfopen | swallow every byte until they end | work | nothing changes |
 | dsql-silent | silent | log in, then silent | stalled ones get RST, new ones work |
 | dsql-login | work | a share fails at login: XX000, RST or 28000 | new ones work |
 | dsql-overload | work | a share fails at login: 53400 or 53300 | new ones work |
@@ -15,9 +15,9 @@
 | dsql-commit | a share of the commits of a write fails or is never answered | the same | the same |
 | dsql-far | from other Regions: swallow every byte, or RST | the same, or refused | RST, new ones work |
 
-AWS does not document the errors of its experiment aws:dsql:cluster-connection-failure, only "elevated
-cluster connection error rates" for 1-100 % (AWS FIS User Guide): dsql-login offers the ways in which a login
-can fail.
+AWS does not document the errors of its experiment aws:dsql:cluster-connection-failure. The AWS FIS User
+Guide says only "elevated cluster connection error rates" for 1-100 %. So dsql-login offers the ways in
+which a login can fail.
 """
 
 import asyncio
@@ -69,10 +69,11 @@ _OUTCOMES = {
 
 
 class DsqlFront:
-    """A DSQL endpoint on `address`:`port` that calls itself `host`.
+    """A DSQL endpoint on ``address`` and ``port`` that calls itself ``host``.
 
-    `principals` and `grants` are shared by the fronts of one cluster. Port 0 takes a free one; it stays the
-    same for the front's life, also while connections are refused. Use it in the event loop that started it.
+    ``principals`` and ``grants`` are shared by the fronts of one cluster. Port 0 takes a free one; it stays
+    the same for the front's life, also while connections are refused. Use it in the event loop that started
+    it.
     """
 
     def __init__(
@@ -129,16 +130,16 @@ class DsqlFront:
 
     @property
     def connect_limit(self) -> ConnectLimit:
-        """The limit on new logins, DSQL's own by default; `refit` changes it."""
+        """The limit on new logins, DSQL's own by default; ``refit`` changes it."""
         return self._gate.limit
 
     async def start(self) -> None:
-        """Listens. Raises OSError if the port is in use."""
+        """Listen. Raises OSError if the port is in use."""
         self._reserved = tcp.reserve(self.address, self._wanted_port)
         await self._open()
 
     async def stop(self) -> None:
-        """Closes everything; no error if it was not started."""
+        """Close everything; no error if it was not started."""
         if self._server is not None:
             # asyncio leaves a client unclosed that it has accepted and not connected when its server closes.
             # So the front first stops to accept, and then lets the loop connect the clients that it accepted.
@@ -162,7 +163,7 @@ class DsqlFront:
         await asyncio.gather(*(connection.closed for connection in still_open))
 
     async def add_listener(self, delay_ms: float) -> int:
-        """Opens a second port for callers that are `delay_ms` of round trip away; returns the port."""
+        """Open a second port for callers that are ``delay_ms`` of round trip away; return the port."""
         distant = DistantListener(self.address, (self.address, self.port), delay_ms)
         await distant.start()
         if self._server is None:
@@ -178,10 +179,10 @@ class DsqlFront:
         delay_ms: float = SLOW_MS,
         drip_bytes: int | None = None,
     ) -> None:
-        """Breaks the endpoint; a further fault replaces the one before (`dsql-halfopen` comes on top).
+        """Break the endpoint; another fault replaces the one before, and ``dsql-halfopen`` adds to it.
 
-        `delay_ms` and `drip_bytes` are for `dsql-slow`: a delay before each message, or before each piece of
-        that many bytes. Raises ValueError for a fault or an extent that is not the front's.
+        ``delay_ms`` and ``drip_bytes`` are for ``dsql-slow``: a delay before each message, or before each
+        piece of that many bytes. Raises ValueError for a fault or an extent that is not the front's.
         """
         if not kind.is_dsql:
             raise ValueError(f"a DSQL front cannot carry out {kind}")
@@ -206,7 +207,7 @@ class DsqlFront:
             self._gate.slowness = Slowness(delay_ms, drip_bytes)
 
     async def heal(self) -> None:
-        """Ends the fault, and what the tests' own switches below have set; no error if there is none."""
+        """End the fault, and what the tests' own switches below have set; no error if there is none."""
         self._gate.state = FrontState.HEALTHY
         self._gate.slowness = None
         self._gate.login_refusal = self._gate.login_chance = None
@@ -223,11 +224,11 @@ class DsqlFront:
             await distant.mend()
 
     def answer_logins_with(self, sqlstate: str, message: str) -> None:
-        """Refuses every login so (53300, 53400, 57P03 ...) until `heal`."""
+        """Refuse every login so (53300, 53400, 57P03 ...) until ``heal``."""
         self._gate.login_refusal = Refusal(sqlstate, message)
 
     def present(self, certificate: Certificate) -> None:
-        """Shows another certificate to new connections, until `heal`."""
+        """Show another certificate to new connections, until ``heal``."""
         self._gate.identity = TlsIdentity(certificate)
 
     def _strike_a_share(self, kind: FaultKind, chance: Chance) -> None:
@@ -260,6 +261,6 @@ class DsqlFront:
 
 
 async def _turns() -> None:
-    """Let the loop do what is due now, and what comes of it."""
+    """Let the loop do what is due now, and what that makes due."""
     for _ in range(3):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""What all connections of one DSQL front have in common: who it is, whom it lets in, and what is broken."""
+"""What the connections of one DSQL front share: its name, the logins that it admits, and its faults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,9 +37,9 @@ class FrontState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Slowness:
-    """How slowly messages reach the client: `delay_ms` before each.
+    """How slowly messages reach the client: ``delay_ms`` before each.
 
-    With `drip_bytes`, before each piece of so many bytes instead.
+    With ``drip_bytes``, before each piece of so many bytes instead.
     """
 
     delay_ms: float
@@ -59,21 +59,21 @@ class Gate:
     identity: TlsIdentity
     principals: Principals
     grants: IamGrants
+    #: PostgreSQL's Unix socket.
     backend: Path
-    """PostgreSQL's Unix socket."""
     connection_limit_s: float
     clock: Callable[[], datetime] = _utc_now
     state: FrontState = FrontState.HEALTHY
     slowness: Slowness | None = None
+    #: What every login is answered with, if anything.
     login_refusal: Refusal | None = None
-    """What every login is answered with, if anything."""
+    #: What a share of the logins is answered with, if anything.
     login_chance: Chance | None = None
-    """What a share of the logins is answered with, if anything."""
     limit: ConnectLimit = field(default_factory=ConnectLimit)
     logins: LoginQueue = field(default_factory=LoginQueue)
     disturbance: Disturbance = field(default_factory=Disturbance)
+    #: How many tokens were refused, by reason.
     refused_logins: dict[Refused, int] = field(default_factory=dict)
-    """How many tokens were refused, by reason."""
 
     def greet(self, server_name: str | None, startup: Startup) -> Refusal | None:
         """Why the front does not even ask for a token; None if it does."""
@@ -84,9 +84,9 @@ class Gate:
         return next(filter(None, map(check_setting, _settings(startup))), None)
 
     def admit(self, user: str, token: str) -> Refusal | None:
-        """Why `user` may not log in with `token`; None if it may, and then `limit.leave` ends it.
+        """Why ``user`` may not log in with ``token``; None if it may, and then ``limit.leave`` ends it.
 
-        The refusal may be `chance.RESET`: no word, but an RST.
+        The refusal may be ``chance.RESET``: no word, but an RST.
         """
         if self.login_refusal is not None:
             return self.login_refusal

@@ -6,18 +6,18 @@ __all__ = ["IamGrants"]
 
 
 class IamGrants:
-    """What `AWS IAM GRANT` and `AWS IAM REVOKE` have left."""
+    """What ``AWS IAM GRANT`` and ``AWS IAM REVOKE`` have left."""
 
     def __init__(self) -> None:
         self._held: set[tuple[str, str]] = set()
 
     def apply(self, change: IamChange) -> None:
-        """Grants or revokes; either may be repeated."""
+        """Grant or revoke; either may be repeated."""
         if change.grant:
             self._held.add((change.role, change.arn))
         else:
             self._held.discard((change.role, change.arn))
 
     def allows(self, role: str, arn: str) -> bool:
-        """Whether the principal `arn` may log in as `role`."""
+        """Whether the principal ``arn`` may log in as ``role``."""
         return (role, arn) in self._held

@@ -20,7 +20,7 @@ class LoginQueue:
         self._taken = False
 
     def run(self, step: Callable[[], None]) -> None:
-        """Runs ``step`` now if this turn of the loop has run none yet, else as soon as its turn comes."""
+        """Run ``step`` now if this turn of the loop has run none yet, else as soon as its turn comes."""
         if self._taken:
             self._waiting.append(step)
             return

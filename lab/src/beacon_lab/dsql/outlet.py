@@ -12,7 +12,7 @@ __all__ = ["Outlet"]
 
 
 class Outlet:
-    """Writes to a client's socket. `tls` is set when the handshake begins; before, what is sent is plain."""
+    """Writes to a client's socket, in plain text until ``tls`` is set when the handshake begins."""
 
     def __init__(self, gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
         self._gate = gate
@@ -29,7 +29,7 @@ class Outlet:
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, plain: bytes) -> None:
-        """Sends one message, in its turn; several at once when nothing is slow."""
+        """Send one message, in its turn; several at once when nothing is slow."""
         if not plain:
             return
         if self._gate.slowness is None and not self._held:
@@ -39,17 +39,17 @@ class Outlet:
             self._send_later()
 
     def send_now(self, data: bytes) -> None:
-        """Sends bytes as they are, past TLS and slowness."""
+        """Send bytes as they are, past TLS and slowness."""
         if data and not self._frozen and self._transport is not None:
             self._transport.write(data)
 
     def flush(self) -> None:
-        """Sends what TLS itself has to say."""
+        """Send what TLS itself has to say."""
         if self.tls is not None:
             self.send_now(self.tls.outgoing())
 
     def quicken(self) -> None:
-        """Sends at once what was held back."""
+        """Send at once what was held back."""
         self._stop_timer()
         while self._held:
             self._write(self._held.popleft())
@@ -61,7 +61,7 @@ class Outlet:
             self._transport.pause_reading()
 
     def finish(self) -> None:
-        """Closes after what was sent, with TLS's goodbye; what is still held back is dropped."""
+        """Close after what was sent, with TLS's goodbye; what is still held back is dropped."""
         self.forget()
         if self.tls is not None:
             self.tls.say_goodbye()
@@ -70,12 +70,12 @@ class Outlet:
             self._transport.close()
 
     def reset(self) -> None:
-        """Closes with RST."""
+        """Close with RST."""
         if self._transport is not None:
             tcp.reset(self._transport)
 
     def forget(self) -> None:
-        """Drops what is held back: TLS takes nothing more after its goodbye."""
+        """Drop what is held back: TLS takes nothing more after its goodbye."""
         self._stop_timer()
         self._held.clear()
 

@@ -1,7 +1,7 @@
 """PostgreSQL's wire protocol, version 3: cutting a byte stream into messages, and making messages. No I/O.
 
-The first packets of a connection have no type byte (`read_opening`); everything after that has one
-(`MessageCutter`). Source: PostgreSQL documentation, "Message Formats".
+The first packets of a connection have no type byte (``read_opening``); everything after that has one
+(``MessageCutter``). Source: PostgreSQL documentation, "Message Formats".
 """
 
 import struct
@@ -38,7 +38,7 @@ _GSSENC = 80877104
 
 
 class WireError(Exception):
-    """The peer does not speak the protocol; the connection cannot go on."""
+    """The peer does not speak the protocol; the connection cannot continue."""
 
 
 @unique
@@ -51,7 +51,7 @@ class Encryption(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CancelRequest:
-    """A request to cancel what another connection runs; `packet` is the whole request."""
+    """A request to cancel what another connection runs; ``packet`` is the whole request."""
 
     packet: bytes
 
@@ -73,7 +73,7 @@ Opening = Startup | Encryption | CancelRequest
 
 
 def read_opening(data: bytes) -> tuple[Opening, int] | None:
-    """The untyped packet at the start of `data` and its length; None while it is incomplete.
+    """The untyped packet at the start of ``data`` and its length; None while it is incomplete.
 
     Raises WireError.
     """
@@ -113,11 +113,11 @@ class MessageCutter:
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._rest = b""
+        #: The longest message that is waited for, in bytes.
         self.limit = limit
-        """The longest message that is waited for, in bytes."""
 
     def feed(self, data: bytes) -> list[bytes]:
-        """The messages that `data` completes. Raises WireError if a length is impossible."""
+        """The messages that ``data`` completes. Raises WireError if a length is impossible."""
         if self._rest:
             data = self._rest + data
         found = []
@@ -172,7 +172,7 @@ def query(sql: str) -> bytes:
 
 
 def parse(name: bytes, sql: str, rest: bytes = b"\0\0") -> bytes:
-    """Parse; `rest` is the list of parameter types as it stands in the message."""
+    """Parse; ``rest`` is the list of parameter types as it stands in the message."""
     return message(b"P", name + b"\0" + _cstring(sql) + rest)
 
 
@@ -182,7 +182,7 @@ def execute(portal: str) -> bytes:
 
 
 def text_at(packet: bytes, start: int) -> tuple[bytes, int]:
-    """The NUL-terminated text at `start` and the position after its NUL. Raises WireError."""
+    """The NUL-terminated text at ``start`` and the position after its NUL. Raises WireError."""
     end = packet.find(b"\0", start)
     if end < 0:
         raise WireError("invalid string in message")

@@ -1,7 +1,7 @@
 """The lab's database: PostgreSQL 16 from a wheel, on a Unix socket, in a directory that goes away.
 
 Aurora DSQL speaks PostgreSQL 16, so the lab asks for that major version and no other. PostgreSQL refuses to
-run as root; the lab then starts it as `nobody`.
+run as root; the lab then starts it as ``nobody``.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ _ROLES = (
 
 
 class Postgres:
-    """One PostgreSQL server. `socket_dir` and `port` name its Unix socket; every local user is trusted."""
+    """One PostgreSQL server that trusts every local user, on a Unix socket in ``socket_dir``."""
 
     port = 5432
 
@@ -82,16 +82,16 @@ class Postgres:
         return self.socket_dir / SOCKET_NAME
 
     async def start(self, processes: Processes, directory: Path) -> None:
-        """Makes a cluster under `directory` and starts it; returns once it answers.
+        """Make a cluster under ``directory`` and start it; return once it answers.
 
-        `directory` is the lab's own: it is created if missing and, when the lab runs as root, made
+        ``directory`` is the lab's own: it is created if missing and, when the lab runs as root, made
         passable for the user that runs PostgreSQL. Raises PostgresError.
         """
         place = await asyncio.to_thread(prepare_place, directory)
         processes.remove_at_exit(place.directory)
         binaries = await asyncio.to_thread(find_binaries, place)
         self._place = place
-        await self._initialise(processes, binaries)
+        await _initialise(processes, place, binaries)
         with (place.data / "postgresql.conf").open("a", encoding="utf-8") as settings:
             settings.write(_SETTINGS)
         self._child = await processes.spawn(
@@ -111,7 +111,7 @@ class Postgres:
             raise
 
     async def stop(self) -> None:
-        """Ends the server, its open connections too; no error if it does not run."""
+        """End the server, its open connections too; no error if it does not run."""
         child, self._child = self._child, None
         if child is None:
             return
@@ -126,7 +126,7 @@ class Postgres:
             waiting.cancel()
 
     async def run(self, *statements: str) -> None:
-        """Runs statements as superuser, each in its own transaction. Raises psycopg.Error."""
+        """Run statements as superuser, each in its own transaction. Raises psycopg.Error."""
         await asyncio.to_thread(self._run, statements)
 
     def _run(self, statements: Sequence[str]) -> None:
@@ -144,30 +144,6 @@ class Postgres:
             options="",
             autocommit=True,
         )
-
-    async def _initialise(self, processes: Processes, binaries: Path) -> None:
-        assert self._place is not None  # noqa: S101 - set by the caller
-        place = self._place
-        child = await processes.spawn(
-            "initdb",
-            [
-                str(binaries / "initdb"),
-                f"--pgdata={place.data}",
-                f"--username={SUPERUSER}",
-                "--auth=trust",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-            ],
-            env=postgres_environment(),
-            cwd=place.directory,
-            user=place.user,
-            log=place.log,
-            is_postgres=True,
-        )
-        if await child.wait() != 0:
-            raise PostgresError(f"PostgreSQL could not make its data directory: {_last_lines(place.log)}")
 
     async def _await_answer(self, child: Child) -> None:
         ended = asyncio.ensure_future(child.wait())
@@ -190,6 +166,29 @@ class Postgres:
         return self.socket_dir / "postgres.log"
 
 
+async def _initialise(processes: Processes, place: Place, binaries: Path) -> None:
+    child = await processes.spawn(
+        "initdb",
+        [
+            str(binaries / "initdb"),
+            f"--pgdata={place.data}",
+            f"--username={SUPERUSER}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+            "--no-instructions",
+        ],
+        env=postgres_environment(),
+        cwd=place.directory,
+        user=place.user,
+        log=place.log,
+        is_postgres=True,
+    )
+    if await child.wait() != 0:
+        raise PostgresError(f"PostgreSQL could not make its data directory: {_last_lines(place.log)}")
+
+
 def _last_lines(log: Path, count: int = 3) -> str:
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
@@ -199,7 +198,7 @@ def _last_lines(log: Path, count: int = 3) -> str:
 
 
 def _release_shared_memory(data: Path) -> None:
-    """Marks the server's System V segment for removal, so that the kernel frees it even after SIGKILL.
+    """Mark the server's System V segment for removal, so that the kernel frees it even after SIGKILL.
 
     PostgreSQL keeps a few bytes of System V memory as an interlock; its identifier is the second number in
     the seventh line of postmaster.pid. A segment marked so lives on until its last process is gone.

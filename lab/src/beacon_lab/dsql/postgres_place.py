@@ -26,7 +26,7 @@ class PostgresError(LabError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one cluster lives and who runs it: a uid, or None for whoever runs the lab."""
+    """Where one cluster lives and which user runs it: a uid, or None for the user that runs the lab."""
 
     directory: Path
     user: int | None
@@ -66,11 +66,11 @@ def prepare_place(directory: Path) -> Place:
     home.mkdir(mode=0o700)
     if os.geteuid() != 0:
         return Place(home.absolute(), None)
-    nobody = pwd.getpwnam("nobody").pw_uid
+    unprivileged = pwd.getpwnam("nobody").pw_uid
     # Search permission only: the names in the lab's directory stay unlisted.
     directory.chmod(directory.stat().st_mode | 0o011)
-    os.chown(home, nobody, -1)
-    return Place(home.absolute(), nobody)
+    os.chown(home, unprivileged, -1)
+    return Place(home.absolute(), unprivileged)
 
 
 def find_binaries(place: Place) -> Path:
@@ -88,7 +88,7 @@ def find_binaries(place: Place) -> Path:
             version = _version(binaries / "postgres", place)
         except PermissionError as error:
             raise PostgresError(
-                f"the user nobody cannot reach {place.directory}; use a directory below /tmp"
+                f"the user `nobody` cannot reach {place.directory}; use a directory below /tmp"
             ) from error
     if f"(PostgreSQL) {MAJOR_VERSION}." not in version:
         raise PostgresError(f"PostgreSQL {MAJOR_VERSION} is needed, the wheel holds: {version.strip()}")
@@ -110,7 +110,7 @@ def _version(program: Path, place: Place) -> str:
 
 
 def _copy(package: Path, target: Path) -> Path:
-    """Copies what a server needs; the programs find their libraries by a path relative to themselves."""
+    """Copy what a server needs; the programs find their libraries by a path relative to themselves."""
     install = target / package.name / "pginstall"
     libraries = f"{package.name}.libs"
     for program in ("postgres", "initdb"):

@@ -1,15 +1,15 @@
 """The access keys that the lab knows, and the check of a DSQL token, as Aurora DSQL does it at connect.
 
-A token is a SigV4 presigned query without its scheme: `host/?Action=DbConnect&X-Amz-...`. The rules, in
+A token is a SigV4 presigned query without its scheme: ``host/?Action=DbConnect&X-Amz-...``. The rules, in
 the order they are checked; the first that fails is the reason of the refusal:
 
 | rule | reason |
 | --- | --- |
-| `host/?query`, each parameter once, none missing, none unknown | malformed |
+| ``host/?query``, each parameter once, none missing, none unknown | malformed |
 | host is the name the client sent as SNI | host |
 | Action is the one that the database role needs | action |
-| algorithm AWS4-HMAC-SHA256, only `host` signed | malformed |
-| the credential's scope names service `dsql` | service |
+| algorithm AWS4-HMAC-SHA256, only ``host`` signed | malformed |
+| the credential's scope names service ``dsql`` | service |
 | the credential's scope names this Region | region |
 | the scope's date is the date of X-Amz-Date | malformed |
 | X-Amz-Expires is 1 to 604,800 s | lifetime |
@@ -51,7 +51,7 @@ _SESSION_TOKEN = "X-Amz-Security-Token"  # noqa: S105 - the parameter's name
 
 @unique
 class DbAction(StrEnum):
-    """What a token is for: `DbConnectAdmin` for the role admin, `DbConnect` for every other role."""
+    """What a token is for: ``DbConnectAdmin`` for the role admin, ``DbConnect`` for every other role."""
 
     CONNECT = "DbConnect"
     CONNECT_ADMIN = "DbConnectAdmin"
@@ -76,7 +76,7 @@ class Refused(StrEnum):
 
 
 class TokenRefused(Exception):  # noqa: N818 - a verdict, not a fault of the program
-    """The token does not open the database; `reason` says why and never quotes it."""
+    """The token does not open the database; ``reason`` says why and never quotes it."""
 
     def __init__(self, reason: Refused) -> None:
         super().__init__(f"token refused: {reason}")
@@ -87,8 +87,8 @@ class TokenRefused(Exception):  # noqa: N818 - a verdict, not a fault of the pro
 class Principal:
     """An access key and whose it is.
 
-    `arn` is the IAM ARN that `AWS IAM GRANT` names (a role's ARN, also for a session of that role).
-    `actions` is what its policy allows. `expires_at` is the end of its session, if it has one: a token
+    ``arn`` is the IAM ARN that ``AWS IAM GRANT`` names (a role's ARN, also for a session of that role).
+    ``actions`` is what its policy allows. ``expires_at`` is the end of its session, if it has one: a token
     dies with the session that signed it.
     """
 
@@ -119,13 +119,13 @@ class Principals:
         actions: frozenset[DbAction] = frozenset(DbAction),
         expires_at: datetime | None = None,
     ) -> Principal:
-        """Makes an access key known; the same key again replaces what was known."""
+        """Make an access key known; the same key again replaces what was known."""
         principal = Principal(access_key_id, secret_access_key, session_token, arn, actions, expires_at)
         self._by_key[access_key_id] = principal
         return principal
 
     def remove(self, access_key_id: str) -> None:
-        """Forgets an access key; no error if it is not known."""
+        """Forget an access key; no error if it is not known."""
         self._by_key.pop(access_key_id, None)
 
     def by_key(self, access_key_id: str) -> Principal | None:
@@ -142,9 +142,9 @@ def verify_token(
     principals: Principals,
     now: datetime,
 ) -> Principal:
-    """The principal that signed `token`.
+    """The principal that signed ``token``.
 
-    `host` is the server name of the TLS connection, `now` an aware time. Raises TokenRefused.
+    ``host`` is the server name of the TLS connection, ``now`` an aware time. Raises TokenRefused.
     """
     named_host, values = _parse(token)
     if named_host != host:
@@ -226,7 +226,7 @@ def _check_time(values: Mapping[str, str], scope: _CredentialScope, now: datetim
 
 
 def _signature(values: Mapping[str, str], host: str, scope: _CredentialScope, principal: Principal) -> str:
-    """The signature that `principal` would have made (SigV4: canonical request, string to sign, key)."""
+    """The signature that ``principal`` would have made (SigV4: canonical request, string to sign, key)."""
     pairs = sorted((quote(k, safe="-_.~"), quote(v, safe="-_.~")) for k, v in values.items())
     query = "&".join(f"{k}={v}" for k, v in pairs if k != "X-Amz-Signature")
     empty_body = hashlib.sha256(b"").hexdigest()

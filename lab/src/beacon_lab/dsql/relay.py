@@ -2,14 +2,14 @@
 
 Messages go through unchanged but for these:
 
-- A statement that DSQL refuses is replaced by one that PostgreSQL is sure to refuse, which names a marker;
-  the error that comes back with that marker is replaced by DSQL's. So PostgreSQL itself keeps order, aborts
+- A statement that DSQL refuses is replaced by one that PostgreSQL is sure to refuse, and that names a marker.
+  The error that comes back with that marker is replaced by DSQL's. So PostgreSQL itself keeps order, aborts
   the transaction and skips to the next Sync, in the simple and in the extended protocol.
-- COMMIT after a write, when a conflict was asked for: the transaction is rolled back and the client gets
+- COMMIT after a write, when a conflict was ordered: the transaction is rolled back and the client gets
   40001. A write outside of a transaction block is refused with the same error.
-- A statement, or the COMMIT of a write, that a gray fault strikes fails in the same two ways, or `HungError`
-  is raised: it is never answered.
-- `AWS IAM GRANT` and `REVOKE`: PostgreSQL is asked whether the role exists; then the registry changes.
+- A statement, or the COMMIT of a write, that a gray fault strikes fails in the same two ways, or
+``HungError`` is raised: it is never answered.
+- ``AWS IAM GRANT`` and ``REVOKE``: PostgreSQL is asked whether the role exists; then the registry changes.
 - PostgreSQL's own serialization failures get DSQL's text (PostgreSQL reports them at the statement).
 
 An exchange is what ends in one ReadyForQuery; the login counts as the first.
@@ -43,17 +43,17 @@ class HungError(Exception):
 
 @dataclass(slots=True)
 class Disturbance:
-    """What the next statements of a front's clients will meet, whoever sends them."""
+    """What the next statements of a front's clients will meet; any client may send them."""
 
+    #: How many of the coming commits of a write fail with 40001.
     conflict_next_commits: int = 0
-    """How many of the coming commits of a write fail with 40001."""
+    #: How many of the coming statements fail with ``failure``: reads too, BEGIN and COMMIT not.
     failing_statements: int = 0
-    """How many of the coming statements fail with `failure`: reads too, BEGIN and COMMIT not."""
     failure: Refusal = CONFLICT
+    #: What a share of all statements meets; BEGIN and COMMIT are spared here too.
     statements: Chance | None = None
-    """What a share of all statements meets; BEGIN and COMMIT are spared here too."""
+    #: What a share of the commits of a write meets.
     commits: Chance | None = None
-    """What a share of the commits of a write meets."""
 
     def clear(self) -> None:
         """Nothing fails any more."""
@@ -110,7 +110,7 @@ class Relay:
         return self._ended > 0
 
     def from_client(self, packet: bytes) -> bytes:
-        """What goes to PostgreSQL instead of `packet`. Raises pgwire.WireError and HungError."""
+        """What goes to PostgreSQL instead of ``packet``. Raises pgwire.WireError and HungError."""
         kind = packet[:1]
         if self._skip_to_sync:
             self._skip_to_sync = kind != b"S"
@@ -133,7 +133,7 @@ class Relay:
         return packet
 
     def from_server(self, packet: bytes) -> bytes:
-        """What goes to the client instead of `packet`."""
+        """What goes to the client instead of ``packet``."""
         kind = packet[:1]
         if kind == b"Z":
             return self._ready(packet)

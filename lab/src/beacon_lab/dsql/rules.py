@@ -2,16 +2,16 @@
 
 | statement | answer, each with SQLSTATE 0A000 |
 | --- | --- |
-| `BEGIN ISOLATION LEVEL` other than repeatable read | Unsupported isolation level: ... |
-| `SET TRANSACTION`, `SET SESSION CHARACTERISTICS` | setting ... parameter "TRANSACTION" not supported |
-| `SET` of a timeout or a transaction's property | setting configuration parameter "..." not supported |
-| `SAVEPOINT`, `RELEASE`, `ROLLBACK TO` | unsupported transaction statement: ... |
-| `TRUNCATE`, `VACUUM`, `LISTEN`, `DO` and others | unsupported statement: ... |
-| `CREATE` of a temporary table, trigger, type, index without ASYNC ... | a sentence that names it |
+| ``BEGIN ISOLATION LEVEL`` other than repeatable read | Unsupported isolation level: ... |
+| ``SET TRANSACTION``, ``SET SESSION CHARACTERISTICS`` | setting ... parameter "TRANSACTION" not supported |
+| ``SET`` of a timeout or a transaction's property | setting configuration parameter "..." not supported |
+| ``SAVEPOINT``, ``RELEASE``, ``ROLLBACK TO`` | unsupported transaction statement: ... |
+| ``TRUNCATE``, ``VACUUM``, ``LISTEN``, ``DO`` and others | unsupported statement: ... |
+| ``CREATE`` of a temporary table, trigger, type, index without ASYNC ... | a sentence that names it |
 | a second DDL statement in a transaction | multiple ddl statements not supported in a transaction |
 | DDL and DML in one transaction | ddl and dml are not supported in the same transaction |
 
-The codes and texts are those of a DSQL cluster. `SELECT set_config(...)` counts as SET.
+The codes and texts are those of a DSQL cluster. ``SELECT set_config(...)`` counts as SET.
 """
 
 import re
@@ -48,7 +48,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class IamChange:
-    """`AWS IAM GRANT role TO 'arn'`, or `AWS IAM REVOKE role FROM 'arn'`."""
+    """``AWS IAM GRANT role TO 'arn'``, or ``AWS IAM REVOKE role FROM 'arn'``."""
 
     grant: bool
     role: str
@@ -70,8 +70,8 @@ class Transaction:
     __slots__ = ("_ddl", "_dml", "open")
 
     def __init__(self) -> None:
+        #: Whether BEGIN was seen and not yet its end.
         self.open = False
-        """Whether BEGIN was seen and not yet its end."""
         self._ddl = False
         self._dml = False
 
@@ -81,7 +81,7 @@ class Transaction:
         return self._ddl or self._dml
 
     def admit(self, statement: Statement) -> Refusal | None:
-        """Takes the statement into account; returns why it must not run, if so."""
+        """Take the statement into account; returns why it must not run, if so."""
         match statement.kind:
             case StatementKind.BEGIN:
                 self.open = True

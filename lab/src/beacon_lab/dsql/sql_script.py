@@ -1,14 +1,14 @@
 """Runs the project's SQL files as psql does, as far as they need it, so that there is one source of SQL.
 
-Understood: statements that end in `;` or in `\\gset`, comments, quotes, the variables `:'name'` (a text) and
-`:"name"` (an identifier), and these commands, each on a line of its own:
+Understood: statements that end in ``;`` or in ``\\gset``, comments, quotes, the variables ``:'name'`` (a
+text) and ``:"name"`` (an identifier), and these commands, each on a line of its own:
 
 | command | effect |
 | --- | --- |
-| `\\set NAME WORD`, `\\unset NAME` | a variable; ON_ERROR_STOP off keeps an error in ERROR and SQLSTATE |
-| `\\if`, `\\elif`, `\\else`, `\\endif` | of `:name`, `:{?name}` (is it set), or a boolean |
-| `\\ir FILE` | runs a file beside this one |
-| `\\warn WORD`, `\\echo WORD` | a sentence; warnings are the text of the error that ends a script |
+| ``\\set NAME WORD``, ``\\unset NAME`` | a variable; ON_ERROR_STOP off keeps an error in ERROR and SQLSTATE |
+| ``\\if``, ``\\elif``, ``\\else``, ``\\endif`` | of ``:name``, ``:{?name}`` (is it set), or a boolean |
+| ``\\ir FILE`` | runs a file beside this one |
+| ``\\warn WORD``, ``\\echo WORD`` | a sentence; warnings are the text of the error that ends a script |
 """
 
 import re
@@ -47,13 +47,13 @@ class ScriptRefusedError(Exception):
     """The script said why it does not do what was asked, and ended; the words are its own."""
 
 
-#: Runs a statement; returns the first row by column name, or `None` where there is none.
+#: Runs a statement; returns the first row by column name, or ``None`` where there is none.
 Execute = Callable[[str], Mapping[str, object] | None]
 
 
 @dataclass
 class _Branch:
-    """One `\\if` that is open: whether lines count now, and whether one of its branches has been taken."""
+    """One ``\\if`` that is open: whether lines count now, and whether one of its branches has been taken."""
 
     outside: bool
     active: bool
@@ -156,7 +156,7 @@ class _Run:
 
 
 def run(script: Path, variables: Mapping[str, str], execute: Execute) -> None:
-    """Runs the file. Raises `ScriptRefusedError`, `StatementError`, and KeyError for an unset variable."""
+    """Run the file. Raises ``ScriptRefusedError``, ``StatementError``, and KeyError for an unset variable."""
     _Run(execute, dict(variables)).file(script)
 
 

@@ -15,7 +15,7 @@ __all__ = ["DistantListener"]
 
 
 class DistantListener:
-    """Listens on a port of its own and passes connections on to `target`, late."""
+    """Listens on a port of its own and passes connections on to ``target``, late."""
 
     def __init__(self, address: str, target: tuple[str, int], round_trip_ms: float, *, port: int = 0) -> None:
         self._address = address
@@ -35,13 +35,13 @@ class DistantListener:
         return int(self._reserved.getsockname()[1])
 
     async def start(self) -> None:
-        """Starts to listen; again after `close`, on the same port."""
+        """Start to listen; again after ``close``, on the same port."""
         if self._reserved is None:
             self._reserved = tcp.reserve(self._address, self._wanted_port)
         self._server = await tcp.listen(self._accept, self._address, self.port)
 
     def close(self) -> None:
-        """Stops listening and resets what is open; the port stays reserved."""
+        """Stop listening and resets what is open; the port stays reserved."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -49,13 +49,13 @@ class DistantListener:
             end.reset()
 
     def cut(self) -> None:
-        """No byte arrives on either side any more, while connections are still accepted, until `mend`."""
+        """No byte arrives on either side any more, while connections are still accepted, until ``mend``."""
         self._cut = True
         for end in self._ends:
             end.lost = True
 
     async def mend(self) -> None:
-        """Ends what `cut` or `close` did; connections that have lost bytes are reset."""
+        """End what ``cut`` or ``close`` did; connections that have lost bytes are reset."""
         self._cut = False
         for end in list(self._ends):
             if end.lost:
@@ -64,7 +64,7 @@ class DistantListener:
             await self.start()
 
     async def stop(self) -> None:
-        """Ends for good."""
+        """End for good."""
         self.close()
         if self._reserved is not None:
             self._reserved.close()
@@ -106,8 +106,8 @@ class _End(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self.peer: _End | None = None
+        #: Whether what is sent here is lost on the way.
         self.lost = False
-        """Whether what is sent here is lost on the way."""
         self.task: asyncio.Task[None] | None = None
         self.on_connect: Callable[[], None] | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -129,7 +129,7 @@ class _End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of one socket reaches the other as what it was: a close or a reset."""
         self._ends.discard(self)
-        # What is still on its way from the other end finds nobody: a closed socket cannot be reset.
+        # What is still on its way from the other end finds no receiver: a closed socket cannot be reset.
         self._transport = None
         if self.task is not None:
             self.task.cancel()
@@ -145,21 +145,21 @@ class _End(asyncio.Protocol):
             self._transport.write(data)
 
     def pause(self) -> None:
-        """Leaves what arrives where it is."""
+        """Leave what arrives where it is."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Takes what arrives again."""
+        """Take what arrives again."""
         if self._transport is not None:
             self._transport.resume_reading()
 
     def finish(self) -> None:
-        """Closes after what was written."""
+        """Close after what was written."""
         if self._transport is not None:
             self._transport.close()
 
     def reset(self) -> None:
-        """Closes with RST."""
+        """Close with RST."""
         if self._transport is not None:
             tcp.reset(self._transport)

@@ -15,20 +15,20 @@ __all__ = ["Condition", "HostAddresses"]
 class Condition(Enum):
     """How an address of the host answers, on the front's port."""
 
+    #: Leads to the front.
     LIVE = "live"
-    """Leads to the front."""
+    #: Nothing listens there.
     REFUSING = "refusing"
-    """Nothing listens there."""
+    #: Accepts connections, takes every byte and is silent.
     SWALLOWING = "swallowing"
-    """Accepts connections, takes every byte and is silent."""
+    #: Not even the TCP handshake is answered, as if packets were dropped on the way.
     UNREACHABLE = "unreachable"
-    """Not even the TCP handshake is answered, as if packets were dropped on the way."""
 
 
 class HostAddresses:
     """Addresses of 127.0.0.0/8 beside a front's own; use in the front's event loop.
 
-    Give `lookup` to a resolver. The order is that of the answer: what was added first is named first, the
+    Give ``lookup`` to a resolver. The order is that of the answer: what was added first is named first, the
     front's own address last.
     """
 
@@ -43,7 +43,7 @@ class HostAddresses:
         return [*self._added, self._own]
 
     async def add(self, address: str, condition: Condition) -> None:
-        """Adds an address. Raises OSError if its port is in use."""
+        """Add an address. Raises OSError if its port is in use."""
         match condition:
             case Condition.LIVE:
                 live = DistantListener(address, (self._own, self._port), 0.0, port=self._port)
@@ -58,7 +58,7 @@ class HostAddresses:
         self._added.append(address)
 
     async def stop(self) -> None:
-        """Closes what was added."""
+        """Close what was added."""
         self._added.clear()
         await self._exit.aclose()
 
@@ -78,7 +78,7 @@ class HostAddresses:
         self._exit.push_async_callback(close)
 
     def _fill(self, address: str) -> None:
-        """Listens with room for one connection and takes it: Linux drops every SYN that comes after."""
+        """Listen with room for one connection and take it: Linux drops every SYN that comes after."""
         listener = tcp.reserve(address, self._port)
         self._exit.callback(listener.close)
         listener.listen(0)

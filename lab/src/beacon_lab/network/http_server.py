@@ -13,8 +13,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 __all__ = ["HTTP_LOG", "listen"]
 
+#: The ``logger`` of every aiohttp server in the lab; give it ``access_log=None`` in addition.
 HTTP_LOG = logging.getLogger("beacon_lab.http")
-"""The ``logger`` of every aiohttp server in the lab; give it ``access_log=None`` in addition."""
 
 
 class _WithoutWords(logging.Filter):

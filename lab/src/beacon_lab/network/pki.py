@@ -31,7 +31,7 @@ class Certificate:
 class Authority:
     """A certificate authority that lives in one directory.
 
-    `ca_file` is the PEM file that clients trust (`sslrootcert`, `--cacert`, `BEACON_CA_FILE`).
+    ``ca_file`` is the PEM file that clients trust (``sslrootcert``, ``--cacert``, ``BEACON_CA_FILE``).
     """
 
     directory: Path
@@ -41,7 +41,7 @@ class Authority:
 
     @classmethod
     def create(cls, directory: Path) -> Self:
-        """Makes the authority's key and certificate in `directory`, which is created if missing."""
+        """Make the authority's key and certificate in ``directory``, which is created if missing."""
         directory.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         name = _named("Beacon lab authority")
@@ -71,10 +71,10 @@ class Authority:
         addresses: Sequence[str] = (),
         not_after: datetime | None = None,
     ) -> Certificate:
-        """Issues a server certificate and writes it as `{name}.pem` and `{name}.key`.
+        """Issue a server certificate and write it as ``{name}.pem`` and ``{name}.key``.
 
-        `dns` and `addresses` become the subject's alternative names (a host name may start with `*.`).
-        `not_after` may lie in the past, to get an expired certificate.
+        ``dns`` and ``addresses`` become the subject's alternative names (a host name may start with ``*.``).
+        ``not_after`` may lie in the past, to get an expired certificate.
         """
         now = datetime.now(UTC)
         end = now + _LIFETIME if not_after is None else not_after

@@ -21,7 +21,7 @@ def require_port(option: str, port: int, *kinds: socket.SocketKind) -> None:
     for kind in kinds:
         with port_errors(option, port), socket.socket(socket.AF_INET, kind) as probe:
             if kind is socket.SOCK_STREAM:
-                # As the servers do: what a finished connection left behind is nobody who listens.
+                # As the servers do: a port that a finished connection left behind has no listener.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((_ADDRESS, port))
 

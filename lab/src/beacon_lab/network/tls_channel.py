@@ -53,8 +53,8 @@ class TlsChannel:
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._names = names
         self.established = False
+        #: Whether the client said that it sends nothing more.
         self.ended = False
-        """Whether the client said that it sends nothing more."""
 
     @property
     def server_name(self) -> str | None:
@@ -68,7 +68,7 @@ class TlsChannel:
         return self._tls.selected_alpn_protocol() == ALPN
 
     def receive(self, data: bytes) -> bytes:
-        """Takes ciphertext; returns the plaintext that it completes. Raises ssl.SSLError."""
+        """Take ciphertext; return the plaintext that it completes. Raises ssl.SSLError."""
         self._incoming.write(data)
         found = []
         try:
@@ -85,13 +85,13 @@ class TlsChannel:
         return b"".join(found)
 
     def send(self, data: bytes) -> None:
-        """Takes plaintext; the ciphertext is then in `outgoing`."""
+        """Take plaintext; the ciphertext is then in ``outgoing``."""
         self._tls.write(data)
 
     def say_goodbye(self) -> None:
-        """Tells the client that nothing more comes, as far as the state allows it."""
+        """Tell the client that nothing more comes, as far as the state allows it."""
         if self.established:
-            # The client has not said goodbye yet; nobody waits for that.
+            # The client has not said goodbye yet; and the lab does not wait for it.
             with contextlib.suppress(ssl.SSLError):
                 self._tls.unwrap()
 

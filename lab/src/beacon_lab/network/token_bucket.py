@@ -1,4 +1,4 @@
-"""Throttling as API Gateway and DSQL do it: a bucket of `burst` tokens that fills at `rate_per_s`."""
+"""Throttling as API Gateway and DSQL do it: a bucket of ``burst`` tokens that fills at ``rate_per_s``."""
 
 __all__ = ["TokenBucket"]
 
@@ -7,7 +7,7 @@ class TokenBucket:
     """Each request takes a token; one that finds none is throttled. Time is the caller's, in seconds."""
 
     def __init__(self, *, rate_per_s: float, burst: int) -> None:
-        """Starts full. A rate and burst of 0 let nothing through."""
+        """Start full. A rate and burst of 0 let nothing through."""
         if rate_per_s < 0 or burst < 0:
             raise ValueError(f"rate {rate_per_s} and burst {burst} must not be negative")
         self._rate_per_s = rate_per_s

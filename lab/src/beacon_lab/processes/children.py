@@ -29,7 +29,7 @@ class Child:
     """A running child process, the leader of its own session."""
 
     def __init__(self, name: str, popen: subprocess.Popen[bytes], identity: ProcessIdentity) -> None:
-        """Made by `Processes.spawn` on the event loop that will wait for the child."""
+        """Made by ``Processes.spawn`` on the event loop that will wait for the child."""
         self.name = name
         self.is_postgres = False
         self.pid = popen.pid
@@ -55,7 +55,7 @@ class Child:
     async def wait(self) -> int:
         """Wait for the session's leader to end; returns its exit status."""
         await self._exited.wait()
-        assert self._popen.returncode is not None  # noqa: S101 (the event is set after that)
+        assert self._popen.returncode is not None  # noqa: S101 - the event is set after that
         return self._popen.returncode
 
     def send(self, number: signal.Signals) -> bool:
@@ -67,12 +67,12 @@ class Child:
         return session_tree(self.identity, snapshot())
 
     async def terminate(self, grace_s: float = 3.0) -> int:
-        """SIGTERM to the leader, thawed if stopped; after `grace_s`, SIGKILL to all of its session."""
+        """SIGTERM to the leader, thawed if stopped; after ``grace_s``, SIGKILL to all of its session."""
         await self.ask_to_end(grace_s)
         return await self.kill()
 
     async def ask_to_end(self, grace_s: float = 3.0) -> None:
-        """SIGTERM to the leader, thawed if stopped; returns when it has ended, or after `grace_s`."""
+        """SIGTERM to the leader, thawed if stopped; returns when it has ended, or after ``grace_s``."""
         if self.send(signal.SIGTERM):
             self.send(signal.SIGCONT)
             with contextlib.suppress(TimeoutError):
@@ -97,14 +97,14 @@ class Child:
 class Processes:
     """Owns every child process of one lab.
 
-    A small watcher (`python -m beacon_lab.processes.reaper`) knows the children's sessions and the lab's
+    A small watcher (``python -m beacon_lab.processes.reaper``) knows the children's sessions and the lab's
     directories through a pipe. The kernel closes the pipe when the lab dies, by SIGKILL too, and the
     watcher then kills and removes all. Between a child's start and the watcher's knowledge of it there
     are a few milliseconds without that guarantee.
     """
 
     def __init__(self) -> None:
-        """Nothing runs before `start`."""
+        """Nothing runs before ``start``."""
         self._children: list[Child] = []
         self._reaper: Child | None = None
         self._pipe: int | None = None
@@ -155,10 +155,10 @@ class Processes:
         log: Path | None = None,
         is_postgres: bool = False,
     ) -> Child:
-        """Start a child in its own session, with exactly this environment, as `user` (a uid) if given.
+        """Start a child in its own session, with exactly this environment, as ``user`` (a uid) if given.
 
-        Its input is empty; its output is appended to `log`, or dropped. `is_postgres` says that servers of
-        PostgreSQL are in its session, whose shared memory has to be removed when they are killed. Raises
+        Its input is empty; its output is appended to ``log``, or dropped. ``is_postgres`` says that servers
+        of PostgreSQL are in its session, whose shared memory has to be removed when they are killed. Raises
         ProcessesError when it cannot start.
         """
         if self._pipe is None:
@@ -257,5 +257,5 @@ class Processes:
             except OSError as error:
                 raise ProcessesError(f"{name}: {argv[0]} cannot be started: {error}") from error
         identity = identify(popen.pid)
-        assert identity is not None  # noqa: S101 (our own child stays in the table until we wait for it)
+        assert identity is not None  # noqa: S101 - our own child stays in the table until we wait for it
         return Child(name, popen, identity)

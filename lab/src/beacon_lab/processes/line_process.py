@@ -49,7 +49,7 @@ class LineProcess:
             start_new_session=True,
             limit=_MOST_LINE_BYTES,
         )
-        assert self._process.stdin is not None  # noqa: S101 - a pipe was asked for
+        assert self._process.stdin is not None  # noqa: S101 - the process was started with a pipe
         self._process.stdin.write(json.dumps(self._orders).encode() + b"\n")
         await self._process.stdin.drain()
         self._reader = asyncio.create_task(self._read(self._process))
@@ -63,7 +63,7 @@ class LineProcess:
         process, self._process = self._process, None
         if process is None:
             return
-        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        assert process.stdin is not None  # noqa: S101 - the process was started with a pipe
         process.stdin.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), self._end_s)
@@ -74,6 +74,6 @@ class LineProcess:
             await self._reader
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        assert process.stdout is not None  # noqa: S101 - the process was started with a pipe
         async for line in process.stdout:
             self._on_line(json.loads(line))

@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 def end_with_parent() -> None:
     """Have the kernel send SIGTERM to this process when its parent dies, however that happens (prctl(2)).
 
-    A demo goes on for two minutes; without this it would do so unseen after `make` was killed.
+    A demo takes two minutes; without this it would continue unseen after ``make`` was killed.
     """
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""What runs on this machine, read from /proc: who is in a session, who descends from whom.
+"""What runs on this machine, read from /proc: sessions, and which process started which.
 
 A process is named by its number *and* its start time, because the kernel hands numbers out again.
 """
@@ -48,7 +48,7 @@ class ProcessIdentity:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A row of the process table: `state` is the letter of proc(5), T for stopped and Z for a zombie."""
+    """A row of the process table: ``state`` is the letter of proc(5), T for stopped and Z for a zombie."""
 
     identity: ProcessIdentity
     state: str

@@ -1,10 +1,10 @@
-"""The lab's undertaker: a process that outlives the lab and leaves nothing of it behind.
+"""The lab's watcher: a process that outlives the lab and leaves nothing of it behind.
 
-It reads lines of JSON from its standard input: `["session", PID, STARTED]`, `["postgres", PID, STARTED]`,
-`["forget", PID]`, `["file", PATH]` and `["directory", PATH]`. When the pipe closes, because the lab closed
-it or because the lab is dead, it removes the files at once, kills every process of the sessions it knows,
-removes PostgreSQL's shared memory and the directories, and exits. It imports the standard library only, runs
-in a session of its own, and no signal that a terminal sends ends it before its work.
+It reads lines of JSON from its standard input: ``["session", PID, STARTED]``, ``["postgres", PID, STARTED]``,
+``["forget", PID]``, ``["file", PATH]`` and ``["directory", PATH]``. When the pipe closes, the lab has
+closed it or is dead. Then the watcher removes the files at once, and kills every process of the sessions it
+knows. It removes PostgreSQL's shared memory and the directories, and exits. It imports the standard library
+only, runs in a session of its own, and no signal that a terminal sends ends it before its work.
 """
 
 import contextlib
@@ -59,9 +59,9 @@ def main() -> int:
 def kill_sessions(
     leaders: list[ProcessIdentity], leftovers: Leftovers, *, within_s: float
 ) -> list[ProcessIdentity]:
-    """Kill the sessions and their descendants until none lives; returns what is left after `within_s`.
+    """Kill the sessions and their descendants until none lives; returns what is left after ``within_s``.
 
-    `leftovers` gets what PostgreSQL's servers among them leave. Several rounds, since a process can fork
+    ``leftovers`` gets what PostgreSQL's servers among them leave. Several rounds, since a process can fork
     between the look and the kill. SIGKILL needs no SIGCONT: it ends stopped processes too.
     """
     deadline = time.monotonic() + within_s

@@ -1,7 +1,7 @@
 """Makes the DNS answer to one query out of zones, health and the client's Region; no sockets.
 
 The zone with the longest matching name answers; within it: exact names, then wildcards, delegations as
-referrals. CNAMEs are followed while the lab knows the next name, and the static names (hosts of the lab
+referrals. CNAMEs are followed while the lab knows the next name. The static names (hosts of the lab
 itself, such as a Region's DSQL endpoint) are known like a zone of their own, so that one query shows the
 address in the end. On AWS that last part is the work of the client's resolver.
 """
@@ -63,7 +63,7 @@ class ZoneIndex:
         self._zones = {dns.name.from_text(zone.name): _by_name(zone) for zone in zones}
 
     def zone_of(self, name: dns.name.Name) -> dns.name.Name | None:
-        """The origin of the closest zone that holds `name`."""
+        """The origin of the closest zone that holds ``name``."""
         while name not in self._zones:
             if name == dns.name.root:
                 return None
@@ -71,7 +71,7 @@ class ZoneIndex:
         return name
 
     def find(self, origin: dns.name.Name, name: dns.name.Name) -> _Types | None:
-        """The types at `name` (none between names), by wildcard if need be; None for no such name."""
+        """The types at ``name`` (none between names), by wildcard if need be; None for no such name."""
         names = self._zones[origin]
         if name in names:
             return names[name]
@@ -86,7 +86,7 @@ class ZoneIndex:
     def delegation(
         self, origin: dns.name.Name, name: dns.name.Name
     ) -> tuple[dns.name.Name, RecordSet] | None:
-        """The NS records at or above `name` that hand it to another zone."""
+        """The NS records at or above ``name`` that hand it to another zone."""
         while name != origin:
             servers = self._zones[origin].get(name, _NOTHING).get(dns.rdatatype.NS)
             if servers:
@@ -157,7 +157,7 @@ class Answerer:
         *,
         first: bool,
     ) -> dns.name.Name | None:
-        """Answer for one name of the chain; the CNAME's target where the chain goes on."""
+        """Answer for one name of the chain; the CNAME's target where the chain continues."""
         if name in self.static:
             if rdtype == dns.rdatatype.A:
                 response.answer.append(
@@ -213,7 +213,7 @@ def _rrset(name: dns.name.Name, kind: dns.rdatatype.RdataType, record: RecordSet
 
 
 def servable(record: RecordSet) -> str | None:
-    """Why `record` cannot be put into a DNS answer, as one sentence; None when it can."""
+    """Why ``record`` cannot be put into a DNS answer, as one sentence; None when it can."""
     try:
         _rrset(dns.name.from_text(record.name), dns.rdatatype.from_text(record.type), record)
     except (dns.exception.DNSException, ValueError) as error:

@@ -1,7 +1,7 @@
 """The health checkers: two in each of eight places, polling what Route 53's API lists, each on its own clock.
 
-A checker polls, waits the interval, and polls again; nobody coordinates them, so requests come in bunches.
-The interval is divided by the lab's speed; the limits of an attempt are not. The rules are in `rules`.
+A checker polls, waits the interval, and polls again; checkers do not coordinate, so requests come in bunches.
+The interval is divided by the lab's speed; the limits of an attempt are not. The rules are in ``rules``.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Checker:
     source: str
 
 
+#: All sixteen.
 CHECKERS = tuple(
     Checker(region, checker_source(region, number))
     for region in CHECKER_REGIONS
     for number in range(CHECKERS_PER_PLACE)
 )
-"""All sixteen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Seat:
 
 @dataclass(slots=True)
 class _Watched:
-    """One check and who checks it."""
+    """One check and its checkers."""
 
     check: HealthCheck
     seats: dict[Checker, _Seat] = field(default_factory=dict)
@@ -82,13 +82,13 @@ class _Watched:
 
 
 class CheckerFleet:
-    """Runs the checkers of every health check given to `apply`; use it inside one event loop.
+    """Runs the checkers of every health check given to ``apply``; use it inside one event loop.
 
-    `names` says where (host name, port) is dialled; it is read at each attempt, a missing entry fails like
-    a name that does not resolve. `on_defect` is called when a checker itself breaks: its vote stays what it
-    was and says nothing about the endpoint, so the owner has to end the fleet. `speed` divides the interval.
-    `seed` makes the starting phases repeatable. `public_address` turns a checker's loopback address into the
-    one that reports show. `round_trip_s` is the distance between two Regions.
+    ``names`` says where (host name, port) is dialled; it is read at each attempt, a missing entry fails like
+    a name that does not resolve. ``on_defect`` is called when a checker itself breaks: its vote stays what it
+    was and says nothing about the endpoint, so the owner has to end the fleet. ``speed`` divides the
+    interval. ``seed`` makes the starting phases repeatable. ``public_address`` turns a checker's loopback
+    address into the one that reports show. ``round_trip_s`` is the distance between two Regions.
     """
 
     def __init__(
@@ -106,19 +106,19 @@ class CheckerFleet:
         self._names = names
         self._on_defect = on_defect
         self._speed = speed
-        self._phases = Random(seed)  # noqa: S311  # when to start polling is no secret
+        self._phases = Random(seed)  # noqa: S311 - when to start polling is no secret
         self._public_address = public_address
         self._round_trip_s = round_trip_s
         self._watched: dict[str, _Watched] = {}
         self._subscribers: list[Callable[[HealthChange], None]] = []
 
     def subscribe(self, callback: Callable[[HealthChange], None]) -> Callable[[], None]:
-        """Call `callback` at each change of a check's status; returns what ends that."""
+        """Call ``callback`` at each change of a check's status; returns what ends that."""
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
     def apply(self, checks: Mapping[str, HealthCheck]) -> None:
-        """Make the fleet check exactly `checks`: new ones start, gone ones stop, changed ones change."""
+        """Make the fleet check exactly ``checks``: new ones start, gone ones stop, changed ones change."""
         for check_id in [known for known in self._watched if known not in checks]:
             for seat in self._watched.pop(check_id).seats.values():
                 _end(seat)
@@ -187,7 +187,7 @@ class CheckerFleet:
             check = watched.check
             try:
                 await self._attempt(watched, seat, check)
-            except Exception as error:  # noqa: BLE001  # a checker's edge: the lab's own defect, never a verdict
+            except Exception as error:  # noqa: BLE001 - a checker's edge: the lab's own defect, never a verdict
                 self._on_defect(f"the health checker at {seat.checker.source} of check {check.id}", error)
             await asyncio.sleep(check.request_interval_s / self._speed)
 

@@ -1,7 +1,7 @@
 """Follows Route 53's API: reads zones, record sets and health checks again and again, and keeps the last
 good view.
 
-What one poll sees is one immutable `View`. A poll that fails changes nothing: the data plane keeps
+What one poll sees is one immutable ``View``. A poll that fails changes nothing: the data plane keeps
 answering from what it knew, as Route 53's does when its control plane is down.
 """
 
@@ -41,10 +41,10 @@ class View:
 
 
 class ControlPlane:
-    """Polls the Route 53 API behind `session` and hands each new `View` to its subscribers.
+    """Polls the Route 53 API behind ``session`` and hands each new ``View`` to its subscribers.
 
-    `session` reaches the API at `url` (a Unix socket's session needs any host name there); the caller
-    closes it. `watch` gets the task that polls, which never ends by itself unless it is broken.
+    ``session`` reaches the API at ``url`` (a Unix socket's session needs any host name there); the caller
+    closes it. ``watch`` gets the task that polls, which never ends by itself unless it is broken.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ControlPlane:
         return self._view
 
     def subscribe(self, callback: Callable[[View], None]) -> None:
-        """Call `callback` with each view that differs from the one before, and now with the present one."""
+        """Call ``callback`` with each view that differs from the one before, and now with the present one."""
         self._subscribers.append(callback)
         callback(self._view)
 

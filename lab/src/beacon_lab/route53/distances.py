@@ -2,8 +2,8 @@
 AWS's.
 
 The checkers' network distance and the latency records both read this table. It also says which Region a
-client is in: each Region owns one private test subnet, 10.<n>.0.0/16, n being its place in `REGIONS`
-counted from 1 (10.1.0.0/16 is us-east-1, 10.2.0.0/16 us-east-2, and so on).
+client is in. Each Region owns one private test subnet, 10.<n>.0.0/16, where n is its place in ``REGIONS``,
+counted from 1: 10.1.0.0/16 is us-east-1, 10.2.0.0/16 us-east-2.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 from itertools import combinations
 
+#: Where Beacon can run (the Regions of DSQL's multi-Region sets) and where Route 53's checkers stand.
 REGIONS = (
     "us-east-1",
     "us-east-2",
@@ -27,7 +28,6 @@ REGIONS = (
     "ap-southeast-1",
     "ap-southeast-2",
 )
-"""Where Beacon can run (the Regions of DSQL's multi-Region sets) and where Route 53's checkers stand."""
 
 SAME_REGION_MS = 1.0
 
@@ -58,21 +58,21 @@ _ROUND_TRIP_MS: dict[frozenset[str], float] = dict(
 
 
 def round_trip_ms(one: str, other: str) -> float:
-    """The round trip between two Regions, the same both ways. KeyError for a Region outside `REGIONS`."""
+    """The round trip between two Regions, the same both ways. KeyError for a Region outside ``REGIONS``."""
     if one not in REGIONS or other not in REGIONS:
         raise KeyError(f"no distance is known between {one} and {other}")
     return SAME_REGION_MS if one == other else _ROUND_TRIP_MS[frozenset((one, other))]
 
 
 def client_subnet(region: str) -> ipaddress.IPv4Network:
-    """The test subnet whose addresses count as clients in `region`. KeyError for an unknown Region."""
+    """The test subnet whose addresses count as clients in ``region``. KeyError for an unknown Region."""
     if region not in REGIONS:
         raise KeyError(f"{region} has no test subnet")
     return ipaddress.IPv4Network(f"10.{REGIONS.index(region) + 1}.0.0/16")
 
 
 def region_of_client(address: str) -> str | None:
-    """The Region whose test subnet holds `address`; None for any other address and for what is none."""
+    """The Region whose test subnet holds ``address``; None for any other address and for what is none."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,7 +1,7 @@
 """The DNS server: UDP and TCP on one port per client Region, and one default port, all answering by the
 same records.
 
-A client's Region is that of its EDNS client subnet (a test subnet of `distances`), else that of the port it
+A client's Region is that of its EDNS client subnet (a test subnet of ``distances``), else that of the port it
 asked. Health is asked at each query, so an answer is never older than the checkers' verdict.
 """
 
@@ -28,8 +28,8 @@ from beacon_lab.errors import LabError
 from beacon_lab.route53.answers import Answerer, ZoneIndex, servable
 from beacon_lab.route53.records import Healthy, Zone
 
+#: How long a TCP connection may stay without a query.
 IDLE_S = 10.0
-"""How long a TCP connection may stay without a query."""
 _PLAIN_PAYLOAD = 512
 _LARGEST_PAYLOAD = 1232  # what fits one packet on every path: larger answers go by TCP
 _MOST_CONNECTIONS = 64
@@ -44,11 +44,11 @@ class AddressInUseError(LabError):
 
 
 class DnsServer:
-    """Answers for the zones that `zones()` returns, choosing among records by `healthy`.
+    """Answers for the zones that ``zones()`` returns, choosing among records by ``healthy``.
 
-    `by_region` names a port for each client Region that gets one (0: any free port). `default_region` is
-    where clients of the default port count as being. `static` maps more host names to IPv4 addresses.
-    `chance` decides between weighted records.
+    ``by_region`` names a port for each client Region that gets one (0: any free port). ``default_region`` is
+    where clients of the default port count as being. ``static`` maps more host names to IPv4 addresses.
+    ``chance`` decides between weighted records.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class DnsServer:
         self._healthy = healthy
         self._default_region = default_region
         self._wanted = {_NO_REGION: port, **(by_region or {})}
-        self._chance = chance or Random()  # noqa: S311  # weighted records are no secret
+        self._chance = chance or Random()  # noqa: S311 - weighted records are no secret
         self._idle_s = idle_s
         self._static = _static_names(static or {})
         self._indexed: Sequence[Zone] | None = None
@@ -142,9 +142,10 @@ class DnsServer:
         )
 
     def respond(self, wire: bytes, region: str, *, limit: int | None) -> bytes | None:
-        """The answer to one message as bytes, at most `limit` long; None for what is not a query at all.
+        """The answer to one message as bytes, at most ``limit`` long; None for what is not a query at all.
 
-        `limit` None means TCP; otherwise the query's own payload size may raise it to what one packet holds.
+        ``limit`` None means TCP; otherwise the query's own payload size may raise it to what one packet
+        holds.
         """
         try:
             query = dns.message.from_wire(wire)
@@ -217,7 +218,7 @@ class _Udp(asyncio.DatagramProtocol):
 
 
 def _static_names(names: Mapping[str, str]) -> Mapping[dns.name.Name, ipaddress.IPv4Address]:
-    """Host names and addresses, parsed. Raise ``ValueError`` for what is no name or no IPv4 address."""
+    """Host names and addresses, parsed. Raises ``ValueError`` for what is no name or no IPv4 address."""
     try:
         return {dns.name.from_text(name): ipaddress.IPv4Address(address) for name, address in names.items()}
     except dns.exception.DNSException as error:

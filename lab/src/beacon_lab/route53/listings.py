@@ -1,8 +1,8 @@
 """Parses what Route 53's API lists (XML) into zones, record sets and health checks.
 
-Two defects of the simulator are made good here: an update of a health check forgets Regions and
-ChildHealthChecks (on AWS what an update does not name stays), and the SOA record that it makes with a zone
-is not a valid one.
+Two defects of the simulator are corrected here. An update of a health check forgets Regions and
+ChildHealthChecks; on AWS, what an update does not name stays. The SOA record that it makes with a zone is not
+valid.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _STICKY = ("Regions", "ChildHealthChecks")
 
 
 class UnreadableError(Exception):
-    """The API answered something that is not the listing that was asked for."""
+    """The API's answer is not the listing that the request names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class StickyFields:
         self._known: dict[str, dict[str, object]] = {}
 
     def apply(self, config: CheckConfig) -> dict[str, object]:
-        """The fields of `config`, completed by what was listed before."""
+        """The fields of ``config``, completed by what was listed before."""
         known = self._known.setdefault(config.id, {})
         known.update({name: config.fields[name] for name in _STICKY if config.fields.get(name)})
         return {**config.fields, **known}
@@ -53,7 +53,7 @@ class StickyFields:
 
 def _root(listing: str) -> ET.Element:
     try:
-        return ET.fromstring(listing)  # noqa: S314  # from our own child process, never from outside
+        return ET.fromstring(listing)  # noqa: S314 - from our own child process, never from outside
     except ET.ParseError as error:
         raise UnreadableError(f"not XML: {error}") from error
 

@@ -131,7 +131,7 @@ class _Poll:
             return await asyncio.open_connection(sock=sock, limit=_HEAD_BYTES)
         await asyncio.sleep(self.round_trip_s * _TLS_TRIPS)
         self.handed_over = True
-        # An empty server name is how asyncio is told to send no SNI.
+        # With an empty server name asyncio sends no SNI.
         name = self.check.fqdn if self.check.enable_sni else ""
         return await asyncio.open_connection(
             sock=sock,
@@ -159,7 +159,9 @@ _BIND_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT: the port is chosen at connect, so
 async def poll_once(
     check: HealthCheck, dial: Dial | None, *, source: str, round_trip_s: float
 ) -> PollAttempt:
-    """Try `check` once against `dial` (None: the name leads nowhere) from the loopback address `source`.
+    """Poll ``check`` once, from the loopback address ``source``.
+
+    ``dial`` is None for a name that leads nowhere.
 
     Never raises for what the endpoint does: every fault is in the PollAttempt. Cancellation closes all.
     """

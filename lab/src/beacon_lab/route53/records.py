@@ -4,7 +4,7 @@ Sources: Route 53 Developer Guide ("How Amazon Route 53 chooses records when hea
 "Choosing a routing policy"). A record without a health check counts as healthy. Each row below is read by a
 test.
 
-1. Who may answer.
+1. The records that may answer.
 
     | healthy records | may answer                                          |
     | --------------- | --------------------------------------------------- |
@@ -53,8 +53,8 @@ from random import Random
 
 from beacon_lab.route53.distances import round_trip_ms
 
+#: Whether the health check of this id is healthy.
 Healthy = Callable[[str], bool]
-"""Whether the health check of this id is healthy."""
 
 
 class Failover(StrEnum):
@@ -106,8 +106,8 @@ def choose(
 ) -> RecordSet:
     """The record that answers, of all that share one name and type.
 
-    Every table above. `records` holds at least one; `client_region` is read by latency records only,
-    `chance` by weighted ones only.
+    Every table above. ``records`` holds at least one; ``client_region`` is read by latency records only,
+    ``chance`` by weighted ones only.
     """
     well = [record for record in records if not record.health_check_id or healthy(record.health_check_id)]
     first = records[0]

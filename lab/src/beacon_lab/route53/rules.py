@@ -19,7 +19,7 @@ API reference of HealthCheckConfig. Each row below is read by a test.
     "Found": the whole string lies in the first 5,120 bytes of the body, in the same letter case.
 
 2. One checker, many attempts (FailureThreshold = t counts both ways; any attempt that agrees starts the
-count anew).
+count again).
 
     | state     | attempts in a row that disagree | becomes   |
     | --------- | ------------------------------- | --------- |
@@ -62,6 +62,7 @@ STATUS_LIMIT_S = 2.0
 BODY_LIMIT_S = 2.0
 BODY_BYTES = 5120
 HEALTHY_SHARE_PERCENT = 18
+#: The eight documented places that checkers stand in.
 CHECKER_REGIONS = (
     "us-east-1",
     "us-west-1",
@@ -72,7 +73,6 @@ CHECKER_REGIONS = (
     "ap-northeast-1",
     "sa-east-1",
 )
-"""The eight documented places that checkers stand in."""
 
 
 class CheckType(StrEnum):
@@ -170,14 +170,14 @@ class Trouble(StrEnum):
 class PollAttempt:
     """What one checker met in one attempt; times in seconds, None where the attempt did not get that far."""
 
+    #: From the start to the TCP connection.
     connect_s: float | None = None
-    """From the start to the TCP connection."""
+    #: From the TCP connection to the status line and headers.
     status_s: float | None = None
-    """From the TCP connection to the status line and headers."""
     status: int | None = None
     phrase: str = ""
+    #: From the status to the end of the body, or to its first 5,120 bytes.
     body_s: float | None = None
-    """From the status to the end of the body, or to its first 5,120 bytes."""
     body: bytes = b""
     trouble: Trouble | None = None
 
@@ -185,7 +185,7 @@ class PollAttempt:
 class PollResult(StrEnum):
     """How one attempt is judged; only PASS passes."""
 
-    PASS = "pass"  # noqa: S105  # a result, not a password
+    PASS = "pass"  # noqa: S105 - a result, not a password
     TROUBLE = "trouble"
     CONNECT_TIMEOUT = "connect timeout"
     STATUS_TIMEOUT = "status timeout"

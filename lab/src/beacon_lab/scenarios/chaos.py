@@ -1,9 +1,9 @@
 """Chaos: endpoints break and heal, Regions are drained and released, SSM goes down, all at random.
 
-At any moment at most one endpoint is broken, so there is always one that works; nothing else is spared: the
+At any moment at most one endpoint is broken, so there is always one that works. Nothing else is spared: the
 broken one may be the only one that is not drained. The services are processes that use Beacon's client
-(:mod:`beacon_lab.scenarios.service`), each with its own sources; what they were told is held against the
-table at the end: nothing acknowledged may be lost, nothing may be there twice, nothing that failed may be
+(:mod:`beacon_lab.scenarios.service`), each with its own sources. Their answers are compared with the table at
+the end: nothing acknowledged may be lost, nothing may be there twice, nothing that failed may be
 there.
 """
 
@@ -41,7 +41,7 @@ _END_S = 30.0
 
 @dataclass(slots=True)
 class Account:
-    """What one service was told, and what the table says of it."""
+    """The answers that one service got, and what the table says of them."""
 
     ends: dict[str, str] = field(default_factory=dict)
     problems: Counter[str] = field(default_factory=Counter)
@@ -65,7 +65,7 @@ class Account:
             self.slowest_ms = max(self.slowest_ms, float(str(line["ms"])))
 
     def settle(self, rows: Mapping[str, int]) -> None:
-        """Hold what was told against the rows that are there, by operation."""
+        """Compare the answers with the rows that are there, by operation."""
         for operation, end in self.ends.items():
             there = rows.get(operation, 0)
             self.lost += end == "acknowledged" and there == 0
@@ -114,7 +114,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ChaosResult:
-    """What became of each service, and how often each thing happened to them."""
+    """The account of each service, and how often each thing happened to them."""
 
     accounts: Mapping[str, Account]
     events: Mapping[str, int]
@@ -164,7 +164,7 @@ async def _until_working(accounts: Mapping[str, Account], limit_s: float = 30.0)
 
 
 class _Chaos:
-    """Breaks one endpoint at a time, drains and releases, takes SSM down; mends everything at the end."""
+    """Breaks one endpoint at a time, drains and releases, takes SSM down; repairs everything at the end."""
 
     def __init__(self, lab: Lab, dice: random.Random, say: Callable[[str], None]) -> None:
         self._lab = lab

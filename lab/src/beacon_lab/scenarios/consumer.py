@@ -1,9 +1,9 @@
 """A consumer that knows nothing but a name: it resolves, connects, writes a row, and does so again.
 
-It runs as a process of its own (`python -m beacon_lab.scenarios.consumer`), so that what it meets is not
-disturbed by the lab's own work, reads its orders as one JSON object on standard input, and writes one JSON
-line per attempt: what it resolved, whether the row was acknowledged, and the row's id. At the end of its
-input it stops. A row counts as acknowledged only when the COMMIT of its INSERT was answered.
+It runs as a process of its own (``python -m beacon_lab.scenarios.consumer``), so that the lab's own work
+does not disturb it. It reads its orders as one JSON object on standard input, and stops at the end of its
+input. It writes one JSON line per attempt: what it resolved, whether the row was acknowledged, and the
+row's id. A row counts as acknowledged only when the COMMIT of its INSERT was answered.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ class Resolved:
 
 
 def look_up(orders: ConsumerOrders, timeout_s: float) -> Resolved:
-    """Resolve the name to its canonical host, which is what a DSQL certificate and token are made out to."""
+    """Resolve the name to its canonical host, the name in a DSQL certificate and token."""
     resolved = _ask(orders, orders.name, timeout_s).resolve_chaining()
     host = resolved.canonical_name.to_text(omit_final_dot=True)
     if resolved.answer is None:
-        # The chain leaves the zone: its last name is somebody else's to resolve.
+        # The chain leaves the zone: another resolver knows its last name.
         resolved = _ask(orders, host, timeout_s).resolve_chaining()
     if resolved.answer is None:
         raise NoAddressError(host)

@@ -28,7 +28,7 @@ class ConsumerTally:
         """Count one line of the consumer, read at monotonic ``now``."""
         self.attempts += 1
         if self._last_good is None:
-            self._last_good = now  # before its first line nobody waited for a commit
+            self._last_good = now  # before its first line no commit was awaited
         if attempt["acknowledged"]:
             self.acknowledged.add(str(attempt["id"]))
             self.end(now)

@@ -1,7 +1,7 @@
 """The demo: two Regions through failover, recovery, drain and release, while a consumer keeps writing.
 
 Every transition has to be seen from outside (health check, DNS answer, SSM value); each is timed against what
-the settings predict. At the end every row that the consumer was told is committed has to be found again.
+the settings predict. At the end every row whose COMMIT was answered has to be found again.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ _AGAIN_S = 0.5
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel ``tasks`` until each of them has ended.
 
-    One cancellation is not enough: `asyncio.wait_for` before Python 3.12 forgets one that comes as its own
+    One cancellation is not enough: ``asyncio.wait_for`` before Python 3.12 forgets one that comes as its own
     wait is just over, and so do libraries that are built on it.
     """
     left = {task for task in tasks if not task.done()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import resource
 import time
 from collections import Counter
@@ -183,17 +184,17 @@ class _Watcher:
         self._region = survivor
         self._host = lab.cluster.fronts[survivor].host
         self._watch = watch
-        self._began: float | None = None
+        self._began = math.inf
         self._ended = False
+        #: How many reads the herd was served since this was set to 0, before the fault.
         self.calm = 0
-        """How many reads the herd was served since this was set to 0, before the fault."""
         self._read_at = 0.0
         self._clients: dict[str, Any] = {}
         self._polls: set[tuple[str, object]] = set()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Has a client for each Region's Parameter Store."""
+        """Have a client for each Region's Parameter Store."""
         with contextlib.ExitStack() as stack:
             for region in self._lab.regions:
                 client = self._lab.cloud.client("ssm", region)
@@ -202,8 +203,7 @@ class _Watcher:
 
     @property
     def passed_s(self) -> float:
-        """Seconds since the fault."""
-        assert self._began is not None  # noqa: S101 - set by `begin`
+        """Seconds since the fault; below 0 before it."""
         return time.monotonic() - self._began
 
     def begin(self) -> None:
@@ -220,7 +220,7 @@ class _Watcher:
         """Take in a second of one member of the herd."""
         if self._ended:
             return
-        if self._began is None:
+        if time.monotonic() < self._began:
             self.calm += int(str(line["served"]))
         else:
             second = int(self.passed_s)

@@ -1,7 +1,7 @@
 """One member of a herd: a process with a pool that is always full, and a little work to show that it serves.
 
-It runs as `python -m beacon_lab.scenarios.herd_process`, reads its orders as one JSON object, reports one
-JSON line a second with what was served and what failed in it, and stops at the end of its input.
+It runs as ``python -m beacon_lab.scenarios.herd_process``, and reads its orders as one JSON object. Each
+second it reports in one JSON line what was served and what failed. It stops at the end of its input.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """A service that reads and writes at a steady rate through Beacon's client: endpoints, pool, transactions.
 
-It runs as a process of its own (`python -m beacon_lab.scenarios.service`), with threads or asyncio, reads its
-orders as one JSON object and reports one JSON line for each operation. An operation inserts a row that holds
-its id into a table in which it could stand twice, after it has read; how it ended is one of
+It runs as a process of its own (``python -m beacon_lab.scenarios.service``), with threads or asyncio, reads
+its orders as one JSON object and reports one JSON line for each operation. An operation inserts a row that
+holds its id into a table in which it could stand twice, after it has read; how it ended is one of
 
-| end | what the client was told | rows that may be there |
+| end | what the client learned | rows that may be there |
 | --- | --- | --- |
 | acknowledged | committed | one |
 | unknown | the COMMIT was not answered | none or one |
@@ -140,7 +140,7 @@ def _run_threads(orders: ServiceOrders, orders_in: TextIO, report: _Report) -> N
 
             try:
                 transact(pool.connection, work)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported and the others go on
+            except Exception as error:  # noqa: BLE001 - any error is reported, and the other workers continue
                 report(operation, began, error)
             else:
                 report(operation, began, None)
@@ -178,7 +178,7 @@ async def _run_asyncio(orders: ServiceOrders, orders_in: TextIO, report: _Report
 
             try:
                 await transact_async(pool.connection, work)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported and the others go on
+            except Exception as error:  # noqa: BLE001 - any error is reported, and the other workers continue
                 report(operation, began, error)
             else:
                 report(operation, began, None)

@@ -4,7 +4,7 @@
 | --- | --- |
 | ssm | the Region's document |
 | dns | the failover record, then a list; with asyncio |
-| stale | a document that nobody has renewed for an hour |
+| stale | a document that no publisher has renewed for an hour |
 | missing | a document that is not there, then a list |
 | malformed | a document that is rubbish, then a list |
 """

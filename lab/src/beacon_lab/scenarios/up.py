@@ -1,4 +1,4 @@
-"""`beacon-lab up`: a lab that stays until it is told to end, and what to try with it."""
+"""``beacon-lab up``: a lab that stays until a signal ends it, and what to try with it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Follow what users see of a lab: health checks, DNS answers and SSM values, each through its own interface.
 
-DNS and SSM are read as `dig` and `aws ssm` would; a check's status is what `beacon-lab status` shows.
+DNS and SSM are read as ``dig`` and ``aws ssm`` would; a check's status is what ``beacon-lab status`` shows.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Seen:
         self._read = read
 
     async def follow(self) -> None:
-        """Poll for ever; an error of the interface is a value too."""
+        """Poll until cancelled; an error of the interface is a value too."""
         while True:
             value = await self._read()
             if value != self.value:
@@ -69,10 +69,10 @@ async def resolve(name: str, host: str, port: int) -> str:
 class Watch:
     """Polls a lab that its ready object describes; use as an asynchronous context manager.
 
-    ``health``: check status of each Region (``healthy``/``unhealthy``), as ``read_health`` tells it; ``dns``:
-    the host that the record names to a client in the first Region; ``ssm``: the host in the first Region's
-    ``endpoint`` parameter. ``watch`` gets each task that polls, which never ends by itself unless it is
-    broken.
+    ``health`` is the check status of each Region, ``healthy`` or ``unhealthy``, as ``read_health`` gives
+    it. ``dns`` is the host that the record names to a client in the first Region. ``ssm`` is the host in
+    the first Region's ``endpoint`` parameter. ``watch`` gets each task that polls, which ends by itself
+    only if it breaks.
     """
 
     def __init__(

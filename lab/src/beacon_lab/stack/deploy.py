@@ -4,11 +4,11 @@ An update keeps previous values exactly as UsePreviousValue does: a parameter th
 set back.
 
 Roles, log groups and the REST API's id come from moto's CloudFormation. Health check and record go through
-Route 53's own API, because moto's CloudFormation drops fields of the one (EnableSNI, Regions) and, when it
-changes the other, deletes every Region's record of that name. The rest the lab runs itself; it is read from
-the resolved template. Alarms, a web ACL and a fault experiment are resolved and then left alone: moto makes
-none of them from a template, the ACL lists the addresses of the resource policy, which the lab's gateway
-enforces, and the lab has faults of its own.
+Route 53's own API. moto's CloudFormation drops fields of a health check (EnableSNI, Regions), and a change
+of a record deletes every Region's record of that name. The rest the lab runs itself; it is read from the
+resolved template. Alarms, a web ACL and a fault experiment are resolved and then left alone, since moto
+makes none of them from a template. The ACL lists the addresses of the resource policy, which the lab's
+gateway enforces, and the lab has faults of its own.
 """
 
 from __future__ import annotations
@@ -78,20 +78,20 @@ _ANY_ID = frozenset({"AWS::ApiGateway::Deployment", "AWS::FIS::ExperimentTemplat
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Where a deployment takes code from: the working tree, or what `sam build` made of it."""
+    """Where a deployment takes code from: the working tree, or what ``sam build`` made of it."""
 
+    #: For built code, the directory of each function and layer by its logical id in template.yaml.
     built: Mapping[str, Path] | None = None
-    """For built code, the directory of each function and layer by its logical id in template.yaml."""
 
     def directory(self, sources: Mapping[str, Path]) -> Callable[[str], Path]:
-        """Gives the directory for a logical id, by default the one that template.yaml names."""
+        """Give the directory for a logical id, by default the one that template.yaml names."""
         return (sources if self.built is None else self.built).__getitem__
 
 
 class Deployer:
     """Deploys one template to any Region of the lab. Its calls block; it keeps no connection.
 
-    `endpoint_url` is where the AWS APIs answer. The hosted zone that a record goes into has to exist.
+    ``endpoint_url`` is where the AWS APIs answer. The hosted zone that a record goes into has to exist.
     """
 
     def __init__(
@@ -105,11 +105,11 @@ class Deployer:
         )
 
     def check(self, region: str, name: str, parameters: Mapping[str, str]) -> None:
-        """Raise what `create` would, ParametersError or TemplateError, without contacting anything."""
+        """Raise what ``create`` would, ParametersError or TemplateError, without contacting anything."""
         self._resolved(region, name, parameters)
 
     def create(self, region: str, name: str, parameters: Mapping[str, str]) -> Stack:
-        """Create the stack `name` in `region`.
+        """Create the stack ``name`` in ``region``.
 
         Raises ParametersError, with every wrong parameter, before anything is contacted.
         """
@@ -120,7 +120,7 @@ class Deployer:
         return self._settle(translation, resolver, name, values, before=None)
 
     def update(self, stack: Stack, given: Mapping[str, str]) -> Stack:
-        """The same stack with the parameters `given`; every other one keeps the value that the stack has.
+        """The same stack with the parameters ``given``; every other one keeps the value that the stack has.
 
         Raises ParametersError before anything is contacted, and TemplateError for a change of a log group, of
         the API's name or of more than a role's policies, which moto cannot make.
@@ -138,7 +138,7 @@ class Deployer:
         return self._settle(translation, resolver, stack.name, values, before=stack)
 
     def delete(self, stack: Stack) -> None:
-        """Delete what `create` and `update` made; the record goes first."""
+        """Delete what ``create`` and ``update`` made; the record goes first."""
         with self._route53() as route53:
             if stack.record is not None:
                 remove_record(route53, stack.record)
@@ -196,7 +196,7 @@ class Deployer:
             outputs = resolver.outputs()
             for logical_id, kind in resolver.resource_types().items():
                 if kind in _LEFT_ALONE:
-                    resolver.properties(logical_id)  # nobody else would see that it cannot be resolved
+                    resolver.properties(logical_id)  # no other step would find that it cannot be resolved
             shown: dict[str, Json] = {key: {"Value": value} for key, value in outputs.items()}
             body = {"Resources": _simulated(resolver), "Outputs": shown}
             client.update_stack(**_request(translation, name, parameters, body))

@@ -15,7 +15,7 @@ class TemplateError(Exception):
 
 
 class ParametersError(LabError):
-    """Parameters that the template does not accept; `reasons` holds a sentence for each of them."""
+    """Parameters that the template does not accept; ``reasons`` holds a sentence for each of them."""
 
     def __init__(self, reasons: Sequence[str]) -> None:
         self.reasons = tuple(reasons)
@@ -23,21 +23,21 @@ class ParametersError(LabError):
 
 
 def mapping(node: Json, where: str) -> dict[str, Json]:
-    """`node`, which has to be a mapping; raises TemplateError naming `where`."""
+    """``node``, which has to be a mapping; raises TemplateError naming ``where``."""
     if not isinstance(node, dict):
         raise TemplateError(f"{where}: a mapping is wanted, not {node!r}")
     return node
 
 
 def sequence(node: Json, where: str) -> list[Json]:
-    """`node`, which has to be a list; raises TemplateError naming `where`."""
+    """``node``, which has to be a list; raises TemplateError naming ``where``."""
     if not isinstance(node, list):
         raise TemplateError(f"{where}: a list is wanted, not {node!r}")
     return node
 
 
 def text(node: Json, where: str) -> str:
-    """`node`, a scalar, as CloudFormation writes it into a string; raises TemplateError naming `where`."""
+    """``node``, a scalar, as text in CloudFormation's spelling; raises TemplateError naming ``where``."""
     if isinstance(node, bool):
         return "true" if node else "false"
     if isinstance(node, (str, int, float)):

@@ -1,4 +1,7 @@
-"""What `Ref` and `Fn::GetAtt` give for a resource whose name decides it; for the rest its service does."""
+"""What ``Ref`` and ``Fn::GetAtt`` give for a resource that is identified by its name.
+
+The others get their id from their service.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,13 @@ from dataclasses import dataclass, field
 
 __all__ = ["ACCOUNT_ID", "ResourceIdentity", "named"]
 
+#: The one account of the lab, as in moto.
 ACCOUNT_ID = "123456789012"
-"""The one account of the lab, as in moto."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceIdentity:
-    """A resource's `Ref`, and its attributes by name."""
+    """A resource's ``Ref``, and its attributes by name."""
 
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -39,7 +42,7 @@ def name_property(resource_type: str) -> str | None:
 
 
 def named(resource_type: str, name: str, region: str) -> ResourceIdentity:
-    """The identity of a resource whose `name_property` has the value `name`."""
+    """The identity of a resource whose ``name_property`` has the value ``name``."""
     _, ref, arn = _NAMED[resource_type]
     fill = {"n": name, "r": region, "a": ACCOUNT_ID}
     return ResourceIdentity(ref.format(**fill), {} if arn is None else {"Arn": arn.format(**fill)})

@@ -1,7 +1,7 @@
 """CloudFormation's intrinsic functions over plain data, strictly: one that is not in the table is an error.
 
 The evaluator knows no template. What a name stands for (a parameter, a resource, a condition, a mapping) it
-asks the `Names` that it was made with.
+asks the ``Names`` that it was made with.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Names(Protocol):
     """What names stand for. Each method raises TemplateError for a name that stands for nothing."""
 
     def reference(self, name: str) -> Json:
-        """What `Ref` gives for a parameter, a pseudo parameter or a resource."""
+        """What ``Ref`` gives for a parameter, a pseudo parameter or a resource."""
 
     def attribute(self, logical_id: str, attribute: str) -> str:
-        """What `Fn::GetAtt` gives."""
+        """What ``Fn::GetAtt`` gives."""
 
     def condition(self, name: str) -> bool:
         """Whether a named condition holds."""
@@ -34,7 +34,7 @@ class Names(Protocol):
 
 
 class _Absent:
-    """What `AWS::NoValue` evaluates to: the member or list entry that holds it is left out."""
+    """What ``AWS::NoValue`` evaluates to: the member or list entry that holds it is left out."""
 
 
 _ABSENT: Final = _Absent()
@@ -42,7 +42,7 @@ _Value: TypeAlias = "Json | _Absent"
 
 
 class Evaluator:
-    """Evaluates nodes of a template. Its methods raise TemplateError, and what `names` raises."""
+    """Evaluates nodes of a template. Its methods raise TemplateError, and what ``names`` raises."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
@@ -63,14 +63,14 @@ class Evaluator:
         }
 
     def value(self, node: Json) -> Json:
-        """`node` with every function in it evaluated."""
+        """``node`` with every function in it evaluated."""
         result = self._evaluate(node)
         if isinstance(result, _Absent):
             raise TemplateError("AWS::NoValue stands where a value is needed")
         return result
 
     def truth(self, node: Json) -> bool:
-        """`node` as a condition."""
+        """``node`` as a condition."""
         if isinstance(node, dict) and list(node) == ["Condition"]:
             return self._names.condition(text(node["Condition"], "Condition"))
         result = self.value(node)
@@ -79,7 +79,7 @@ class Evaluator:
         return result
 
     def truths(self, function: str, node: Json) -> list[bool]:
-        """The operands of `function`, two to ten conditions."""
+        """The operands of ``function``, two to ten conditions."""
         operands = sequence(node, function)
         if not 2 <= len(operands) <= 10:
             raise TemplateError(f"{function} takes 2 to 10 conditions, not {len(operands)}")

@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class FunctionResource:
-    """A Lambda function. `layer_dirs` are what stands under /opt/python, in the layers' order."""
+    """A Lambda function. ``layer_dirs`` are what stands under /opt/python, in the layers' order."""
 
     logical_id: str
     name: str
@@ -41,12 +41,12 @@ class FunctionResource:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and a path (with `{name}` for a segment that may be anything) that invoke a function."""
+    """A method and a path (with ``{name}`` for a segment that may be anything) that invoke a function."""
 
     method: str
     path: str
+    #: The function's logical id.
     function: str
-    """The function's logical id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class ApiResource:
     stage: str
     host: str
     routes: tuple[Route, ...]
+    #: As API Gateway stores it: every Resource a full ARN, which the path of a request is matched against.
     resource_policy: Mapping[str, Json]
-    """As API Gateway stores it: every Resource a full ARN, which the path of a request is matched against."""
     throttle_rate_per_s: float
     throttle_burst: int
 
@@ -69,10 +69,10 @@ class ScheduleResource:
 
     name: str
     every_s: int
+    #: The function's logical id.
     function: str
-    """The function's logical id."""
+    #: JSON.
     input: str
-    """JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class RecordResource:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One Region's stack. `functions` is by logical id; `parameters` hold every parameter's value."""
+    """One Region's stack. ``functions`` is by logical id; ``parameters`` hold every parameter's value."""
 
     region: str
     name: str

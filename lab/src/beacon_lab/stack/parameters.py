@@ -22,10 +22,10 @@ def settled(
 ) -> dict[str, str]:
     """Every parameter's value as an update settles it: the given, else the previous one, else the default.
 
-    That is UsePreviousValue, which `sam deploy` and `aws cloudformation deploy` ask for each parameter that
-    they are not given. So a parameter keeps its value when its line is taken out of a file, and also when the
-    template's default changes. One that the template no longer declares is dropped, unless it is given:
-    `bind` refuses that, and a parameter without any value.
+    That is UsePreviousValue, which ``sam deploy`` and ``aws cloudformation deploy`` ask for each parameter
+    that they are not given. So a parameter keeps its value when its line is taken out of a file, and also
+    when the template's default changes. One that the template no longer declares is dropped, unless it is
+    given: ``bind`` refuses that, and a parameter without any value.
     """
     declared = mapping(template.get("Parameters", {}), "Parameters")
     values = {

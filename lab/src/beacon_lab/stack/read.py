@@ -34,7 +34,7 @@ _ASYNC_DEFAULTS: Mapping[str, Json] = {"MaximumEventAgeInSeconds": 21_600, "Maxi
 def read_functions(
     resolver: TemplateResolver, directory: Callable[[str], Path]
 ) -> dict[str, FunctionResource]:
-    """The functions by logical id; `directory` gives the code for a logical id of template.yaml."""
+    """The functions by logical id; ``directory`` gives the code for a logical id of template.yaml."""
     layers = {
         text(resolver.reference(logical_id), logical_id): directory(source_of(properties["Content"]))
         for logical_id, properties in _of_type(resolver, "AWS::Lambda::LayerVersion")
@@ -178,7 +178,7 @@ def _of_type(resolver: TemplateResolver, kind: str) -> Iterator[tuple[str, dict[
 
 
 def only(resolver: TemplateResolver, kind: str) -> tuple[str, dict[str, Json]]:
-    """The one resource of a type, by logical id and properties. Raise ``TemplateError`` for more or none."""
+    """The one resource of a type, by logical id and properties. Raises ``TemplateError`` for more or none."""
     found = list(_of_type(resolver, kind))
     if len(found) != 1:
         raise TemplateError(f"one {kind} is wanted, not {len(found)}")

@@ -1,6 +1,6 @@
 """One template with one Region's parameters: its conditions, rules, resources and outputs, evaluated.
 
-A parameter is checked once, before anything is contacted: `TemplateResolver.create` raises one
+A parameter is checked once, before anything is contacted: ``TemplateResolver.create`` raises one
 ParametersError with every wrong parameter and every broken rule.
 """
 
@@ -25,7 +25,7 @@ class _UnboundError(Exception):
 
 
 class TemplateResolver:
-    """Evaluates a template for one Region. `created` holds the identities that services have given."""
+    """Evaluates a template for one Region. ``created`` holds the identities that services have given."""
 
     def __init__(self, template: Mapping[str, Json], values: Values, *, region: str, stack_name: str) -> None:
         self.region = region
@@ -94,7 +94,7 @@ class TemplateResolver:
     # -- what names stand for: the Names that the evaluator asks
 
     def reference(self, name: str) -> Json:
-        """What `Ref` gives."""
+        """What ``Ref`` gives."""
         if name in self._pseudo:
             return self._pseudo[name]
         if name in self._values:
@@ -105,7 +105,7 @@ class TemplateResolver:
         return self._identity(name).ref
 
     def attribute(self, logical_id: str, attribute: str) -> str:
-        """What `Fn::GetAtt` gives."""
+        """What ``Fn::GetAtt`` gives."""
         attributes = self._identity(logical_id).attributes
         if attribute not in attributes:
             raise TemplateError(f"the lab does not know the attribute {logical_id}.{attribute}")

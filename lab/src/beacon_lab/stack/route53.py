@@ -85,7 +85,7 @@ def put_record(client: Route53Client, record: RecordResource) -> None:
 
 
 def remove_record(client: Route53Client, record: RecordResource) -> None:
-    """Delete a record as `put_record` wrote it."""
+    """Delete a record as ``put_record`` wrote it."""
     _change(client, "DELETE", record)
 
 

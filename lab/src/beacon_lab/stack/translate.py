@@ -1,7 +1,7 @@
 """Turns template.yaml into CloudFormation with AWS's own SAM translator, offline.
 
 The translator takes code from S3 only, so each local directory is replaced by an address that holds the
-resource's logical id, and `Translation.sources` keeps the directory itself.
+resource's logical id, and ``Translation.sources`` keeps the directory itself.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read_template(path: Path) -> dict[str, Json]:
 
 
 def translate(path: Path, *, region: str, parameters: Mapping[str, str]) -> Translation:
-    """Translate the template at `path` as the transform does in `region`. Raises TemplateError.
+    """Translate the template at ``path`` as the transform does in ``region``. Raises TemplateError.
 
     The transform sees the values that were given, then the defaults. It makes a new API deployment each time
     when the template asks for that, so two translations of one template may differ in its name.
@@ -68,7 +68,7 @@ def translate(path: Path, *, region: str, parameters: Mapping[str, str]) -> Tran
 
 
 def source_of(code: Json) -> str:
-    """The logical id in template.yaml whose directory the translated `Code` or `Content` stands for."""
+    """The logical id in template.yaml whose directory the translated ``Code`` or ``Content`` stands for."""
     address = mapping(code, "code")
     if address.get("S3Bucket") != _BUCKET:
         raise TemplateError(f"code comes from {address!r}, not from a local directory")

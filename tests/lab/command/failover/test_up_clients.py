@@ -64,6 +64,7 @@ def test_the_ready_file_has_exactly_the_promised_members(lab: LabProcess) -> Non
         },
         "ssm": {"endpoint": "/orders/lab/dsql/endpoint", "document": "/orders/lab/dsql/document"},
         "control_url": Text(),
+        "speed": 10.0,
     }
 
 
