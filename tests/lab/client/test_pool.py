@@ -199,6 +199,16 @@ def test_a_closed_pool_leaves_nothing(client: Client) -> None:
     until(lambda: client.open_connections() == {NEAR: 0, FAR: 0})
 
 
+def test_a_pool_whose_role_is_wrong_says_that_the_login_was_rejected(client: Client) -> None:
+    """By each endpoint, and what to look at; psycopg_pool alone would say that time has run out."""
+    with (
+        Pool(client.endpoints(), **{**client.login, "user": "not_a_role"}, timeout_s=1.5) as pool,
+        pytest.raises(PoolTimeout, match=r"the last connect failed: .*AWS IAM GRANT") as caught,
+    ):
+        pool.getconn()
+    assert {f"{region} login_rejected" in str(caught.value) for region in (NEAR, FAR)} == {True}
+
+
 @pytest.mark.parametrize("option", ["check", "max_lifetime", "connection_class", "kwargs", "conninfo"])
 def test_what_beacon_decides_cannot_be_passed_to_psycopg_pool(client: Client, option: str) -> None:
     """A pool that is not looked after as promised must not come about."""

@@ -471,7 +471,7 @@ def test_a_connect_that_succeeds_ends_what_was_said_of_the_last_failure() -> Non
 
 @pytest.mark.parametrize("name", ["connect", "connect_async", "Pool", "AsyncPool"])
 def test_a_statement_has_thirty_seconds_unless_the_caller_says_otherwise(name: str) -> None:
-    """Without a limit a frozen server keeps a service waiting for ever."""
+    """Without a limit a frozen server keeps a service waiting."""
     assert inspect.signature(getattr(beacon, name)).parameters["query_timeout_s"].default == 30.0
 
 

@@ -1,8 +1,8 @@
 """A psycopg_pool for asyncio whose connections lead to the best endpoint, and move when that changes.
 
 Each connection logs in with a fresh token and is replaced before DSQL's 60 minutes.
-:mod:`beacon.client.pool_care` decides what becomes of a connection that is asked for. Idle ones are looked
-through in the background, so that a quiet service moves too.
+:mod:`beacon.client.pool_care` decides how the pool treats a connection before it hands it out. A keeper looks
+through the idle ones in the background, so that a quiet service moves too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
     :param timeout_s: how long a request waits for a connection, in seconds; default 10.0.
     :param connect_timeout_s: how long one connect may take in all, in seconds; default 5.0.
     :param query_timeout_s: how long each statement may wait for its answer, in seconds; default 30.0;
-        ``None``: for ever.
+        ``None``: no limit.
     :param policy: how connections age, are asked and are replaced; default ``None``: ``PoolPolicy()``.
     :param autocommit: whether each statement commits itself, as in psycopg; default ``False``.
     :param row_factory: what makes a row, as in psycopg; default ``tuple_row``.
@@ -142,7 +142,7 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         await self.close()
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:  # noqa: ASYNC109 - as above
-        """A connection that works as far as can be told in ``check_timeout_s``.
+        """A connection that works, as far as a check of ``check_timeout_s`` can show.
 
         Raises ``PoolTimeout``, which says why the last connect failed.
         """
@@ -179,8 +179,8 @@ class AsyncPool(AsyncConnectionPool[AsyncConnection[Any]]):
         check_s, left_s = self._care.check_s(connection.query_timeout_s), deadline - self._monotonic()
         if self._care.is_too_late(connection.endpoint.host, left_s):
             raise PoolTimeout("no time is left to see whether an idle connection still works")
-        # A request in a hurry says nothing about the endpoint; the connection's answer is outstanding, so it
-        # is closed all the same.
+        # A request in a hurry says nothing about the endpoint. Its connection is closed all the same: the
+        # answer may still come, and the next statement would read it as its own.
         return await connection.answers(min(check_s, left_s), counts=left_s >= check_s)
 
     async def _discard(self, connection: AsyncConnection[Any]) -> None:
@@ -238,6 +238,6 @@ def _class_of(dialer: Dialer, care: PoolCare, stop: threading.Event) -> type[Asy
             care.joined(connection)
             return connection
 
-    # What logs and error messages call it.
+    # The name in logs and error messages.
     Pooled.__qualname__ = "Pooled"
     return Pooled

@@ -1,20 +1,20 @@
-"""What a client may connect to, and in which order it starts. Pure: no I/O, no clock.
+"""What a client may connect to, and in which order it tries. Pure: no I/O, no clock.
 
-Candidates come from one source or several. Whoever is named first, by the source that comes first, counts;
-later sources add only what earlier ones do not name:
+Candidates come from one source or several. The first source that names an endpoint decides about it. Later
+sources add only the endpoints that earlier ones do not name:
 
 ===============================  ====================================================================
-what a source says               what becomes of it
+what a source says               the candidates
 ===============================  ====================================================================
-a document, still valid          its endpoints that are in, best first; those that are out are a last
-                                 resort, drained ones before those that are down
+a document, still valid          its endpoints that are in, best first; those that are out follow as a
+                                 last resort, drained ones before those that are down
 a document past ``valid_until``  all of its endpoints, in ranked order
 a DNS answer                     the one endpoint that the name leads to
 a list                           its endpoints, in its order
 ===============================  ====================================================================
 
-A last resort is tried only when everything else has failed or was silent for long: a client is never left
-with nothing to try, and a drained Region is not where a slow packet sends it.
+A client tries a last resort only when all other candidates have failed or were silent for long. So it always
+has a candidate, and one slow packet does not send it to a drained Region.
 """
 
 from __future__ import annotations

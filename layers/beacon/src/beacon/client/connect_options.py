@@ -80,7 +80,7 @@ class Login:
     :param ca_file: a file of certificate authorities in place of the system's; default ``None``.
     :param options: further options of libpq, such as ``application_name``, as text; default none.
     :param query_timeout_s: how long each statement may wait for its answer, in seconds; default 30.0;
-        ``None``: for ever.
+        ``None``: no limit.
     """
 
     user: str

@@ -1,7 +1,7 @@
 """How fast one pool connects, so that a fleet of pools stays below what a DSQL cluster takes. No I/O.
 
 A cluster takes 100 new connections a second from all of its clients together, and a burst of 1,000. When
-an endpoint breaks, every pool of a fleet loses its connections at the same moment. None knows of the others.
+an endpoint breaks, every pool of a fleet loses its connections at the same moment. No pool knows the others.
 
 =============================================  =====================================================
 a connect                                      starts
@@ -13,10 +13,10 @@ of the second half                             one after the other, so that all 
 any                                            never more than ``limit`` in any one second
 =============================================  =====================================================
 
-The half is an allowance that fills up again as slowly as it is used up. So one connection that broke is
-replaced at once, and a pool whose connections break again and again does not hammer the cluster. A connect
-that comes to nothing uses up none of it. When the cluster says that it has too many connections (53300,
-53400), what is left of it is lost; :mod:`beacon.client.local_view` says when to ask again.
+The first half is an allowance that refills as slowly as the second half connects. So the pool replaces one
+broken connection at once, and a pool whose connections break again and again does not overload the cluster.
+A connect that fails costs no allowance. When the cluster reports too many connections (53300, 53400), the
+rest of the allowance is lost; :mod:`beacon.client.local_view` says when the next connect may start.
 
 Source: Aurora DSQL User Guide, quotas (connection rate, burst capacity).
 """
@@ -30,9 +30,9 @@ from collections.abc import Callable
 
 __all__ = ["REFILL_S", "ConnectRate"]
 
-#: In what time the second half is opened: fifty pools of twenty make about 70 connects a second then.
+#: The time in which the second half is opened: 50 pools of 20 make about 70 connects a second then.
 REFILL_S = 7.0
-#: In what time the first half is opened, about.
+#: About the time in which the first half is opened, in seconds.
 _FIRST_HALF_S = 1.0
 _REFILL_JITTER = (0.5, 1.5)
 
@@ -74,12 +74,12 @@ class ConnectRate:
             return 0.0
 
     def give_back(self) -> None:
-        """A connect that was started came to nothing: it is not of those that were opened."""
+        """A connect that was started has failed: it costs no allowance."""
         with self._lock:
             self._left += 1
 
     def slow_down(self) -> None:
-        """The cluster has too many connections: what comes now comes as the second half does."""
+        """The cluster has too many connections: the next connects are as slow as the second half."""
         with self._lock:
             self._left = 0
 

@@ -34,7 +34,7 @@ _CHECK = b"SELECT 1"
 class Connection(psycopg.Connection[Row]):
     """A psycopg connection that knows its endpoint.
 
-    ``query_timeout_s`` may be changed at any time; ``None`` waits for ever, as psycopg does.
+    ``query_timeout_s`` may be changed at any time; ``None`` waits without a limit, as psycopg does.
     """
 
     endpoint: Endpoint
@@ -123,16 +123,17 @@ def connect(
 ) -> Connection[Row]:
     """Connect to the best endpoint.
 
-    The token is fresh, the certificate verified in full. When the best endpoint is silent or fails, the next
-    one is tried as well (:mod:`beacon.client.race`). Raises :class:`~beacon.client.race.ConnectError`, a
-    ``psycopg.OperationalError`` that says what was tried, and ``ValueError`` for what cannot be used.
+    The token is fresh, the certificate verified in full. When the best endpoint is silent or fails, the
+    connect tries the next one as well (:mod:`beacon.client.race`). Raises
+    :class:`~beacon.client.connect_error.ConnectError`, a ``psycopg.OperationalError`` that says what was
+    tried, and ``ValueError`` for what cannot be used.
 
     :param endpoints: where to connect.
     :param user: the database role; ``admin`` signs for ``DbConnectAdmin``.
     :param dbname: the database; default ``"postgres"``.
     :param timeout_s: how long the connect may take in all, in seconds; default 5.0.
     :param query_timeout_s: how long each statement may wait for its answer, in seconds; default 30.0;
-        ``None``: for ever.
+        ``None``: no limit.
     :param autocommit: whether each statement commits itself, as in psycopg; default ``False``.
     :param row_factory: what makes a row, as in psycopg; default ``None``: tuples.
     :param prepare_threshold: how often a statement runs before it is prepared, as in psycopg; default 5;

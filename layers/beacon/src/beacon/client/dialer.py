@@ -1,7 +1,7 @@
-"""Connect to the best endpoint: run a race with the caller's own waiting, blocking or asyncio.
+"""Connect to the best endpoint: run a race that waits as its caller does, in a thread or in asyncio.
 
-Each leg of a race signs a token of its own, made out to its endpoint. Nothing else happens on the way: no
-Route 53, no SSM, no STS, no look-up of a name that is known, once candidates and credentials are.
+Each leg of a race signs its own token for its endpoint. Once candidates and credentials are known, a connect
+calls no Route 53, no SSM and no STS, and looks up no name that is known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Dialer"]
 
 _LIBPQ: Final = pq.version()
 _NAP_S = 0.01
-#: What a race gets at the least, however long the sources took.
+#: The least time of a race, however long the sources took, in seconds.
 _LEAST_S = 0.5
 
 
@@ -81,7 +81,7 @@ class Dialer:
         return won
 
     def _blank_chain(self) -> CredentialChain | None:
-        """The chain that has to be asked for its first credentials: that is no leg's time, and may hang."""
+        """The chain, if it has no credentials yet: the first may take long, and no leg waits for them."""
         chain = self.surroundings.credentials
         return chain if isinstance(chain, CredentialChain) and chain.blank else None
 
@@ -122,7 +122,7 @@ class Dialer:
             now=surroundings.now(),
             libpq_version=_LIBPQ,
         )
-        # Named, so that no environment variable changes whom this connects to.
+        # Named, so that no environment variable changes the server that this connects to.
         options |= {"sslsni": "1", "target_session_attrs": "any", "load_balance_hosts": "disable"}
         return conninfo(options | dict(login.options))
 

@@ -1,9 +1,9 @@
 """The last good answers on disk, so that a process that starts while SSM is down knows where to connect.
 
-One small JSON file, name of the source to its text, replaced at once. It is as good as its directory: who can
-write there can choose among the hosts that a reader believes, and no more, since what is read from it goes
-through the same rules as what is fetched, and TLS is verified in full. A file that cannot be read or written
-is no reason not to connect, and is ignored.
+The copy is one small JSON file, from the name of a source to its text, and is replaced in one step. It is as
+safe as its directory: a program that can write there can choose among the hosts that a reader believes, and
+no more. A text from the file passes the same rules as one that was fetched, and TLS is verified in full. A
+file that cannot be read or written is ignored, since a client can connect without it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DiskCopy:
 
     def _load(self) -> dict[str, str]:
         try:
-            # A pipe or a device would be read for ever.
+            # To read a pipe or a device would never end.
             if not self._path.is_file() or self._path.stat().st_size > _MOST_BYTES:
                 return {}
             value = json.loads(self._path.read_text(encoding="utf-8"))

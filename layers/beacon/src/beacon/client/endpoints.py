@@ -1,11 +1,10 @@
 """The endpoints that a client may connect to, best first: from sources in order, cached, known to the end.
 
-Give it to :func:`beacon.connect` and the pools. One object serves a whole process; its sources are asked in
-the background, and once anything is known no call waits for a source again. Past its ``valid_until`` a
-document still ranks, and all of its endpoints are candidates: nobody is ever left without one.
+Give it to :func:`beacon.connect` and the pools. One object serves a whole process. It asks its sources in the
+background, and once it knows an endpoint, no call waits for a source again. Past its ``valid_until`` a
+document still ranks, and all of its endpoints are candidates, so that a client always has one.
 
-Needs of the network, of SSM or of STS on the way of a connect: none, once a document and credentials are
-known.
+Once a document and credentials are known, a connect needs neither SSM nor STS.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from beacon.suspend_clock import suspend_aware
 
 __all__ = ["Endpoints", "endpoints_problems"]
 
-#: The most that a first call waits for sources, where another source knows endpoints already.
+#: The most that a first call waits for a source while another one knows endpoints already, in seconds.
 _OTHERS_S = 1.0
 #: How often a caller that waits looks at the other sources.
 _NAP_S = 0.02
@@ -107,10 +106,11 @@ class Endpoints:
         self.close()
 
     def should_wait(self, began: float, wait_s: float) -> bool:
-        """Whether a caller that ``began`` to wait, by the monotonic clock, is to wait on for a first answer.
+        """Whether a caller that ``began`` to wait, by the monotonic clock, has to wait longer for an answer.
 
-        Nobody waits where every source has been asked; for ``wait_s`` at the most where nothing is known,
-        less where one source knows endpoints already, and then never again once somebody's time was up.
+        When every source has been asked, no caller waits. While no endpoint is known, a caller waits for
+        ``wait_s`` at most. While one source knows endpoints already, it waits for a second at most; after the
+        first caller has waited so long, no other one does.
         """
         for feed in self._feeds:
             feed.poke()
@@ -140,7 +140,7 @@ class Endpoints:
                 asked.wait(_NAP_S)
 
     def published(self) -> tuple[Candidate, ...]:
-        """The same as the sources have it, without what this process met itself."""
+        """The candidates in the order of the sources, without what this process met itself."""
         # Read once: a source's thread may forget it at any moment.
         clock, known = self.surroundings.clock(), self._known
         # A document that comes to its end changes who is a candidate, without any news.
@@ -168,7 +168,7 @@ class Endpoints:
         )
 
     def _forget(self) -> None:
-        """Have the next call put the list together anew."""
+        """Make the next call build the list again."""
         self._known = ()
 
 

@@ -1,15 +1,15 @@
 """One source, refreshed in the background; the last good answer stays through any failure.
 
-A daemon thread asks at jittered intervals, less often while the source fails. A caller reads what is known at
-once. :meth:`Feed.poke` has the thread ask now when its time has passed: a Lambda sandbox that was frozen, or
-a process that was forked, continues from there.
+A daemon thread asks at jittered intervals, less often while the source fails. A caller reads the last good
+answer at once. :meth:`Feed.poke` makes the thread ask now if the interval has passed: a Lambda sandbox that
+was frozen, or a process that was forked, continues from there.
 
-Two clocks: the lasting one (:mod:`beacon.suspend_clock`) says when to ask again, and how old an answer is at
-least; the wall clock is there for what the source itself dated. A wall clock that is set back makes no answer
-younger, and keeps no document valid for longer.
+A feed reads two clocks. The lasting one (:mod:`beacon.suspend_clock`) says when to ask again, and how old an
+answer is at least. The wall clock is for instants that the source wrote. A wall clock that is set back makes
+no answer younger, and keeps no document valid for longer.
 
-What was accepted last can be kept in a file (:mod:`beacon.client.disk_copy`), and is read from it at the
-start by the same rules as a fresh answer.
+A file can keep the last good answer (:mod:`beacon.client.disk_copy`). A feed reads it at the start, by the
+same rules as a fresh answer.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from beacon.suspend_clock import suspend_aware
 __all__ = ["Feed", "SourceStatus"]
 
 _LOGGER = logging.getLogger("beacon")
-#: What becomes of a refresh interval by chance, and the most that failures make of it.
+#: The factor of chance on a refresh interval, and the longest interval after failures, in seconds.
 _JITTER = (0.75, 1.25)
 _MOST_S = 60.0
-#: A copy on disk that is older than this, or does not say how old it is, keeps nobody from waiting for news.
+#: A first call still waits for an answer when the copy on disk is older than this, or has no date.
 _YOUNG = timedelta(seconds=90)
 #: A source may shorten the interval (a TTL does), but not below this.
 _LEAST_S = 1.0
@@ -88,7 +88,7 @@ class Feed:
 
     @property
     def answered(self) -> bool:
-        """Whether the source has been asked to an end, well or badly, or a young copy of it is known."""
+        """Whether the source has answered or failed, or a young copy of its answer is known."""
         return self._answered.is_set()
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -110,7 +110,7 @@ class Feed:
             return SourceStatus(self._source.name, max(ages_s, default=None), self._problem)
 
     def poke(self) -> None:
-        """Have the source asked in the background where that is due; never blocks, and costs nothing."""
+        """Make the thread ask the source if that is due; never blocks, and costs little."""
         thread, due_at = self._thread, self._due_at
         if self._finished:
             return
@@ -133,7 +133,7 @@ class Feed:
             try:
                 thread.start()
             except RuntimeError:
-                # Out of threads, or the interpreter is ending. Whoever connects goes on with what is known.
+                # Out of threads, or the interpreter is ending. A connect continues with the last good answer.
                 self._problem = "no thread can be started to ask it"
                 return
             self._thread = thread
@@ -146,7 +146,7 @@ class Feed:
                 return
             self._due_at = self._clock() + pause_s
             self._wake.wait(pause_s)
-            # Nothing is due while the source is asked: a poke would have it asked again without a pause.
+            # Nothing is due while the thread asks: a poke would make it ask again without a pause.
             self._due_at = None
             self._wake.clear()
 
@@ -187,12 +187,13 @@ class Feed:
             self._problem = problem
             self._failures += 1
         if news:
-            # Once, for who has another source behind this one would never learn of a misspelt name.
+            # One warning for each new problem: with a second source behind this one, a misspelt name would
+            # never be seen otherwise.
             _LOGGER.warning("%s: %s", self._source.name, problem)
 
     def _recall(self) -> None:
         if self.candidates():
-            # A list needs no asking.
+            # A list never has to be fetched.
             self._problem = ""
             self._answered.set()
         text = self._copy.read(self._source.name) if self._copy is not None else None
@@ -205,7 +206,7 @@ class Feed:
         else:
             self._problem = "known from the copy on disk; not asked yet"
             as_of = self._source.as_of()
-            # One from the future tells nothing of its age: the wall clock was set back.
+            # A date in the future says nothing about the age: the wall clock was set back.
             if as_of is not None and abs(self._now() - as_of) < _YOUNG:
                 self._answered.set()
 

@@ -59,7 +59,7 @@ class Leg:
         self.interrupted = False
         #: Whether the leg is logged in and, where it has to, has answered.
         self.arrived = False
-        #: When it was asked for an answer, by the lasting clock; ``None`` before it is logged in.
+        #: When it was sent ``SELECT 1``, by the lasting clock; ``None`` before it is logged in.
         self.asked_at: float | None = None
         self._surroundings = surroundings
         self._conninfo = conninfo
@@ -92,7 +92,7 @@ class Leg:
         return self._poll(self._pgconn) if self._pgconn.socket in ready else None
 
     def had_time(self) -> bool:
-        """Whether a leg that was asked for an answer has had time for it; its login had the stagger."""
+        """Whether a leg that was sent ``SELECT 1`` has had time to answer; its login had the stagger."""
         if self.asked_at is None:
             return True
         return self._surroundings.clock() - self.asked_at >= self._stagger_s * _ANSWER_SHARE

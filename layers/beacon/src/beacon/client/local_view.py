@@ -1,13 +1,13 @@
-"""What this process itself met while connecting: whom it passes over for a while, how long a login takes.
+"""What this process met while connecting: endpoints to pass over for a while, and how long a login takes.
 
 ==============================================  =========================================================
-what happened at an endpoint                    what becomes of it
+what happened at an endpoint                    the endpoint
 ==============================================  =========================================================
-a fresh connection failed, or was still         it is passed over: tried after the others, not left out
+a fresh connection failed, or was still         is passed over: tried after the others, not left out
 silent when another one had logged in
-a connection got no answer in time              it is suspected: the next login to it counts only once it
-                                                has answered a statement (:mod:`beacon.client.race`)
-the same again, at a connection that was        it is passed over: it logs clients in and answers nothing
+a connection got no answer in time              is suspected: the next login to it counts only after it has
+                                                answered a statement (:mod:`beacon.client.race`)
+the same again, at a connection that was        is passed over: it logs clients in and answers nothing
 opened since
 a login, and no more                            stays as it is
 a fresh connection answered a statement         is neither suspected nor passed over any more
@@ -15,11 +15,10 @@ too many connections (53300, 53400)             keeps its place: a few connects 
                                                 more often again when they succeed
 ==============================================  =========================================================
 
-The time of passing over is short and jittered, so that the processes of a fleet do not come back together. It
+The time of passing over is short and jittered, so that the processes of a fleet do not return together. It
 doubles while the endpoint keeps failing.
 
-This is one client's own view and never a verdict on the endpoint: no other process hears of it. Safe to use
-from several threads.
+This is one client's own view, and no other process learns it. Safe to use from several threads.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from beacon.client.candidates import Candidate
 
 __all__ = ["LocalView"]
 
-#: For how long an endpoint is passed over the first time, and the most that doubling makes of it.
+#: For how long an endpoint is passed over the first time, and after many doublings at most, in seconds.
 PASSED_OVER_S = (4.0, 8.0)
 _MOST_S = 60.0
 _SMOOTHING = 0.3
@@ -174,7 +173,7 @@ class LocalView:
         )
 
     def stagger_s(self, candidate: Candidate) -> float:
-        """How long ``candidate`` has for its login before the next one starts besides."""
+        """How long ``candidate`` has for its login before the next candidate starts as well."""
         login_s = self._login_s.get(candidate.endpoint.host)
         if login_s is None:
             if candidate.latency_ms is None:

@@ -1,30 +1,31 @@
-"""What becomes of a pooled connection when it is asked for: as it is, looked at first, or replaced. No I/O.
+"""How a pool treats a connection before it hands it out: use it, look at it first, or replace it. No I/O.
 
 ================================================  ==================================================
 the connection                                    treatment
 ================================================  ==================================================
-is older than ``max_age_s``                       replace, but only so many a second: within
-                                                  ``RETIRE_S`` all such are (DSQL ends one at 60
-                                                  minutes); until then look
+is older than ``max_age_s``                       replace, but only so many a second: all within
+                                                  ``RETIRE_S`` (DSQL ends one at 60 minutes); until
+                                                  then look
 leads to an endpoint at which another connection  replace: neither an old connection nor a new one got
 was silent and, within ``_TOGETHER_S`` of that,   through
 a fresh one failed
 leads to an endpoint that the sources hold out    replace, but only so many a second: within
                                                   ``RETIRE_S`` all of them are elsewhere
-leads elsewhere than to the best endpoint         replace, much more slowly: home within ``HOME_S``
-leads to an endpoint that is passed over here,    look: ask for an answer under a short deadline
+leads to another endpoint than the best one       replace, much more slowly: all within ``HOME_S``
+leads to an endpoint that is passed over here,    look: send ``SELECT 1`` under a short deadline
 or at which another connection has been silent
 since this one was used
 has been idle for ``check_idle_s``                look
 is none of these                                  use
 ================================================  ==================================================
 
-One silent connection is no verdict on its endpoint: networks drop connections without a word. Nothing is
-retired for an endpoint's sake while no better one can be reached. An endpoint that is overloaded has not
-failed. A fresh connection to an endpoint that was silent has failed, too, when it logged in and had time for
-an answer and gave none (:mod:`beacon.client.race`). All ages are of the clock that counts the time in which a
-sandbox was frozen; a wall clock that is set forward makes every connection old at once, and they are replaced
-as slowly.
+One silent connection proves nothing about its endpoint: networks drop connections without a word. While no
+better endpoint can be reached, no connection is retired for its endpoint's sake. An overloaded endpoint has
+not failed. A fresh connection to an endpoint that was silent has failed, too, when it logged in, had time for
+an answer and gave none (:mod:`beacon.client.race`).
+
+All ages are of the clock that counts the time in which a sandbox was frozen. A wall clock that is set forward
+makes every connection old at once, and the pool replaces them just as slowly.
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ from beacon.outcome import Reason
 
 __all__ = ["PoolCare", "PoolPolicy", "Treatment"]
 
-#: In what time all connections to an endpoint that is held out, or that is not the best, are replaced.
+#: The time in which all connections to an endpoint that is held out, or not the best, are replaced.
 RETIRE_S, HOME_S = 10.0, 300.0
 #: How near in time a silent connection and a failed fresh one have to be to confirm each other.
 _TOGETHER_S = 15.0
-#: How often idle connections are looked through: while something is wrong, and else.
+#: The pause between two looks through idle connections: while something is wrong, and otherwise.
 _BUSY_S, _CALM_S = 0.5, 5.0
 
 
@@ -80,8 +81,8 @@ class PoolPolicy:
 
     :param max_age_s: the age at which a connection is replaced, in seconds, shortened at random by up to 5 %;
         default 3000.0.
-    :param check_idle_s: after how many seconds without use a connection is asked for an answer before it is
-        handed out; default 1.0.
+    :param check_idle_s: after how many seconds without use a connection has to answer ``SELECT 1`` before the
+        pool hands it out; default 1.0.
     :param check_timeout_s: how long it has for that answer, in seconds; default 0.5.
     :param connects_per_s: how many connects the pool starts in any one second, at most; default 25.
     :param refill_s: in how many seconds the second half of a pool that lost all of its connections is opened;

@@ -1,9 +1,9 @@
 """The time that a statement has for its answer, and what a new connection needs to know to keep that time.
 
-A frozen server keeps a driver waiting for ever: Aurora DSQL has no ``statement_timeout``, and psycopg's own
-cancellation waits for the server too. So a connection that gets no answer within ``query_timeout_s`` is
-closed, and :class:`QueryTimeoutError` is raised. The next login to its endpoint has to answer a statement
-before it counts (:mod:`beacon.client.local_view`).
+A frozen server keeps a driver waiting without a limit: Aurora DSQL has no ``statement_timeout``, and
+psycopg's own cancellation waits for the server too. So a connection that gets no answer within
+``query_timeout_s`` is closed, and :class:`QueryTimeoutError` is raised. The next login to its endpoint has to
+answer a statement before it counts (:mod:`beacon.client.local_view`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LAST_LOOK_S = 0.05
 
 
 class QueryTimeoutError(psycopg.OperationalError):
-    """No answer came in time, and the connection is closed. What became of the statement is not known.
+    """No answer came in time, and the connection is closed. Whether the statement took effect is unknown.
 
     :param region: the Region that the connection led to.
     :param timeout_s: the time that the statement had, in seconds.

@@ -8,32 +8,34 @@ the candidate started last has failed      starts the next one at once: first an
                                            endpoint, if there is one, then the next endpoint
 one that was started earlier has failed    starts another address of it at once, if there is one; the next
                                            endpoint waits until the stagger of the last one is over
-it is silent for its stagger               starts the next one besides; the silent one may still win
+it is silent for its stagger               starts the next one as well; the silent one may still win
 one has too many connections (53300,       starts the next one at once, but never a last resort for it; the
 53400)                                     same endpoint again, at growing distances, while there is time
 only last resorts are left                 starts the first of them when all others have failed, or have
                                            been silent for ``LAST_RESORT_S``; after the usual stagger where
-                                           this process has met every other one failing before
-one logs in whose endpoint has failed or   asks it ``SELECT 1``: it goes on as one that is not logged in
-been silent here before                    until it has answered
+                                           every other one failed in this process before
+one logs in whose endpoint has failed or   sends it ``SELECT 1``: until it has answered, the race treats it
+been silent here before                    as one that is not logged in
 one logs in, or has answered               it wins; the others are closed at once
 none is left, or the deadline is reached   :class:`ConnectError`, which says what was tried
 =========================================  ============================================================
 
-An endpoint that failed, or was started earlier than the winner and is still silent, is passed over for a
-while (:mod:`beacon.client.local_view`); one that is overloaded is not. A login that was asked is silent only
-after half of its stagger: one that was asked a moment ago has lost the race and nothing else. A lost race is
-never recorded as a silent connection; a login that was asked and gave no answer until the deadline is.
+The client passes over an endpoint for a while (:mod:`beacon.client.local_view`) when it failed, or when it
+started before the winner and is still silent. An overloaded endpoint keeps its place.
+
+A login that was sent ``SELECT 1`` counts as silent only after half of its stagger: one that was sent it a
+moment ago has only lost the race. A lost race is never recorded as a silent connection. A login that gave no
+answer until the deadline is.
 
 A process that was stopped in the middle of a race, or whose event loop was held up, blames no endpoint for a
-silence. It tells by the clock that counts the time in which a sandbox was frozen; everything else in a race,
-its deadline above all, is monotonic.
+silence. The race finds that out by the clock that counts the time in which a sandbox was frozen. Everything
+else in a race, its deadline above all, is monotonic.
 
-Everything happens in the caller's thread: :meth:`Race.advance` never blocks, and
-says what to wait for. It drives psycopg's own wrapper of libpq, so that what wins is a psycopg connection.
+Everything happens in the caller's thread. :meth:`Race.advance` never blocks, and :meth:`Race.interests` says
+what to wait for. The race drives psycopg's own wrapper of libpq, so the winner is a psycopg connection.
 
 The idea is that of RFC 8305 (Happy Eyeballs), with a login in place of a TCP handshake: a frozen database
-accepts connections.
+accepts connections, and only a login proves that it works.
 """
 
 from __future__ import annotations
@@ -52,9 +54,9 @@ from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
 __all__ = ["LAST_RESORT_S", "Race", "Won"]
 
-#: For how long candidates that are not last resorts have the race to themselves.
+#: For how long only candidates that are not last resorts run, in seconds.
 LAST_RESORT_S = 0.75
-#: A process that calls so much later than it meant to was stopped, or its event loop was: it knows nothing.
+#: A caller that is so much later than the race expected, in seconds, was stopped: it knows no silence.
 _OVERSLEPT_S = 0.25
 #: How often a look-up that is under way is looked at.
 _NAP_S = 0.005
@@ -111,7 +113,7 @@ class Race:
         )
 
     def advance(self, ready: Mapping[int, int]) -> Won | None:
-        """Go on with what is ``ready`` (descriptor to poll events); the winner, or ``None`` so far.
+        """Continue with what is ``ready`` (descriptor to poll events); the winner, or ``None`` so far.
 
         Raises :class:`ConnectError`, and what signing a token raises.
         """
@@ -171,7 +173,7 @@ class Race:
         return start_at, following
 
     def _following(self) -> _Queued | None:
-        """Who starts next: another address of what just failed, other endpoints, other addresses."""
+        """What starts next: another address of what just failed, another endpoint, or another address."""
         for queued in self._spare:
             if queued[0] is self._last_failed:
                 return queued
@@ -181,7 +183,7 @@ class Race:
         return self._spare[0] if self._spare else None
 
     def _release(self, now: float) -> None:
-        """Have those that were overloaded wait with the others again, in front, when their time is over."""
+        """Put overloaded candidates whose time is over back in front of those that wait."""
         for held in tuple(self._held):
             if held[0] <= now:
                 self._held.remove(held)
@@ -228,8 +230,8 @@ class Race:
             self._hold(leg.candidate, took_s)
             return
         left = any(candidate is leg.candidate for candidate, _ in self._spare)
-        # A fault of ours says nothing about the endpoint; nor does one address while others are left, nor the
-        # end of a connection that a server gave up while this process stood still.
+        # Three failures say nothing about the endpoint: a fault of this process, one address while others are
+        # left, and the end of a connection that the server closed while this process stood still.
         blameless = leg.interrupted and reason is Reason.RESET
         if not left and not blameless and outcome_of(reason) is ProbeOutcome.FAIL:
             now = self._lasting()
@@ -256,10 +258,10 @@ class Race:
         for _, (candidate, _addresses) in self._held:
             endpoint, reason = candidate.endpoint, Reason.TOO_MANY_CONNECTIONS.value
             if endpoint.host not in tried:
-                # It said so to another connect of this process, whose turn to ask again it is.
+                # Another connect of this process met that, and asks again first.
                 self._attempts.append(Attempt(endpoint.region, endpoint.host, reason, 0.0))
         for leg in tuple(self._running):
-            # Whoever stood still cannot say that an endpoint was silent.
+            # A process that stood still cannot say that an endpoint was silent.
             self._fail(leg, Reason.INTERNAL if self._stood_still else Reason.TIMEOUT)
         rejected = any(each.reason == Reason.LOGIN_REJECTED.value for each in self._attempts)
         return ConnectError(what, self._attempts, [_REJECTED] if rejected else [])

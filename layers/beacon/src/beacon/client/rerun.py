@@ -1,23 +1,23 @@
-"""Transactions that are run again where that is safe, and say so where nobody can know.
+"""Transactions that run again where that is safe, and report where the outcome cannot be known.
 
 ==============================================  =========================================================
-what happens                                    what becomes of the transaction
+what happens                                    the transaction
 ==============================================  =========================================================
-optimistic-concurrency conflict (40001, OC000,  rolled back by the database: run again after a pause
-OC001), at any statement or at COMMIT
-the connection is lost, or gives no answer in   never committed, for no COMMIT was sent: run again on
-time, before COMMIT was sent                    another connection, after a pause
-the same after COMMIT was sent                  unknown: :class:`CommitOutcomeUnknownError`; run again only
-                                                if the caller says that twice is as good as once
-a statement failed and the work went on         ``InFailedSqlTransaction`` in place of a COMMIT that would
-                                                silently roll back
-the work commits, or has a ``transaction()``    an error: that would be a COMMIT that nobody watches, and a
-of its own                                      savepoint, which DSQL does not have
-anything else                                   raised as it is
+optimistic-concurrency conflict (40001, OC000,  is rolled back by the database, and runs again after a
+OC001), at any statement or at COMMIT           pause
+the connection is lost, or gives no answer in   was never committed, and runs again on another connection
+time, before COMMIT was sent                    after a pause
+the same after COMMIT was sent                  is unknown: :class:`CommitOutcomeUnknownError`; it runs
+                                                again only if the caller says that twice is as good as once
+a statement failed and the work continued       ends in ``InFailedSqlTransaction``, in place of a COMMIT
+                                                that would silently roll back
+the work commits, or has a ``transaction()``    ends in an error: the outcome of such a COMMIT would be
+of its own                                      lost, and DSQL has no savepoints
+anything else                                   ends in the error that was raised
 ==============================================  =========================================================
 
-The work may run several times: whatever it does besides the database happens as often. A pause is random, up
-to a bound that doubles (full jitter), so that those who conflicted do not meet again.
+The work may run several times, and everything that it does outside the database happens as often. A pause is
+random, up to a bound that doubles (full jitter), so that transactions that conflicted do not meet again.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ _UNKNOWN = frozenset({"08007", "40003"})
 class CommitOutcomeUnknownError(psycopg.OperationalError):
     """COMMIT was sent and no answer came: the transaction may be applied, now or in a moment, or not.
 
-    Find out before you run it again, for instance by a key that it wrote; and wait for a while before you
-    take a "not there" for an answer, since a server that was frozen may still carry the COMMIT out.
+    Find out before you run it again, for instance by a key that it wrote. Wait for a while before you believe
+    that the key is not there, since a server that was frozen may still carry out the COMMIT.
     """
 
 
@@ -116,7 +116,7 @@ class Rerun:
 
     @contextmanager
     def watching(self, pgconn: pq.abc.PGconn) -> Iterator[None]:
-        """Note whether the connection was lost, before whoever opened it closes it."""
+        """Note whether the connection was lost, before the block that opened it closes it."""
         try:
             yield
         except psycopg.Rollback as wish:
@@ -135,18 +135,18 @@ class Rerun:
         status = pgconn.transaction_status
         if status == pq.TransactionStatus.INERROR:
             raise psycopg.errors.InFailedSqlTransaction(
-                "a statement of the transaction failed, and the work went on: nothing was committed"
+                "a statement of the transaction failed, and the work continued: nothing was committed"
             )
         if status == pq.TransactionStatus.UNKNOWN:
             raise psycopg.OperationalError(
-                "the connection was lost, and the work went on: nothing was committed"
+                "the connection was lost, and the work continued: nothing was committed"
             )
         if status == pq.TransactionStatus.IDLE:
             raise psycopg.ProgrammingError("the work ended its transaction itself")
         self._committing = True
 
     def judge(self, error: psycopg.Error) -> float:
-        """How long to pause before the next attempt; raises what the caller is to hear."""
+        """How long to pause before the next attempt; raises the error of one that is not repeated."""
         last = self._attempt >= self._policy.attempts
         if self._committing and (self._lost or error.sqlstate in _UNKNOWN):
             self._unknown = True

@@ -1,9 +1,10 @@
-"""Where a client learns of endpoints: the SSM document, a DNS name, a list.
+"""Where a client learns endpoints: the SSM document, a DNS name, a list.
 
-A source fetches a text and reads a text; the two are apart, so that a text that was kept goes through the
-same rules as one that was fetched. :mod:`beacon.client.feed` decides when, and keeps the last good one.
+A source fetches a text, and it reads a text. The two are apart, so that a text from the copy on disk passes
+the same rules as one that was fetched. :mod:`beacon.client.feed` decides when to fetch, and keeps the last
+good text.
 
-What a source needs of libraries is imported when it fetches: boto3 for SSM, dnspython for DNS.
+A source imports its library when it fetches: boto3 for SSM, dnspython for DNS.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DnsRecord", "Fetched", "Source", "SourceError", "SsmDocument", "StaticList"]
 
-#: All the answers that a DNS record takes; a feed has a thread for each source, which is not held up longer.
+#: The time for all answers of one DNS record, in seconds: it bounds how long the feed's thread waits.
 _DNS_S = 3.0
 _MOST_ALIASES = 8
 _DNS_NAME = re.compile(
@@ -38,19 +39,19 @@ _DNS_NAME = re.compile(
 
 
 class SourceError(Exception):
-    """A source could not be asked, or said what cannot be used. The text is fit for a log."""
+    """A source did not answer, or its answer cannot be used. The text is fit for a log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What a source said; ``good_for_s`` is how long, where the source itself limits that (a TTL)."""
+    """What a source answered, and for how many seconds that holds where the source limits it (a TTL)."""
 
     text: str
     good_for_s: float | None = None
 
 
 class Source(Protocol):
-    """One place to learn of endpoints; used by one thread at a time."""
+    """One place to learn endpoints; used by one thread at a time."""
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class Source(Protocol):
         """Ask; may take seconds. Raises :class:`SourceError`."""
 
     def accept(self, text: str, now: datetime) -> None:
-        """Go on with ``text`` from now (UTC) on; raises :class:`SourceError` and keeps the last one then."""
+        """Use ``text`` from ``now`` (UTC) on; for a bad one keep the last, raise :class:`SourceError`."""
 
     def candidates(self, now: datetime) -> tuple[Candidate, ...]:
         """The candidates by the last text that was accepted; none before the first."""
@@ -152,7 +153,7 @@ class SsmDocument:
 class DnsRecord:
     """A DNS name that leads to a DSQL endpoint, as Beacon's failover, latency and weighted records do.
 
-    The certificate and the token are made out to the endpoint's own name, so the record is followed to it.
+    The certificate and the token are for the endpoint's own name, so the source follows the record to it.
     Raises ``ValueError`` with every reason at once.
 
     :param record: the name, such as ``"db.example.com"``.
