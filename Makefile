@@ -43,8 +43,8 @@ check: $(STAMP) ## the loop while you edit: style, types, unit and property test
 	$(RUN)/mypy
 	$(BYTECODE) $(RUN)/python -m pytest -q --quick $(WORKERS) tests/unit tests/property tests/architecture $(ARGS)
 
-test: $(STAMP) $(ENGINE) ## all tests (ARGS="-k name" narrows)
-	$(RUN)/python -m pytest $(ARGS)
+test: $(STAMP) $(ENGINE) ## all tests (ARGS="-k name" narrows), in the phases of tests/phases.py
+	$(BYTECODE) $(RUN)/python -m tests.phases $(ARGS)
 
 # The CloudFormation engine is not part of this project, and has a lock file and an environment of its own as well.
 $(ENGINE): $(UV) tools/foreign_engine/uv.lock tools/foreign_engine/pyproject.toml
