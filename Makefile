@@ -17,7 +17,7 @@ BYTECODE := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/.cache/byteco
 # A worker of pytest-xdist for each core; who is free takes the next test.
 WORKERS := -n logical --dist worksteal
 
-.PHONY: help setup demo check test foreign lint bench sync lock clean
+.PHONY: help setup demo check test foreign lint bench mutants sync lock clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -74,6 +74,9 @@ lint: $(STAMP) $(CHECKOV) ## formatter, linter, words, types, templates
 
 bench: $(STAMP) ## benchmarks (NAME=fault_to_dns runs one); writes benchmarks/results.json
 	$(RUN)/python benchmarks/run.py $(NAME)
+
+mutants: $(STAMP) ## change the pure modules, see whether a test fails (NAME=rank tries one)
+	$(RUN)/python -m tools.mutants $(ARGS) $(NAME)
 
 sync: $(STAMP) ## write the client's side for threads from its side for asyncio
 	$(RUN)/python -m tools.sync_side

@@ -340,6 +340,76 @@ def test_idle_connections_are_looked_through_more_often_while_something_is_wrong
     assert ward.care.pause_s() == busy_s
 
 
+# ---- whether there is anything to look through
+
+
+class Pooled:
+    """A connection of the pool, as the care sees it."""
+
+    def __init__(self, host: str, opened_at: float) -> None:
+        self.endpoint = Endpoint("us-east-1", host)
+        self.opened_at = opened_at
+        self.closed = False
+
+
+def test_connections_that_are_young_and_at_the_best_endpoint_need_no_search(ward: Ward) -> None:
+    """An empty pool needs none either."""
+    assert not ward.care.is_anyone_astray()
+    home = Pooled(BEST, ward.time)
+    ward.care.joined(home)
+    assert not ward.care.is_anyone_astray()
+
+
+@pytest.mark.parametrize("host", [NEXT, GONE])
+def test_one_connection_elsewhere_than_at_the_best_endpoint_is_searched_for(ward: Ward, host: str) -> None:
+    """One among others is enough; once it is closed there is nothing to find."""
+    pooled = [Pooled(BEST, ward.time), Pooled(host, ward.time), Pooled(BEST, ward.time)]
+    for each in pooled:
+        ward.care.joined(each)
+    assert ward.care.is_anyone_astray()
+    pooled[1].closed = True
+    assert not ward.care.is_anyone_astray()
+
+
+def test_nothing_is_searched_for_while_no_endpoint_can_be_preferred(ward: Ward) -> None:
+    """The best of those that are neither held out nor passed over counts, and there may be none."""
+    strayed = Pooled(NEXT, ward.time)
+    ward.care.joined(strayed)
+    ward.hold_out(BEST)
+    assert not ward.care.is_anyone_astray()
+    ward.hold_out(BEST, NEXT)
+    assert ward.care.is_anyone_astray()
+    ward.failed(THIRD)
+    assert not ward.care.is_anyone_astray()
+
+
+def test_the_best_endpoint_may_be_an_empty_pools_second_one_while_the_first_is_passed_over(
+    ward: Ward,
+) -> None:
+    """A connection to the one that is passed over is astray then, and one to the next is not."""
+    ward.failed(BEST)
+    at_next = Pooled(NEXT, ward.time)
+    ward.care.joined(at_next)
+    assert not ward.care.is_anyone_astray()
+    at_best = Pooled(BEST, ward.time)
+    ward.care.joined(at_best)
+    assert ward.care.is_anyone_astray()
+
+
+def test_a_connection_that_reaches_its_age_is_searched_for_and_the_search_comes_sooner(ward: Ward) -> None:
+    """At the best endpoint too, and wherever no endpoint can be reached."""
+    old = Pooled(BEST, ward.time)
+    ward.care.joined(old)
+    ward.time += 2999.5
+    assert (ward.care.is_anyone_astray(), ward.care.pause_s()) == (False, 6.25)
+    ward.time += 0.5
+    assert (ward.care.is_anyone_astray(), ward.care.pause_s()) == (True, 0.625)
+    ward.hold_out(BEST, NEXT, THIRD)
+    assert ward.care.is_anyone_astray()
+    old.closed = True
+    assert not ward.care.is_anyone_astray()
+
+
 # ---- the rate of connects
 
 

@@ -22,6 +22,7 @@ from beacon.model import (
 )
 from beacon.outcome import ProbeOutcome, Reason
 from beacon.publisher.decide import HYSTERESIS, Decision, Subject, decide, step
+from beacon.publisher.rank import rank, rank_when_empty
 
 NOW = datetime(2026, 11, 22, 1, 2, 3, 456789, tzinfo=UTC)
 MS = NOW.replace(microsecond=456000)
@@ -255,6 +256,15 @@ def test_passes_that_follow_each_other_at_once_count_as_one() -> None:
     down = document(state(B), state(A, DOWN, OUT, reason="timeout"), counted_at=MS)
     burst = rounds(down, {A: [PASS], B: [PASS]}, 5, 5.2, 6, 7, 8, 9, 9.999, 10)
     assert observed_of(burst, A) == [DOWN] * 7 + [UP]
+
+
+@pytest.mark.parametrize(("apart_s", "streak"), [(0.0, 0), (4.999, 0), (5.0, 1), (-0.001, 1)])
+def test_passes_count_from_the_policys_distance_on(apart_s: float, streak: int) -> None:
+    """Two rounds in one millisecond are one; a clock that was set back ends the distance."""
+    last = document(state(A), state(B, DOWN, OUT), counted_at=MS - timedelta(seconds=apart_s))
+    found = decided(last, {A: [PASS], B: [PASS]}).document.state_of(B)
+    assert found is not None
+    assert found.streak == streak
 
 
 def test_a_stream_of_rounds_lets_an_endpoint_return() -> None:
@@ -588,9 +598,14 @@ def test_latency_ranks_only_for_a_gain_above_the_margin() -> None:
 
 
 def test_latency_is_smoothed() -> None:
-    """A slower answer moves three tenths of the way."""
+    """A slower answer moves three tenths of the way; a late one counts as thrice the smoothed one."""
     found = decided(document(state(A), state(B)), latencies(a=20, b=10), policy=Policy()).document
     assert [known.latency_ms for known in found.endpoints] == [pytest.approx(13.0), 10.0]
+    late = decided(document(state(A), state(B, latency_ms=0.0)), latencies(a=200, b=200), policy=Policy())
+    assert [late.document.state_of(A), late.document.state_of(B)] == [
+        state(A, latency_ms=10 + 0.3 * (30.0 - 10)),
+        state(B, latency_ms=0.3 * 3.0),
+    ]
 
 
 def test_a_single_late_answer_changes_no_rank_and_a_lasting_one_does() -> None:
@@ -619,6 +634,61 @@ def test_the_quickest_of_several_comes_first_and_jitter_changes_nothing() -> Non
     first = decided(last, latencies(a=200, b=80, c=5), policy=policy)
     assert order(first) == [C, B, A]
     assert order(decided(first.document, latencies(a=70, b=60, c=50), policy=policy)) == [C, B, A]
+
+
+def test_an_endpoint_without_a_latency_does_not_stop_the_ranking_of_those_behind_it() -> None:
+    """It keeps its place, and the quicker one passes the slower one behind it."""
+    last = document(
+        state(A, latency_ms=None), state(B, latency_ms=100), state(C, latency_ms=10), note="all_failed"
+    )
+    assert order(decided(last, {A: [UNKNOWN], B: [], C: []}, policy=Policy())) == [A, C, B]
+
+
+def test_a_gain_of_exactly_the_margin_changes_no_rank() -> None:
+    """At a margin of a half, 50 ms does not pass 100 ms."""
+    last = document(state(A, latency_ms=100), state(B, latency_ms=100))
+    policy = Policy(smoothing=1.0, rank_margin=0.5)
+    assert order(decided(last, latencies(a=100, b=50), policy=policy)) == [A, B]
+
+
+def test_where_all_would_be_out_the_best_of_them_comes_first() -> None:
+    """Up, then drained but up, then the rest; within each group the last order."""
+    drained_down = state(A, DOWN, forced=True)
+    down, drained, up, unknown = state(A, DOWN), state(B, forced=True), state(C), state(A, NEW)
+    assert rank_when_empty([drained, up]) == [up, drained]
+    assert rank_when_empty([down, drained, up]) == [up, drained, down]
+    assert rank_when_empty([unknown, drained_down, up, down]) == [up, unknown, drained_down, down]
+    assert rank_when_empty([drained, replace(drained, region=A)])[0] is drained
+
+
+def test_when_all_would_be_out_a_drained_region_that_works_is_preferred_to_one_that_is_down() -> None:
+    """Clients of the frozen document start with the one that answers."""
+    last = document(state(A, DOWN, OUT), state(B))
+    found = decided(last, {A: [FAIL], B: [PASS]}, drain(B)).document
+    assert found.note == "would_be_empty"
+    assert [known.region for known in found.endpoints] == [B, A]
+
+
+@pytest.mark.parametrize("observed", [UP, NEW])
+def test_an_endpoint_without_a_date_of_its_observed_state_is_not_preferred(observed: Observed) -> None:
+    """A document may hold one; it ranks behind those of which there is data."""
+    undated = replace(state(A, observed), observed_since=None)
+    assert rank([undated, state(B)], regions=[A, B], policy=POLICY, now=MS) == [state(B), undated]
+
+
+def test_an_unknown_endpoint_is_not_preferred_though_its_state_has_a_date() -> None:
+    """A document may hold that as well."""
+    unknown = replace(state(A, NEW), observed_since=T0)
+    assert rank([unknown, state(B)], regions=[A, B], policy=POLICY, now=MS) == [state(B), unknown]
+
+
+def test_those_that_wait_their_turn_rank_behind_those_on_hold_and_before_those_that_are_out() -> None:
+    """Group after group, whatever the configured order says."""
+    out, waiting = state(A, DOWN, OUT), state(B, DOWN)
+    held = state(C, observed_since=MS - timedelta(seconds=1))
+    settled = replace(state(A), region="eu-west-1")
+    ranked = rank([out, waiting, held, settled], regions=[A, B, C, "eu-west-1"], policy=POLICY, now=MS)
+    assert ranked == [settled, held, waiting, out]
 
 
 def test_priority_ignores_latency() -> None:
