@@ -1,5 +1,6 @@
 """The arrows of the operator's command: what it may import, and that neither layer nor lab imports it."""
 
+import re
 import subprocess
 import sys
 
@@ -23,15 +24,39 @@ LIBRARY = (
 )
 
 
+OWN = {f"beacon_cli.{name.removesuffix('/__init__').replace('/', '.')}" for name in MODULES}
+FOLDERS = {f"beacon_cli.{path.parent.name}" for path in CLI.glob("*/__init__.py")}
+
+
+def impure(text: str) -> set[str]:
+    """What a module with this text imports that a pure one may not."""
+    found = imports_of(text)
+    outside = {module for module in found if module.partition(".")[0] in {*OUTSIDE, "rich", "cyclopts"}}
+    return outside | ((found & OWN) - FOLDERS - PURE_NAMES)
+
+
 @pytest.mark.parametrize("name", PURE)
 def test_a_pure_module_of_the_command_imports_nothing_of_the_outside(name: str) -> None:
     """No I/O, no clock and no other module of the command that has any."""
     text = (CLI / f"{name}.py").read_text(encoding="utf-8")
-    found = imports_of(text)
-    assert {module for module in found if module.partition(".")[0] in {*OUTSIDE, "rich", "cyclopts"}} == set()
-    own = {module.rpartition(".")[0] if module not in PURE_NAMES else module for module in found}
-    assert {name for name in own if name.startswith("beacon_cli.")} <= PURE_NAMES
+    assert impure(text) == set()
     assert not any(call in text for call in (".now(", "utcnow", "today("))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import time",
+        "from boto3 import client",
+        "import beacon_cli.sessions",
+        "from beacon_cli import screen",
+        "from beacon_cli.readers.record import OWN",
+        "def later():\n    import socket",
+    ],
+)
+def test_the_rule_finds_an_import_that_is_forbidden(line: str) -> None:
+    """Wherever it stands."""
+    assert impure(f"from beacon_cli.situation.model import known\n{line}\n") != set()
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -73,3 +98,31 @@ def test_help_and_wrong_use_cost_no_client_of_aws_and_no_driver() -> None:
     loaded = set(ran.stderr.split())
     assert "cyclopts" in loaded
     assert not {"boto3", "botocore", "psycopg", "dns"} & loaded
+
+
+def test_no_module_of_the_command_imports_a_command() -> None:
+    """A command parses, calls and prints; what two of them need has a module of its own."""
+    for name in MODULES:
+        found = imports_of((CLI / f"{name}.py").read_text(encoding="utf-8"))
+        assert not {module for module in found if module.startswith("beacon_cli.commands")}, name
+
+
+def test_a_reader_imports_no_screen() -> None:
+    """It returns a fact, and does not know who asks."""
+    for name in MODULES:
+        if name.startswith("readers/"):
+            above = ("beacon_cli.app", "beacon_cli.screen", "beacon_cli.looking", "rich", "cyclopts")
+            assert not {
+                module
+                for module in imports_of((CLI / f"{name}.py").read_text(encoding="utf-8"))
+                if module.startswith(above)
+            }, name
+
+
+def test_the_map_names_every_folder_of_the_command() -> None:
+    """docs/architecture.md, with the file to open first."""
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    text = page.split("### The operator's command")[1].split("\n### ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| `(\w+\.py)` \|$", text, re.MULTILINE))
+    assert set(rows) == {path.parent.name for path in CLI.glob("*/__init__.py")}
+    assert all((CLI / folder / file).exists() for folder, file in rows.items())

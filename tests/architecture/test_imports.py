@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests import import_lines
 from tests.places import ROOT
 
 import beacon
@@ -36,14 +37,7 @@ OUTSIDE |= {"random", "asyncio", "sys", "pathlib", "io", "logging", "urllib.requ
 
 def imports_of(path: Path) -> set[str]:
     """Every module that ``path`` names in an import, at any level."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute here"
-            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return import_lines.imports_of(path.read_text(encoding="utf-8"))
 
 
 def module_of(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Logs in to the deployment's database through any Region that answers, with Beacon's own client.
 
-A frozen endpoint accepts connections and is silent: the client tries the next Region besides, and every
+A frozen endpoint accepts connections and is silent: the client also tries the next Region, and every
 statement has a limit, so that no command waits on it.
 """
 

@@ -52,7 +52,7 @@ class Sessions:
         return self._profile or own or self.fleet.sites[0].profile
 
     def credentials(self) -> Credentials:
-        """What tokens for the database are signed with, read anew at each call.
+        """What tokens for the database are signed with, read again at each call.
 
         Raises :class:`~beacon.aws.credentials.NoCredentialsError` where there are none.
         """
@@ -99,7 +99,7 @@ class Sessions:
         return self._client("dsql", region)
 
     def sts(self, region: str) -> STSClient:
-        """Who the credentials belong to."""
+        """STS of ``region``, which names the account and the role of the credentials."""
         client: STSClient = self._client("sts", region)
         return client
 

@@ -23,8 +23,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from beacon.predict import HEALTHY_SHARE_PERCENT
+
 __all__ = [
-    "HEALTHY_SHARE_PERCENT",
     "STALE_S",
     "Check",
     "Observation",
@@ -35,7 +36,6 @@ __all__ = [
     "tally",
 ]
 
-HEALTHY_SHARE_PERCENT = 18
 #: A checker reports every 10 or 30 s; an older report than this is from a checker that has stopped.
 STALE_S = 120.0
 

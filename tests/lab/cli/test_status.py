@@ -104,7 +104,7 @@ def test_a_drain_is_told_by_whom_and_how_to_end_it(lab: LabProcess) -> None:
             "the documents show the drain",
             lambda: made if "does not show" not in texts(made := situation(lab)) else None,
         )
-        assert f"alice drains {FIRST}" in texts(made)
+        assert f"alice has drained {FIRST}" in texts(made)
         commands = {one["command"] for one in made["findings"]}
         assert f"beacon release {FIRST} --lab {lab.ready_file}" in commands
         told = beacon("explain", FIRST, "--lab", str(lab.ready_file))

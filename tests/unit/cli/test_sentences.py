@@ -76,7 +76,7 @@ NO_NEAR, NO_FAR = {"check": THROTTLED}, {"check": THROTTLED}
             situation(OUT_NEAR, NO_FAR),
             Level.WARN,
             (
-                "us-east-1 is out of DNS, and of no other Region is anything known."
+                "us-east-1 is out of DNS, and nothing is known of the other Regions."
                 " DNS sends clients to us-east-1."
             ),
         ),
@@ -147,9 +147,9 @@ def test_a_drain_says_by_whom_why_and_until_when() -> None:
         forced=forced(NEAR, until=NOW + timedelta(minutes=27)),
         where="--lab",
     )
-    one = found(given, "alice drains")
+    one = found(given, "alice has drained")
     assert one.text == (
-        "alice drains us-east-1 since 02:56:00 UTC, until 03:27:00 UTC (27 min left): 'writes fail'."
+        "alice has drained us-east-1 since 02:56:00 UTC, until 03:27:00 UTC (27 min left): 'writes fail'."
     )
     assert one.command == "beacon release us-east-1 --lab"
     assert found(given, "After the release").level is Level.INFO
@@ -158,7 +158,7 @@ def test_a_drain_says_by_whom_why_and_until_when() -> None:
 def test_a_drain_that_a_document_does_not_show_yet_is_told() -> None:
     """Its next tick does."""
     given = situation(near=OUT_NEAR, authoritative=answer(FAR), forced=forced(NEAR))
-    assert "until it is released: 'writes fail'" in found(given, "alice drains").text
+    assert "until it is released: 'writes fail'" in found(given, "alice has drained").text
     assert found(given, "does not show the drain yet").text.startswith(
         "The document of us-east-1 and us-east-2 does"
     )
@@ -191,7 +191,7 @@ def test_the_only_region_that_works_is_drained() -> None:
         far={**OUT_FAR, "document": published(FAR, state(NEAR), down(FAR))},
         forced=forced(NEAR),
     )
-    one = found(given, "alice drains")
+    one = found(given, "alice has drained")
     assert one.level is Level.BAD
     assert one.text.endswith("It works, and no other Region does: release it.")
 

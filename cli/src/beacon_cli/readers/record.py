@@ -1,7 +1,7 @@
 """Where the record leads, asked of the zone's own name server and of this machine's resolver.
 
-The record is a CNAME, or an alias, which answers with addresses. An address is told to a Region by what the
-Regions' own names resolve to.
+The record is a CNAME, or an alias, which answers with addresses. An address belongs to the Region whose own
+name resolves to it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _why(who: str, name: str, error: Exception) -> str:
         return f"{who} does not answer for {name}"
     if isinstance(error, dns.resolver.NXDOMAIN):
         return f"{who} knows no {name}: the record is not on, or the zone is not delegated"
-    return f"{who} cannot be asked for {name}: {type(error).__name__}"
+    return f"{who} cannot answer for {name}: {type(error).__name__}"
 
 
 def _rcode(answer: dns.message.Message) -> str:

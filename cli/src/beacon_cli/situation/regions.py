@@ -123,7 +123,7 @@ def _drained(situation: Situation, one: RegionSituation, row: ForcedState) -> Fi
         left = span((row.until - situation.at).total_seconds())
         ends = f"until {clock(row.until, situation.at)} ({left} left)"
     since = clock(row.changed_at, situation.at)
-    text = f"{row.actor} drains {row.region} since {since}, {ends}: {row.reason!r}."
+    text = f"{row.actor} has drained {row.region} since {since}, {ends}: {row.reason!r}."
     others = [other for other in situation.regions if other.region != one.region]
     rows = seen_by(situation, one.region)
     passes = any(state.observed is Observed.UP for state in rows.values())

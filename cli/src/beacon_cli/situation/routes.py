@@ -31,7 +31,7 @@ def headline(situation: Situation) -> Finding:
     if not out and not serving:
         return Finding(Level.UNKNOWN, f"Which Regions serve is not known. {_dns_goes(situation)}")
     if not serving and len(out) < len(situation.regions):
-        text = f"{joined(out)} {_is(out)} out of DNS, and of no other Region is anything known."
+        text = f"{joined(out)} {_is(out)} out of DNS, and nothing is known of the other Regions."
         return Finding(Level.WARN, f"{text} {_dns_goes(situation)}")
     if not serving:
         text = f"No Region is healthy: Route 53 answers as if all were. {_dns_goes(situation)}"

@@ -17,9 +17,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Span", "Timings", "dns_after", "ssm_after"]
+__all__ = ["HEALTHY_SHARE_PERCENT", "Span", "Timings", "dns_after", "ssm_after"]
 
-_HEALTHY_SHARE = 0.18
+#: A health check is healthy when more than this share of its checkers says so (Route 53 Developer Guide, "How
+#: Amazon Route 53 determines whether a health check is healthy").
+HEALTHY_SHARE_PERCENT = 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Timings:
 
 def dns_after(timings: Timings, *, failing: bool, answer_s: float) -> Span:
     """When the health check, and with it DNS, turns after a change; ``answer_s`` is what an answer takes."""
-    still_healthy = int(timings.checkers * _HEALTHY_SHARE)
+    still_healthy = timings.checkers * HEALTHY_SHARE_PERCENT // 100
     turn = timings.checkers - still_healthy if failing else still_healthy + 1
     near = timings.interval_s + answer_s
     typical = near + timings.distance_s / 2
