@@ -1,6 +1,6 @@
-"""The two AWS APIs that a client may ask, SSM GetParameters and STS AssumeRoleWithWebIdentity, on loopback.
+"""The two AWS APIs that a client may call, SSM GetParameters and STS AssumeRoleWithWebIdentity, on loopback.
 
-They can go silent: calls are accepted and never answered, the worst that an API can do to a caller.
+They can become silent: they accept calls and never answer, the worst that an API can do to a caller.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 __all__ = ["AwsApis", "aws_apis"]
 
-#: Less than botocore likes: it would ask STS anew each time that credentials are wanted.
+#: Shorter than botocore accepts: with it, botocore would call STS at each use of the credentials.
 _LIFE = timedelta(minutes=14)
 _ASSUMED = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
 <AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{key}</AccessKeyId>
@@ -24,7 +24,7 @@ _ASSUMED = """<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.co
 
 
 class AwsApis:
-    """The APIs: what they say, whether they are silent, and how often each was asked."""
+    """The APIs: their answers, whether they are silent, and how often each was called."""
 
     def __init__(self, document: str, keys: tuple[str, str]) -> None:
         self.document = document

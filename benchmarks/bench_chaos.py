@@ -1,8 +1,9 @@
 """Ten minutes of chaos at real-time speed: services that use the client read and write all the while.
 
-Five of them, each with its own knowledge of endpoints (`beacon_lab.scenarios.service_orders`), the first with
-fifty transactions a second; endpoints freeze, refuse, reset, deny, drop connections without a word and heal;
-Regions are drained and released; SSM goes down. MINUTES and SEED choose another length and another course.
+There are five services, each with its own knowledge of endpoints (`beacon_lab.scenarios.service_orders`). The
+first makes fifty transactions a second. Endpoints freeze, refuse, reset, deny, drop connections silently and
+heal. Regions are drained and released, and SSM goes down. MINUTES and SEED choose another length and another
+course.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Say = Callable[[str], None]
 
 
 def run(say: Say) -> list[Result]:
-    """The longest gap of any service, and what was lost or applied twice."""
+    """The longest gap of any service, and the rows that were lost or applied twice."""
     minutes = float(os.environ.get("MINUTES", "10"))
     seed = int(os.environ.get("SEED") or random.randrange(10**6))
     say(f"{minutes:g} minutes, SEED={seed}")

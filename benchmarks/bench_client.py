@@ -1,11 +1,11 @@
-"""What the client costs while all is well, and how soon it is connected elsewhere when all is not.
+"""What the client costs while nothing is broken, and how soon it is connected elsewhere after a fault.
 
 - healthy: `connect()` in turns with a bare psycopg connect that has its token ready, to the same front with
-  the same options; and picking an endpoint from what is known.
+  the same options; and picking an endpoint from the known ones.
 - broken: the near front is silent, refuses, resets, or its name is not resolved (at once, or never). Every
-  run begins with a client that has met nothing yet, so that each pays in full.
-- control planes down: two clients with credentials of STS and the document of SSM, in turns; the APIs of one
-  have gone silent since it learnt both. Its credentials are of an age at which they are looked at again.
+  run begins with a client that has met no fault yet, so that each has the full cost.
+- control planes down: two clients with credentials of STS and the document of SSM, in turns. The APIs of one
+  became silent after it had read both. Its credentials have the age at which the client checks them again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from beacon_lab.faults import FaultKind
 
 _PICKS = 20_000
 _ELSEWHERE_S = 0.5
-#: An age at which credentials are looked at again in the background.
+#: An age at which the client checks credentials again in the background.
 _LATER_S = 120.0
 _BROKEN = {
     "client.frozen_max_s": FaultKind.DSQL_FREEZE,
@@ -61,7 +61,7 @@ def run(say: Say) -> list[Result]:
 
 def _healthy(regions: TwoRegions, times: int, say: Say) -> Result:
     bare_ms, ours_ms = [], []
-    gc.disable()  # its pauses would fall on whoever comes next
+    gc.disable()  # its pauses would be counted for the next call
     try:
         with regions.endpoints() as endpoints:
             for _ in range(times):
@@ -113,7 +113,7 @@ def _pick(regions: TwoRegions) -> Result:
             for _ in range(_PICKS // 5):
                 endpoints.candidates()
             rounds.append((time.perf_counter() - started) / (_PICKS // 5) * 1e6)
-        # One endpoint passed over, so that the order has to be made anew each time.
+        # One endpoint is passed over, so that the order has to be made again each time.
         endpoints.surroundings.local.failed(regions.hosts[NEAR], time.monotonic())
         started = time.perf_counter()
         for _ in range(1000):
@@ -132,7 +132,7 @@ def _pick(regions: TwoRegions) -> Result:
 def _elsewhere(
     name: str, regions: TwoRegions, times: int, say: Say, make: Callable[[], Endpoints] | None = None
 ) -> Result:
-    """The largest time to a connection to the far Region, each by a client that has met nothing yet."""
+    """The largest time to a connection to the far Region, each by a client that has met no fault yet."""
     taken_s = []
     for _ in range(times):
         with (make or regions.endpoints)() as endpoints:
@@ -195,7 +195,7 @@ def _control_planes_down(regions: TwoRegions, times: int, say: Say) -> Result:
             late_s[0] = _LATER_S
             clients.append(endpoints)
         down.silent.set()
-        # Until the silent APIs have been asked: the client must be in the middle of it.
+        # Until the silent APIs have been called: the client must be waiting for them.
         asked = down.calls["ssm"]
         connect(clients[1], **regions.login).close()
         while down.calls["ssm"] == asked or down.calls["sts"] < 2:
@@ -210,7 +210,7 @@ def _control_planes_down(regions: TwoRegions, times: int, say: Say) -> Result:
         for endpoints in clients:
             endpoints.close()
     healthy, without = statistics.median(up_ms), statistics.median(down_ms)
-    say(f"control planes up {healthy:.2f} ms, down {without:.2f} ms; asked while down: {down.calls}")
+    say(f"control planes up {healthy:.2f} ms, down {without:.2f} ms; calls while down: {down.calls}")
     more: dict[str, object] = {"up_ms": round(healthy, 3), "down_ms": round(without, 3)}
     return Result("client.control_planes_down_ratio", round(without / healthy, 3), "x", times, 1.05, more)
 

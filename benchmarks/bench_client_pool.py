@@ -1,10 +1,11 @@
 """A pool of twenty under load when its endpoint freezes: when the first and the last connection is elsewhere.
 
-Twenty threads take a connection, run `SELECT 1` and give it back, again and again. Then the near front goes
-silent, on open connections and on new ones. `first` is the first request that is served by the far Region
-after that, `last` the moment from which all twenty of the pool's connections lead there. A request fails when
-its statement gets no answer in time (half a second here); how many do is reported, and the most connects that
-were started within any one second, which the pool bounds. Each run has a pool that has met nothing yet.
+Twenty threads repeatedly take a connection, run `SELECT 1` and return it. Then the near front becomes silent,
+on open connections and on new ones. `first` is the first request that the far Region serves after that.
+`last` is the moment from which all twenty of the pool's connections lead there. A request fails when its
+statement gets no answer in time (half a second here). The figures include the number of failed requests, and
+the most connects that the pool started within any one second, which it bounds. Each run has a pool that has
+met no fault yet.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class _Run:
 
 @dataclass(slots=True)
 class _Load:
-    """Threads that use a pool until they are told to stop."""
+    """Threads that use a pool until they are stopped."""
 
     pool: Pool
     stop: threading.Event = field(default_factory=threading.Event)
@@ -138,7 +139,7 @@ def _once(regions: TwoRegions) -> _Run:
 
 def _count_starts(pool: Pool, starts: list[float]) -> None:
     """Note when the pool starts a connect."""
-    take = pool._care._rate.take  # noqa: SLF001 - nothing public says so
+    take = pool._care._rate.take  # noqa: SLF001 - no public attribute says it
 
     def counted(now: float) -> float:
         wait_s = take(now)

@@ -1,14 +1,14 @@
 """Cold start to first answer: INIT, TLS verified in full, token, login, SELECT, in Lambda's emulator.
 
-Beacon's function as `sam build` makes it (with bytecode in the layer), against the floor (a bare handler with
-psycopg, its bytecode shipped, its token signed beforehand) and against the usual stacks as `sam build` makes
-them (without bytecode, because it writes none). All under Python 3.13, all with the machine's own bundle of
-certificate authorities, in turns within one run; the first turn warms the file cache and does not count.
-Where the kernel can be told so, a sandbox runs before whatever else the machine does. What Lambda does before
-INIT (finding a host, fetching the code) is not in it, nor is API Gateway.
+It compares Beacon's function as `sam build` makes it (with bytecode in the layer) with two others. The floor
+is a bare handler with psycopg, its bytecode shipped and its token signed beforehand. The usual stacks are as
+`sam build` makes them (without bytecode, because it writes none). All run under Python 3.13, with the
+machine's own bundle of certificate authorities, in turns within one run; the first turn warms the file cache
+and does not count. If the kernel allows it, a sandbox has priority over all other processes. The figures do
+not include API Gateway, or what Lambda does before INIT (finding a host, fetching the code).
 
-Then the same with the share of a processor that a memory size buys, against what Route 53 leaves: 2 s after
-connecting, less the TLS handshake of a far checker.
+Then it measures the same with the share of a processor that a memory size brings. The limit is what Route 53
+leaves: 2 s after connecting, less the TLS handshake of a distant checker.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from beacon_lab.processes.children import Processes
 _ROOT = Path(__file__).parents[1]
 _EVENT = (_ROOT / "events" / "checker-get.json").read_bytes()
 _MEMORIES_MB = (512, 1024, 1769)
-#: Route 53 waits 2 s from connecting; a far checker's TLS handshake takes up to 0.9 s of them.
+#: Route 53 waits 2 s after connecting; a distant checker's TLS handshake takes up to 0.9 s of them.
 _BUDGET_MS = 2000 - 900
 _BYTECODE = (
     "beacon and floor: shipped, unchecked hash; usual stacks: none, as built; runtime and boto3: pip's"
@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 
 
 def run(say: Say) -> list[Result]:
-    """The figures, or none where the functions' runtime is missing."""
+    """The figures, or none if the functions' runtime is missing."""
     try:
         built = build(_ROOT, _ROOT / ".lab")
         compared = variants(built, _ROOT / "uv.lock")

@@ -1,9 +1,9 @@
 """From a frozen DSQL endpoint to another DNS answer and another SSM value, in the lab at real-time speed.
 
-Ten times: the first Region's endpoint freezes at a random moment of the checkers' and the schedule's
-periods; the DNS answer is polled by a client, the SSM value through the AWS API. Between two repetitions the
-endpoint is healed; recovery is waited for in DNS, and in SSM the publisher is invoked until it has taken the
-endpoint back, which saves minutes and measures nothing.
+Ten times, the first Region's endpoint freezes at a random moment of the checkers' and the schedule's periods.
+A client polls the DNS answer, and the SSM value through the AWS API. Between two repetitions the benchmark
+heals the endpoint and waits for recovery in DNS. For SSM, it invokes the publisher until the endpoint is
+back, which saves minutes and is not measured.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run(say: Callable[[str], None]) -> list[Result]:
 async def _run(say: Callable[[str], None], repetitions: int) -> list[Result]:
     in_dns: list[float] = []
     in_ssm: list[float] = []
-    # Without the failback hold, which only makes the way back longer.
+    # Without the failback hold, which would only delay the return.
     settings = LabSettings(speed=1.0, failback_hold_s=0)
     async with running_lab(settings, say, asyncio.Event()) as lab:
         first, second = lab.settings.regions
@@ -87,7 +87,7 @@ async def _settle(lab: Lab, watch: Watch, region: str) -> None:
         if watch.ssm.value != host:
             await publisher.invoke({"source": "benchmark"})
         await asyncio.sleep(1)
-    # Let every checker see the recovery, not only enough of them to turn the check.
+    # Wait until every checker sees the recovery, not only enough of them to change the check.
     await asyncio.sleep(timings_of(lab.settings).threshold * (timings_of(lab.settings).interval_s + 2))
 
 
@@ -96,4 +96,4 @@ async def _until(seen: Seen, value: str, began: float) -> float:
         if seen.value == value and seen.since >= began:
             return seen.since - began
         await asyncio.sleep(0.02)
-    raise LabError(f"{seen.name} did not turn within {_LIMIT_S:.0f} s")
+    raise LabError(f"{seen.name} did not change within {_LIMIT_S:.0f} s")

@@ -1,7 +1,7 @@
-"""The largest time in which `/health` answers under each fault, fifty times each, edge trigger apart.
+"""The largest time in which `/health` answers under each fault, fifty times each, without the edge trigger.
 
-The handler's own path, with the deadline as deployed, before a front of the lab. The goal is the deadline and
-50 ms; where a fault is told at once, the figure shows how soon.
+It runs the handler's own code, with the deadline as deployed, against a front of the lab. The goal is the
+deadline plus 50 ms. If the handler recognizes a fault at once, the figure shows how soon.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def run(say: Callable[[str], None]) -> list[Result]:
 
 
 class Rig:
-    """A front before PostgreSQL in a thread of its own, and sandboxes that look at it."""
+    """A front of PostgreSQL in its own thread, and sandboxes that probe it."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, cluster: Cluster, signer: Principal) -> None:
         self._loop = loop
@@ -80,7 +80,7 @@ class Rig:
         self._signer = signer
         # As many authorities as in Lambda: every connection parses them all.
         self._ca_file, _ = trusted(cluster.authority.ca_file)
-        self._owner = cluster.postgres._connect()  # noqa: SLF001 - who can kill backends and take locks
+        self._owner = cluster.postgres._connect()  # noqa: SLF001 - the owner can kill backends and take locks
         self._over = threading.Event()
         self.front = cluster.fronts[REGION]
 
@@ -101,12 +101,12 @@ class Rig:
         self._owner.execute(statement.encode())
 
     def close(self) -> None:
-        """Let go of the owner's connection and of look-ups that stall."""
+        """Close the owner's connection, and end look-ups that stall."""
         self._over.set()
         self._owner.close()
 
     def mend(self) -> None:
-        """End whatever a fault has done."""
+        """Undo the effects of a fault."""
         self.sql("ROLLBACK")
         self.sql("UPDATE beacon.intent SET forced = NULL, until = NULL")
         self.wait(self.front.heal())
@@ -157,7 +157,7 @@ class Rig:
 def _rig() -> Iterator[Rig]:
     with _loop() as loop, tempfile.TemporaryDirectory(prefix="beacon-", dir="/tmp") as made:
         directory, processes = Path(made), Processes()
-        directory.chmod(0o755)  # PostgreSQL may run as somebody else
+        directory.chmod(0o755)  # PostgreSQL may run as another user
         stops = [processes.close]
         try:
             _wait(loop, processes.start())
@@ -215,7 +215,7 @@ async def _prepare(cluster: Cluster) -> Principal:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """How a fault is brought about, and the verdict it must lead to (a measured wrong answer is none)."""
+    """How a fault is made, and the verdict that it must lead to (a wrong answer would be no figure)."""
 
     name: str
     arrange: Callable[[Rig], HealthCheck]
@@ -285,7 +285,7 @@ FAULTS = (
 
 def _ask(check: HealthCheck) -> tuple[float, str]:
     started = time.monotonic()
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123 - not timed long
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123 - it is timed
         result = check.answer(GET)
     took_s = time.monotonic() - started
     (row,) = json.loads(str(result["body"]))["checks"]["dsql:select"]

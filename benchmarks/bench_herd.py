@@ -1,8 +1,9 @@
-"""A herd reconnects to the survivor: 50 processes with pools of 20 lose the first Region all at once.
+"""A herd reconnects to the other Region: 50 processes with pools of 20 lose the first Region at once.
 
-Its endpoint refuses, so that a thousand connections break in the same moment; the survivor has DSQL's limit
-of 100 connections a second with a burst of BURST (1,000). Checkers and publishers poll at real-time speed all
-the while. PROCESSES, POOL and BURST choose another herd: a burst of 200 leaves most of it to the rate.
+The first Region's endpoint refuses, so that a thousand connections break at the same moment. The other one
+has DSQL's limit of 100 connections a second with a burst of BURST (1,000). Checkers and publishers poll it
+all the time at real-time speed. PROCESSES, POOL and BURST choose another herd: with a burst of 200, the rate
+decides most of it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Say = Callable[[str], None]
 
 
 def run(say: Say) -> list[Result]:
-    """How often the survivor was missed, and how soon the herd is served again."""
+    """How often the other Region was out, and how soon the herd is served again."""
     herd = Herd(
         processes=int(os.environ.get("PROCESSES", "50")),
         pool_size=int(os.environ.get("POOL", "20")),
@@ -35,7 +36,7 @@ def run(say: Say) -> list[Result]:
         burst=int(os.environ.get("BURST", str(BURST))),
     )
     watch = asyncio.run(_run(herd, say))
-    say(f"failed polls of the survivor: {dict(watch.failed_polls)}")
+    say(f"failed polls of the other Region: {dict(watch.failed_polls)}")
     say(f"unhealthy {watch.unhealthy}; DNS {watch.not_in_dns}; document {watch.not_in_document}")
     left = len(watch.unhealthy) + len(watch.not_in_dns) + len(watch.not_in_document)
     more: dict[str, object] = {

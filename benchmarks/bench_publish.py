@@ -1,21 +1,21 @@
 """The publisher: how soon a fault is in SSM, and what a round costs.
 
-Fault to SSM, in the lab at real-time speed: the first Region's endpoint freezes at a random moment of the
-checkers' periods; its own health function is the first to notice and starts the publisher. Then the same
-with Lambda's Invoke API down in that Region, so that only the schedule is left. In between the endpoint is
-healed, the publisher is invoked until it has taken it back (with a rise of one and no hold, which shortens
-what is not measured), and every sandbox's trigger is given time to be ready again. REPETITIONS sets the runs
-with the trigger; a quarter as many are made without.
+Fault to SSM, in the lab at real-time speed. The first Region's endpoint freezes at a random moment of the
+checkers' periods. Its own health function is the first to notice, and starts the publisher. Then the same
+with Lambda's Invoke API down in that Region, so that only the schedule is left. Between two runs the endpoint
+is healed, and the publisher is invoked until the endpoint is back (with a rise of one and no hold, which
+shortens this part; it is not measured). Then every sandbox's trigger gets time to be ready again. REPETITIONS
+sets the runs with the trigger; a quarter as many run without it.
 
-The cost of a round: observed and decided, without SSM. Ten Regions at the distances of the lab's table,
-against the slowest of them probed alone; then up to two hundred endpoints at one distance. A round costs
-something of its own and something an endpoint; `publish.linearity` is the largest relative distance of a
-measured cost from the line through them. The whole cost divided by the endpoints is not constant, and
+The cost of a round: observed and decided, without SSM. First ten Regions at the distances of the lab's table,
+compared with the slowest of them probed alone; then up to two hundred endpoints at one distance. A round has
+a fixed cost and a cost for each endpoint; `publish.linearity` is the largest relative distance of a measured
+cost from the line through them. The whole cost divided by the endpoints is not constant, and
 `per_endpoint_off` says how far it is from that: the first work after a wait for the network costs more than
-the same work again, whatever it is, and few endpoints share it. What one more endpoint costs stands beside
-it (`one_more_from_2_to_5_ms` and so on). Where both processors are free, many threads pass Python's lock to
-and fro, which can double a round's cost, so that a run on an idle machine may miss what one on a busy machine
-keeps; ten endpoints are the most that a publisher takes.
+the same work again, and few endpoints share it. `one_more_from_2_to_5_ms` and its like say what one more
+endpoint costs. If both processors are free, many threads pass Python's lock to each other, which can double a
+round's cost. So a run on an idle machine may miss a goal that a run on a busy machine keeps. A publisher has
+at most ten endpoints.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ async def _once(lab: Lab, watch: Watch, say: Say) -> float:
     try:
         while not (watch.ssm.value == wanted and watch.ssm.since >= began):
             if time.monotonic() > began + _LIMIT_S:
-                raise LabError(f"SSM did not turn within {_LIMIT_S:.0f} s")
+                raise LabError(f"SSM did not change within {_LIMIT_S:.0f} s")
             await asyncio.sleep(0.02)
         say(f"SSM after {watch.ssm.since - began:.2f} s")
         return watch.ssm.since - began
@@ -119,7 +119,8 @@ async def _settle(lab: Lab, watch: Watch, region: str) -> None:
 def _costs(say: Say) -> list[Result]:
     with ten_regions() as regions:
         ten = [cost_of(regions, None, _ROUNDS) for _ in range(_TURNS)]
-        # In turns, so that what else the machine does meets every size alike; the least disturbed one counts.
+        # In turns, so that other load on the machine affects every size equally; the least disturbed run
+        # counts.
         turns = [[cost_of(regions, count, _ROUNDS) for count in _SIZES] for _ in range(_TURNS)]
     many = [min(costs, key=lambda cost: cost.cpu_ms) for costs in zip(*turns, strict=True)]
     ratios = [cost.round_ms / cost.slowest_alone_ms for cost in ten]

@@ -1,8 +1,8 @@
-"""Which counts to decide by: years of lost probes, bursts, grey failures and outages, in simulated time.
+"""Chooses the counts to decide by: years of lost probes, bursts, grey failures and outages, simulated.
 
-Each policy is simulated for 10,000 endpoint-days or more with the real decision (`simulation/engine.py` tells
-how). The figures choose the defaults; docs/adr/0007-defaults.md tells why, and this draws its chart. A few
-minutes on two cores; seeds are fixed, so the figures change only with the code.
+Each policy is simulated for 10,000 endpoint-days or more with the real decision (`simulation/engine.py` says
+how). The defaults are chosen by these figures; docs/adr/0007-defaults.md says why, and this module draws its
+chart. It takes a few minutes on two cores. Seeds are fixed, so the figures change only with the code.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from simulation.weather import Kind
 from beacon.model import Policy
 
 _CHART = Path(__file__).parents[1] / "docs" / "adr" / "0007-defaults.svg"
-#: Ranked by priority: latencies do not decide who is in, and have a study of their own.
+#: Ranked by priority: latencies do not decide which endpoint is in, and have their own study.
 _POLICY = replace(Policy(), ranking="priority")
 _DEFAULT = Setup(_POLICY, every_s=60.0)
 #: Sixteen checkers, each every ten seconds.
 _EDGE = replace(_DEFAULT, polls_per_s=1.6)
 _LOSSES = (0.01, 0.05)
 _HOLDS_S = (0.0, 90.0, 300.0, 600.0)
-#: Partial failures: the shares of statements that fail, and how many checkers ask, how often.
+#: Partial failures: the shares of statements that fail, the number of checkers, and their interval.
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 _WATCHES = ((6, 10.0), (16, 10.0), (6, 30.0), (16, 30.0))
 _RUNS = 40
@@ -53,8 +53,9 @@ def run(say: Say) -> list[Result]:
 def _rates(say: Say) -> dict[tuple[float, int, int], float]:
     """False ejections per endpoint-year by loss, period and fall, without the edge trigger."""
     keys = [(loss, every, fall) for loss in _LOSSES for every in PERIODS_S for fall in FALLS]
-    # Who may be preferred is no matter here, and rounds of waiting would be made one by one. At a fall of two
-    # ejections are so many that a fifth of the time tells as much.
+    # Which endpoint is preferred does not matter here, and rounds of waiting would be made one by one. At a
+    # fall
+    # of two, ejections are so many that a fifth of the time shows as much.
     jobs = [
         Job(
             replace(_DEFAULT, every_s=float(every)),
@@ -90,7 +91,7 @@ def _times_to_eject(say: Say) -> dict[tuple[bool, int], list[float]]:
 
 
 def _goals(say: Say) -> list[Result]:
-    """The defaults as deployed, with the edge trigger; beside them what can be computed."""
+    """The defaults as deployed, with the edge trigger, and the same figures by formula where there is one."""
     results = []
     for loss, goal in zip(_LOSSES, (0.1, 1.0), strict=True):
         jobs = [Job(_EDGE, loss, events=2000), Job(_DEFAULT, loss, events=2000)]
@@ -209,7 +210,7 @@ def _ranks(say: Say) -> list[Result]:
 
 
 def _partial(say: Say) -> list[Result]:
-    """An hour in which a share of the statements fails or hangs: who notices, and after how long."""
+    """An hour in which a share of the statements fails or hangs: which rules notice, and after how long."""
     for hangs in (False, True):
         for checkers, every_s in _WATCHES:
             say(f"statements {'hang' if hangs else 'fail'}; {checkers} checkers, every {every_s:.0f} s")

@@ -1,7 +1,7 @@
 """How large the layer is that `sam build` makes, zipped as `sam package` zips it, and what each part takes.
 
 A part is a top-level package with its metadata and shared libraries. The layer holds psycopg's libraries for
-both processors; `one_processor_zip_mb` is what would be left with this machine's alone.
+both processors; `one_processor_zip_mb` is the size with this machine's alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MACHINES = {"x86_64": 62, "amd64": 62, "aarch64": 183, "arm64": 183}
 
 
 def run(say: Callable[[str], None]) -> list[Result]:
-    """Both sizes, or none where the functions' runtime is missing."""
+    """Both sizes, or none if the functions' runtime is missing."""
     try:
         layer = build(_ROOT, _ROOT / ".lab").directories["BeaconLayer"]
     except BuildUnavailableError as error:

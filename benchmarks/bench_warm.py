@@ -1,10 +1,10 @@
 """What the health handler adds to its SELECT: a warm pass against the same SELECT, bare, on the same front.
 
-Both on a connection that stays open, in turns within one process, so that whatever else the machine does
-meets both. The bare one is psycopg with the handler's statement and parameters, sent as the handler sends it:
-parsed and planned each time. Stricter comparisons stand beside it without a goal: psycopg's default, which
-has a repeated statement prepared by the server, and `SELECT 1`. The handler's log and metric lines go to a
-file, as they go to a pipe in Lambda.
+Both use a connection that stays open, in turns within one process, so that other load on the machine affects
+both. The bare one is psycopg with the handler's statement and parameters, sent as the handler sends it:
+parsed and planned each time. Two stricter comparisons have no goal: psycopg's default, in which the server
+prepares a repeated statement, and `SELECT 1`. The handler's log and metric lines go to a file, as they go to
+a pipe in Lambda.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def run(say: Callable[[str], None]) -> list[Result]:
     turns = int(os.environ.get("REPETITIONS", _TURNS))
     with first_in_line(say) as group:
         if group is not None:
-            (group / "cgroup.procs").write_text(str(os.getpid()))  # and the front, which is started next
+            (group / "cgroup.procs").write_text(str(os.getpid()))  # and for the front, which starts next
         with one_region() as region:
             taken = _in_turns(region, turns)
     for name, times in taken.items():
@@ -51,7 +51,7 @@ def run(say: Callable[[str], None]) -> list[Result]:
 
 
 def _in_turns(region: OneRegion, turns: int) -> dict[str, list[float]]:
-    """Milliseconds of each way to ask, by its name."""
+    """Milliseconds of each kind of SELECT, by its name."""
     environment = {**region.environment(), "AWS_REGION": region.region}
     # The same statement with psycopg's placeholders.
     text = ONE_REGION.decode()
@@ -82,7 +82,7 @@ def _in_turns(region: OneRegion, turns: int) -> dict[str, list[float]]:
             "select_1": lambda: least.execute("SELECT 1").fetchall(),
         }
         taken: dict[str, list[float]] = {name: [] for name in acts}
-        gc.disable()  # its pauses would fall on whoever comes next
+        gc.disable()  # its pauses would be counted for the next call
         try:
             for turn in range(_WARM_UP + turns):
                 for name, act in acts.items():

@@ -30,7 +30,7 @@ _HERE = Path(__file__).parent / "cold"
 _CACHE = Path(__file__).parents[1] / ".cache" / "bench"
 _CONNECTOR = "aurora-dsql-python-connector[psycopg]==0.2.7"
 _USUAL = ("aws-lambda-powertools", "aws-xray-sdk", "boto3", "psycopg", "psycopg-binary")
-#: What Lambda's runtime brings itself, and a function may do without packing.
+#: Packages that Lambda's runtime has, so that a function need not pack them.
 _PROVIDED = ("boto3", "botocore", "s3transfer", "dateutil", "urllib3")
 _BUILD_S = 600.0
 
@@ -39,7 +39,7 @@ USUAL = ("usual", "connector", "usual, boto3 from the runtime")
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A function to start cold; ``environment`` gives what it needs to reach a front."""
+    """A function to start cold; ``environment`` gives the variables that it needs to reach a front."""
 
     name: str
     handler: str
@@ -65,7 +65,7 @@ class Variant:
 
 
 def variants(built: Built, lock: Path) -> list[Variant]:
-    """Everything that is compared, Beacon's own first. Raises BuildUnavailableError."""
+    """Every function in the comparison, Beacon's own first. Raises BuildUnavailableError."""
     usual = _sam_build(built, lock)
     layer = built.directories["BeaconLayer"]
     return [
@@ -98,7 +98,7 @@ def _environment(region: OneRegion) -> dict[str, str]:
     }
     own = region.environment()
     keys = {name: own[name] for name in own if name.startswith("AWS_")}
-    # Lambda runs a tracing daemon; without one the library would say so in the log and change nothing else.
+    # Lambda runs a tracing daemon; without one, the library would only write a log line about it.
     return {"BENCH_CONNECT": json.dumps(connect), "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000", **keys}
 
 

@@ -1,7 +1,8 @@
 """Gives a process tree a share of the processors, as Lambda does by memory: 1,769 MB are one processor.
 
-The kernel's bandwidth control (cgroup version 1) with a period of 20 ms: what a share is worth is used up at
-full speed and then waited for. A function sees two processors at every memory size here, as in Lambda.
+It uses the kernel's bandwidth control (cgroup version 1) with a period of 20 ms: in each period, a process
+uses its share at full speed and then waits. A function sees two processors at every memory size here, as in
+Lambda.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ __all__ = ["ShareUnavailableError", "cpu_share", "first_in_line", "share_of_memo
 
 _ROOT = Path("/sys/fs/cgroup/cpu")
 _PERIOD_US = 20_000
-#: The most there is: whatever else the machine does waits for what has a share.
+#: The highest weight: other processes wait for those that have a share.
 _FIRST = 262_144
 
 
 class ShareUnavailableError(Exception):
-    """This machine does not let us limit a process."""
+    """This machine does not allow the benchmark to limit a process."""
 
 
 def share_of_memory(memory_mb: int) -> float:
@@ -63,11 +64,11 @@ def cpu_share(processors: float) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def first_in_line(say: Callable[[str], None]) -> Iterator[Path | None]:
-    """A group with all of the processors, before whatever else the machine does, where that can be had."""
+    """A group with all of the processors and priority over other processes, if the machine allows it."""
     with contextlib.ExitStack() as stack:
         group: Path | None = None
         try:
             group = stack.enter_context(cpu_share(os.cpu_count() or 1))
         except ShareUnavailableError as error:
-            say(f"{error}: what else runs on this machine is in the figures")
+            say(f"{error}: other load on this machine is in the figures")
         yield group

@@ -1,6 +1,6 @@
 """The README's table of figures, made from results.json: `python benchmarks/figures.py` writes it there.
 
-A test holds the README to it, so that no figure stands there that nobody measured.
+A test compares the README with it, so that every figure there was measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from results import RESULTS
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 _BLOCK = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTALL)
-#: What is shown: the name in results.json, what it is, and the benchmark that measures it.
+#: The figures to show: the name in results.json, the label, and the benchmark that measures it.
 SHOWN = (
     ("lab.fault_to_dns_s", "frozen endpoint → another DNS answer, real-time speed", "fault_to_dns"),
     ("lab.fault_to_ssm_s", "frozen endpoint → another SSM value, real-time speed", "fault_to_dns"),

@@ -1,6 +1,6 @@
-"""A DSQL front of the lab with a prepared database, in a process of its own, for benchmarks to connect to.
+"""A DSQL front of the lab with a prepared database, in its own process, for benchmarks to connect to.
 
-Its own process, so that neither its work nor its share of the interpreter's lock is taken for a client's.
+It has its own process so that neither its work nor its use of the interpreter's lock counts as a client's.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _APP, _ENV = "bench", "lab"
 _REGION = "us-east-1"
 _DB_USER = "beacon_probe"
 _SQL = Path(__file__).parents[1] / "sql"
-#: What Amazon Linux and Debian call their bundle of certificate authorities.
+#: The files in which Amazon Linux and Debian have their bundle of certificate authorities.
 _BUNDLES = (Path("/etc/pki/tls/certs/ca-bundle.crt"), Path("/etc/ssl/certs/ca-certificates.crt"))
 
 
 @dataclass(frozen=True, slots=True)
 class OneRegion:
-    """Where the front is and who may log in."""
+    """The front's address, and the role that may log in."""
 
     host: str
     address: str
@@ -50,12 +50,12 @@ class OneRegion:
     db_user: str = _DB_USER
 
     def token(self) -> str:
-        """A token for the login role, good for 15 minutes."""
+        """A token for the login role, valid for 15 minutes."""
         credentials = Credentials(self.access_key_id, self.secret_access_key, self.session_token)
         return sign_token(self.host, self.region, credentials, datetime.now(UTC))
 
     def environment(self) -> dict[str, str]:
-        """What the health function's environment holds besides what Lambda sets."""
+        """The variables of the health function's environment that Lambda does not set itself."""
         return {
             "BEACON_APP": _APP,
             "BEACON_ENV": _ENV,
@@ -77,7 +77,7 @@ def one_region() -> Iterator[OneRegion]:
     process = subprocess.Popen(
         [sys.executable, __file__, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    directory.chmod(0o755)  # PostgreSQL may run as somebody else
+    directory.chmod(0o755)  # PostgreSQL may run as another user
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -85,7 +85,7 @@ def one_region() -> Iterator[OneRegion]:
             raise RuntimeError("the front did not start")
         yield OneRegion(**json.loads(line))
     finally:
-        process.communicate(timeout=30)  # the end of its input is what it waits for
+        process.communicate(timeout=30)  # it waits for the end of its input
         shutil.rmtree(directory, ignore_errors=True)
 
 

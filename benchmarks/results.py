@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results.json"
 
 
 def environment() -> dict[str, object]:
-    """What figures depend on besides the code."""
+    """What figures depend on, apart from the code."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -52,7 +52,7 @@ class Result:
 
 
 def merge(results: Sequence[Result]) -> None:
-    """Put ``results`` into the file, in place of earlier ones of the same names."""
+    """Write ``results`` into the file; they replace earlier ones of the same names."""
     kept: dict[str, object] = {}
     if RESULTS.is_file():
         kept = {row["name"]: row for row in json.loads(RESULTS.read_text(encoding="utf-8"))}

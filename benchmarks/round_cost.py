@@ -1,7 +1,7 @@
-"""What one round of the publisher takes: all endpoints probed, then decided; run in a process of its own.
+"""What one round of the publisher costs: all endpoints probed, then decided; measured in its own process.
 
-Time is that of the wall and of the process' own processor; the peak is its resident memory at the most. SSM
-is not in it: two calls a round, whatever the number of endpoints.
+Times are wall time and the process's own processor time; the peak is its largest resident memory. SSM is not
+included: it takes two calls a round, for any number of endpoints.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from beacon.settings import Settings
 __all__ = ["Cost", "cost_of"]
 
 _WARM_UP, _ALONE = 3, 7
-#: Ample, because two hundred endpoints behind one front keep each other waiting; nothing here fails.
+#: Long enough for two hundred endpoints that wait for each other behind one front; nothing here fails.
 _DEADLINE_S = 10.0
 
 
@@ -57,7 +57,7 @@ def cost_of(regions: TenRegions, count: int | None, rounds: int) -> Cost:
 def _measure(regions: TenRegions, count: int | None, rounds: int) -> Cost:
     settings = regions.far() if count is None else regions.many(count)
     probes = _probes(regions, settings)
-    # One after the other, to open the connections: two hundred at once are more than one front can greet.
+    # One after the other, to open the connections: one front cannot accept two hundred at once.
     for probe in probes.values():
         _timed(probe)
     watched = probes if count is None else {}
@@ -89,7 +89,7 @@ class _Rounds:
         self._document: Document | None = None
 
     def run(self) -> tuple[float, float, float]:
-        """One round: milliseconds of the wall, of the processor, and of that for deciding."""
+        """One round: milliseconds of wall time, of processor time, and of processor time for the decision."""
         wall, cpu = time.perf_counter(), time.process_time()
         seen = self._observer.run()
         observed = time.process_time()
@@ -115,7 +115,7 @@ class _Rounds:
 def _probes(regions: TenRegions, settings: Settings) -> dict[str, Probe]:
     credentials = regions.credentials
     context = ProbeContext(settings, Resolver(), credentials=lambda: credentials)
-    # Many endpoints of one front have labels for Regions; the token is for the host's.
+    # Many endpoints of one front have labels in place of Regions; the token is for the host's Region.
     return {
         endpoint.region: DsqlProbe(replace(endpoint, region=endpoint.host.split(".")[2]), context, None)
         for endpoint in settings.endpoints
@@ -123,7 +123,7 @@ def _probes(regions: TenRegions, settings: Settings) -> dict[str, Probe]:
 
 
 def _peak_mb() -> float:
-    # Not getrusage(): what it says begins with the peak of the process that started this one.
+    # Not getrusage(): its peak includes that of the process that started this one.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 

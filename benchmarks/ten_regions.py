@@ -1,6 +1,6 @@
-"""Ten Regions' DSQL fronts with a prepared database, in a process of their own, for a publisher to probe.
+"""Ten Regions' DSQL fronts with a prepared database, in their own process, for a publisher to probe.
 
-From the first Region each is as far as the lab's table says; the first one is near, at no distance.
+Each has its distance from the first Region by the lab's table; the first one has no distance.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SQL = Path(__file__).parents[1] / "sql"
 
 @dataclass(frozen=True, slots=True)
 class TenRegions:
-    """Where the fronts are, by Region, and who may log in."""
+    """The fronts' addresses, by Region, and the role that may log in."""
 
     hosts: dict[str, str]
     ports: dict[str, int]
@@ -56,7 +56,7 @@ class TenRegions:
 
     @property
     def credentials(self) -> Credentials:
-        """Of the role that probes."""
+        """Credentials of the role that probes."""
         return Credentials(*self.keys)
 
     def far(self) -> Settings:
@@ -102,7 +102,7 @@ def ten_regions() -> Iterator[TenRegions]:
             raise RuntimeError("the fronts did not start")
         yield TenRegions(**json.loads(line))
     finally:
-        process.communicate(timeout=30)  # the end of its input is what it waits for
+        process.communicate(timeout=30)  # it waits for the end of its input
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -1,6 +1,7 @@
-"""Two Regions' DSQL fronts with a prepared database, in a process of their own, that break when told to.
+"""Two Regions' DSQL fronts with a prepared database, in their own process, that break on command.
 
-Its own process, so that neither its work nor its share of the interpreter's lock is taken for a client's.
+They have their own process so that neither their work nor their use of the interpreter's lock counts as a
+client's.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _SQL = Path(__file__).parents[1] / "sql"
 
 @dataclass(frozen=True, slots=True)
 class TwoRegions:
-    """Where the fronts are, by Region, who may log in, and the process that they run in."""
+    """The fronts' addresses, by Region, the role that may log in, and the process that they run in."""
 
     hosts: dict[str, str]
     ports: dict[str, int]
@@ -57,15 +58,15 @@ class TwoRegions:
         return {self.hosts[region]: (self.address, self.ports[region]) for region in (NEAR, FAR)}
 
     def credentials(self) -> Credentials:
-        """Of the role that logs in."""
+        """Credentials of the role that logs in."""
         return Credentials(*self.keys)
 
     def token(self, region: str) -> str:
-        """A token for a Region, good for 15 minutes."""
+        """A token for a Region, valid for 15 minutes."""
         return sign_token(self.hosts[region], region, self.credentials(), datetime.now(UTC))
 
     def endpoints(self, **options: Any) -> Endpoints:  # noqa: ANN401 - those of Endpoints
-        """Endpoints that have met nothing yet, near Region first."""
+        """Endpoints that have met no fault yet, near Region first."""
         listed = StaticList([self.hosts[NEAR], self.hosts[FAR]])
         return Endpoints(listed, **{"dial": self.dial, "credentials": self.credentials, **options})
 
@@ -93,7 +94,7 @@ def two_regions() -> Iterator[TwoRegions]:
             raise RuntimeError("the fronts did not start")
         yield TwoRegions(**json.loads(line), process=process)
     finally:
-        process.communicate(timeout=30)  # the end of its input is what it waits for
+        process.communicate(timeout=30)  # it waits for the end of its input
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ _FONT = 'font-family="sans-serif"'
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A value; ``label`` is written beside it, ``marked`` puts a ring around it."""
+    """A value; ``label`` is its text, and ``marked`` puts a ring around it."""
 
     x: float
     y: float

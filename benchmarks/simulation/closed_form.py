@@ -1,4 +1,4 @@
-"""What can be computed instead of simulated: false ejections under independent loss.
+"""The figures that a formula gives: false ejections under independent loss.
 
 An endpoint that is up leaves in a round when ``fall`` probes in a row are lost, which has probability p^fall,
 and it needs ``rise`` rounds that pass, in a row, to come back. Other endpoints do not matter as long as they
@@ -13,7 +13,7 @@ YEAR_S = 365.25 * 86_400
 
 
 def false_ejections_per_year(loss: float, fall: int, rise: int, round_every_s: float) -> float:
-    """How often a year one healthy endpoint is ejected; ``loss`` is of one probe."""
+    """How often a year one healthy endpoint is ejected; ``loss`` is the probability to lose one probe."""
     rounds_in = 1 / loss**fall
     return YEAR_S / round_every_s / (rounds_in + rounds_until_back(loss, rise))
 

@@ -1,19 +1,19 @@
 """The publisher's rounds in simulated time: observed by the observer's rules, decided by the real ``decide``.
 
-Rounds that cannot change anything are not made one by one. Where every endpoint is up, in and without a
-count, and nothing but independent loss p is about, a round matters only if some endpoint loses ``fall``
-probes in a row: fewer are followed by a pass in the same round, which sets the count back to where it was.
-The number of rounds until one matters is geometric with 1 - (1 - p^fall)^endpoints, so it is drawn, and that
-round is made with the endpoints that lose ``fall`` in a row drawn under the condition that one does. Both
-facts, and the rates with and without the short cut, are held by tests/unit/benchmarks/test_simulation.py. All
+Rounds that cannot change anything are not made one by one. Suppose that every endpoint is up, in and without
+a count, and that there is only independent loss p. Then a round matters only if some endpoint loses ``fall``
+probes in a row: fewer losses are followed by a pass in the same round, which resets the count. The number of
+rounds until one matters is geometric with 1 - (1 - p^fall)^endpoints, so the engine draws it. In that round,
+it draws the endpoints that lose ``fall`` in a row under the condition that at least one does.
+tests/unit/benchmarks/test_simulation.py checks both facts, and the rates with and without the short cut. All
 other rounds (during and after bursts and outages, and while an endpoint is out, counting, waiting or held
 back) are made one by one.
 
 The edge trigger starts extra rounds: the first endpoint's own health function is polled at random moments,
-and a lost probe of its own asks for a round, at most every ten seconds.
+and a lost probe starts a round, at most every ten seconds.
 
-Time is in seconds from the start. The decision's clock lacks what was skipped beyond an hour, which is longer
-than it remembers anything, because a million years do not fit a date.
+Time is in seconds from the start. After a skip the decision's clock advances by one hour at most, because a
+million years do not fit in a date; the decision remembers nothing for longer than an hour.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _PASS_TAKES_S, _REFUSED_TAKES_S = 0.01, 0.005
 _SKIP_COUNTS_S = 3600.0
 #: An ejection this soon after the return from the last one is a flap.
 _FLAP_S = 600.0
-#: What the trigger may do: a request every so often, on its way for so long.
+#: The trigger's limits: the least time between two requests, and how long a request is on its way.
 _TRIGGER_EVERY_S, _TRIGGER_TAKES_S = 10.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is simulated. ``silent``: a lost probe takes all the time it may; otherwise it is refused at once.
+    """What is simulated. ``silent``: a lost probe takes its whole limit; otherwise it is refused at once.
 
-    ``polls_per_s``: how often the health function of the first endpoint is asked; 0 is without edge trigger.
+    ``polls_per_s``: how often the health function of the first endpoint is polled; 0 is without edge trigger.
     """
 
     policy: Policy
@@ -68,19 +68,19 @@ class Setup:
 
     @property
     def confirm_s(self) -> float:
-        """What ``fall`` lost probes in a row take."""
+        """How long ``fall`` lost probes in a row take."""
         if self.silent:
             return self.pace.confirm_s
         return (self.policy.fall - 1) * self.recheck_s + _REFUSED_TAKES_S
 
     def fail_takes_s(self, *, first: bool) -> float:
-        """What a lost probe takes, the first of a round or a recheck."""
+        """How long a lost probe takes, the first of a round or a recheck."""
         return self.pace.allowed_s(first=first) if self.silent else _REFUSED_TAKES_S
 
 
 @dataclass(slots=True)
 class Tally:
-    """What was seen. Times are in seconds, ejections by what was about (``None``: independent loss alone)."""
+    """What was seen. Times are in seconds, ejections by episode (``None``: independent loss alone)."""
 
     seconds: float = 0.0
     endpoints: int = 0
@@ -89,11 +89,11 @@ class Tally:
     flaps: int = 0
     switches: int = 0
     #: Of outages: from the first probe of the first round that began in it; from its start, of the first
-    #: endpoint alone, whose health function asks for rounds; from its end until the endpoint is in again.
+    #: endpoint alone, whose health function starts rounds; from its end until the endpoint is in again.
     eject_s: list[float] = field(default_factory=list)
     eject_from_fault_s: list[float] = field(default_factory=list)
     return_s: list[float] = field(default_factory=list)
-    #: How long an endpoint stayed out that nothing was wrong with.
+    #: How long an endpoint without any fault stayed out.
     false_out_s: list[float] = field(default_factory=list)
 
     def per_year(self, count: float) -> float:
@@ -103,7 +103,7 @@ class Tally:
 
 @dataclass(slots=True)
 class _Track:
-    """What is remembered of one endpoint for the tally."""
+    """What the tally remembers of one endpoint."""
 
     outage_end_s: float = -math.inf
     first_round_s: float = -math.inf
@@ -151,7 +151,7 @@ class Simulation:
         self._skipped_s = 0.0
         self._made_until_s = 0.0
         self._tick_s = 0.0
-        #: From a lost poll to the round that it asks for.
+        #: From a lost poll to the round that it starts.
         self._noticed_s = setup.fail_takes_s(first=True) + _TRIGGER_TAKES_S
         self._edge_s = self._next_edge(0.0)
         self._tracks = [_Track() for _ in self._regions]
@@ -165,7 +165,7 @@ class Simulation:
             full: frozenset[int] | None = self._jump() if self._skip and self._is_quiet() else None
             start_s = min(self._tick_s, self._edge_s)
             total_s = self._skipped_s + start_s
-            # At infinity nothing can happen any more, however many events are asked for.
+            # At infinity nothing more can happen, even if more events are wanted.
             if total_s >= until_s and (tally.ejections[None] >= events or total_s == math.inf):
                 tally.seconds = max(until_s, self._made_until_s)
                 return tally
@@ -188,7 +188,7 @@ class Simulation:
         )
 
     def _jump(self) -> frozenset[int] | None:
-        """Move the next round to the next that matters; return who loses ``fall`` in a row, if drawn."""
+        """Move the next round to the next that matters; return the endpoints that lose ``fall``, if drawn."""
         setup, rng = self._setup, self._rng
         at_s = min(self._tick_s, self._edge_s)
         plain_until_s = min(weather.next_change(at_s) for weather in self._weathers) - setup.confirm_s
@@ -199,9 +199,9 @@ class Simulation:
         tick_wait_s = (_geometric(rng, matters) - 1) * setup.every_s
         edge_wait_s = self._edge_rounds_take(_geometric(rng, matters) - 1)
         tick_s, edge_s = self._tick_s + tick_wait_s, self._edge_s + edge_wait_s
-        # The other kind's next round is drawn anew from there: what is left of a geometric is geometric.
+        # The other kind's next round is drawn again from there: the rest of a geometric is geometric.
         if plain_until_s == math.inf:
-            # Without a weather to come, time starts anew: sixty seconds are lost on a clock of 10^18.
+            # Without episodes to come, time starts again at zero: a clock of 10^18 cannot hold sixty seconds.
             if tick_s <= edge_s:
                 self._leave_behind(tick_wait_s)
                 self._edge_s = self._next_edge(self._tick_s)
@@ -219,7 +219,7 @@ class Simulation:
         return _at_least_one(rng, q) if matters > 0 else None
 
     def _leave_behind(self, seconds: float) -> None:
-        """Skip so much time, and count on from where it was."""
+        """Skip so much time, and keep the counts."""
         self._skipped_s += seconds
         self._last_start_s -= seconds
         for track in self._tracks:
@@ -231,7 +231,7 @@ class Simulation:
         return self._tick_s + max(0, math.ceil((at_s - self._tick_s) / every_s)) * every_s
 
     def _next_edge(self, after_s: float) -> float:
-        """When the trigger asks for a round the next time."""
+        """When the trigger starts its next round."""
         rate = self._setup.polls_per_s
         if rate <= 0:
             return math.inf
@@ -278,7 +278,7 @@ class Simulation:
         ).document
         tally.rounds_made += 1
         self._count(before, self.document, start_s, end_s)
-        # Reserved concurrency 1: what comes during a round waits for its end.
+        # Reserved concurrency 1: an event during a round waits for its end.
         was_edge = self._edge_s <= self._tick_s
         if was_edge:
             self._edge_s = self._next_edge(start_s + _TRIGGER_EVERY_S - self._noticed_s)
@@ -353,7 +353,7 @@ def _at_least_one(rng: random.Random, chances: Sequence[float]) -> frozenset[int
     some_from = [-math.expm1(sum(math.log1p(-one) for one in chances[at:])) for at in range(len(chances))]
     happened: set[int] = set()
     for index, chance in enumerate(chances):
-        # Only as long as none has happened does the condition bear on the next.
+        # The condition affects the next event only while none has happened.
         given = chance if happened else chance / some_from[index]
         if rng.random() < given:
             happened.add(index)

@@ -1,12 +1,12 @@
 """Partial failures: a share of the statements fails or hangs, and what each of Beacon's rules sees of it.
 
 Each statement fails with the same probability, independently of every other; logins succeed. The rules are
-those of the code: the probe (:mod:`beacon.dsql.probe`) with its second chance over a fresh connection and its
-login every 30-45 s, Route 53's checkers (:mod:`beacon_lab.route53.rules`), the publisher's rechecks and its
-real decision (:mod:`beacon.publisher.decide`), and the alarm ``probes-fail`` of template.yaml.
+those of the code: the probe (:mod:`beacon.dsql.probe`) with its second attempt over a fresh connection and
+its login every 30-45 s, Route 53's checkers (:mod:`beacon_lab.route53.rules`), the publisher's rechecks and
+its real decision (:mod:`beacon.publisher.decide`), and the alarm ``probes-fail`` of template.yaml.
 
-Lambda gives a request to the idle sandbox that was used last. That is an assumption: AWS documents nothing.
-Time is in seconds from the start of the failure. Before it, all was well.
+Lambda gives a request to the idle sandbox that was used last. That is an assumption: AWS does not document
+it. Time is in seconds from the start of the failure. Before that, nothing was broken.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FAIL = Observation(ProbeOutcome.FAIL, Reason.SERVER_ERROR)
 _REGIONS = ("us-east-1", "us-east-2")
 _DEADLINE_S, _ANSWER_S, _TRIGGER_S, _TICK_S = 1.0, 0.01, 0.1, 60.0
 _RECHECK_S = RECHECK_MS / 1000
-#: The probe's: when the next login is due, and for how long silent logins are borne.
+#: The probe's: when the next login is due, and how long it tolerates silent logins.
 _LOGIN_EVERY_S, _PATIENCE_S = (30.0, 45.0), 15.0
 #: The alarm: so many of the last minutes hold a failed probe.
 ALARM_MINUTES, ALARM_OF = 5, 10
@@ -44,7 +44,7 @@ ALARM_MINUTES, ALARM_OF = 5, 10
 class Rate:
     """A rule that Beacon does not have: a probe also fails when ``most`` of ``size`` statements failed.
 
-    ``at_once``: it asks so many itself. Otherwise they are the last ones that its sandbox or publisher asked.
+    ``at_once``: one probe sends so many itself. Otherwise they are the last ones of its sandbox or publisher.
     """
 
     size: int
@@ -54,7 +54,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What fails, and how the Region is watched. ``checkers`` ask every ``interval_s`` each."""
+    """What fails, and how the Region is checked. Each of ``checkers`` polls every ``interval_s``."""
 
     share: float
     hangs: bool = False
@@ -73,7 +73,7 @@ class Seen:
 
     asked: int = 0
     failed: int = 0
-    #: Of all checkers, the share of the time in which they held the Region for unhealthy.
+    #: The share of the time in which the checkers together found the Region unhealthy.
     lost: float = 0.0
     unhealthy_at_s: float = math.inf
     unhealthy_s: float = 0.0
@@ -83,16 +83,16 @@ class Seen:
 
 
 class Probing:
-    """A probe of one endpoint: what it keeps between two looks. ``patience_s`` is the health function's."""
+    """A probe of one endpoint: what it keeps between two rounds. ``patience_s`` is the health function's."""
 
     def __init__(self, case: Case, rng: random.Random, *, patience_s: float) -> None:
         self._share, self._hangs, self._rate = case.share, case.hangs, case.rate
         self._rng, self._patience_s = rng, patience_s
         self.is_open = True
-        #: It was in use before the failure: some of the time to the next login is over.
+        #: It was in use before the failure, so a part of the time to the next login has passed.
         self._login_at_s = rng.uniform(0.0, _LOGIN_EVERY_S[1])
         self._silent_since_s: float | None = None
-        #: Of each statement, oldest first, whether it failed.
+        #: Whether each statement failed, oldest first.
         self._statements: deque[bool] = deque(maxlen=None if case.rate is None else case.rate.size)
 
     def look(self, at_s: float, allowed_s: float) -> tuple[bool, float]:
@@ -120,7 +120,7 @@ class Probing:
         self.is_open = True
         if passed or not self._hangs:
             return passed, takes_s
-        # A silent login beside an open connection that answers: the health function bears it for a while.
+        # A silent login beside an open connection that answers: the health function tolerates it for a while.
         self._silent_since_s = at_s if self._silent_since_s is None else self._silent_since_s
         return at_s - self._silent_since_s < self._patience_s, takes_s
 

@@ -1,8 +1,8 @@
 """How often noise alone changes the rank of two endpoints that are up, under ranking by latency.
 
-The same two rules as in :mod:`beacon.publisher.decide`, for two endpoints that pass every round, written out
-because this is about every round and none can be skipped; tests/unit/benchmarks/test_simulation.py holds them
-to the real ones.
+It has the same two rules as :mod:`beacon.publisher.decide`, for two endpoints that pass every round. They are
+written out because every round counts here and none can be skipped. tests/unit/benchmarks/test_simulation.py
+compares them with the real ones.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def noisy(
 ) -> Iterable[tuple[float, float]]:
     """Latencies with log-normal noise; ``spread`` is the standard deviation of the logarithm.
 
-    ``late_share`` of the answers come 200 ms late: a lost packet, sent again after TCP's least time-out.
+    ``late_share`` of the answers come 200 ms late: a lost packet, sent again after TCP's shortest timeout.
     """
-    # Drawn from large samples made once: many times as quick as drawing each from the distribution.
+    # Drawn from large samples made once, which is much quicker than drawing each from the distribution.
     factors = [rng.lognormvariate(0.0, spread) for _ in range(_POOL)]
     lates = [_RETRANSMITTED_MS if rng.random() < late_share else 0.0 for _ in range(_POOL)]
     left = rounds

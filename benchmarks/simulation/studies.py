@@ -1,8 +1,8 @@
-"""What is simulated, as jobs that run in processes of their own, each with its own seed.
+"""The simulations, as jobs that run in their own processes, each with its own seed.
 
-Every job covers 10,000 endpoint-days (two endpoints) unless it says otherwise. Those about false ejections go
-on until they have seen enough events for a figure, which for rare ones is millions of years; rounds that
-cannot matter are skipped, so that costs seconds.
+Every job covers 10,000 endpoint-days (two endpoints) unless it says otherwise. Jobs about false ejections
+continue until they have seen enough events for a figure, which for rare events is millions of years. They
+skip rounds that cannot matter, so this takes seconds.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A setup and its weather: independent loss, and episodes per endpoint-day of each kind.
+    """A setup and its losses: independent loss, and episodes per endpoint-day of each kind.
 
-    ``shared_bursts``: bursts meet every endpoint at once (the observer's own network), not each its own.
+    ``shared_bursts``: each burst meets every endpoint at once (the publisher's own network), not one alone.
     """
 
     setup: Setup
@@ -44,7 +44,7 @@ class Job:
 
     def with_policy(self, **changes: object) -> Job:
         """The same job under another policy."""
-        policy = replace(self.setup.policy, **changes)  # type: ignore[arg-type] # replace() knows no names
+        policy = replace(self.setup.policy, **changes)  # type: ignore[arg-type] # names are not typed
         return replace(self, setup=replace(self.setup, policy=policy))
 
 

@@ -2,8 +2,8 @@
 
 Between episodes each probe is lost with a fixed probability, independently of every other. An episode raises
 it: an outage loses every probe, and so does a burst (a short, correlated loss); a grey failure loses a share.
-A probe goes by the loss at the moment of its start, so a burst that ends while a probe waits for its answer
-still loses it: bursts count for a little more than they are.
+The loss at the start of a probe counts for it. So a probe is lost even if a burst ends while it waits for its
+answer, and bursts count as a little longer than they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DAY_S = 86_400.0
 
 
 class Kind(Enum):
-    """Why probes are lost besides independently."""
+    """Why probes are lost, other than independently."""
 
     OUTAGE = "outage"
     BURST = "burst"
@@ -77,7 +77,7 @@ class Weather:
         return self.plain_loss if episode is None else max(self.plain_loss, episode.loss)
 
     def next_change(self, at_s: float) -> float:
-        """When the loss changes next; infinity when it does not any more."""
+        """When the loss changes next; infinity if it does not change again."""
         index = bisect_right(self._from_s, at_s)
         return self._from_s[index] if index < len(self._from_s) else float("inf")
 

@@ -19,7 +19,7 @@ _CONNECT = json.loads(os.environ["BENCH_CONNECT"])
 
 
 def _host() -> str:
-    # A real one asks SSM here; that call is left out of the comparison, what it needs loaded is not.
+    # A real one calls SSM here. The comparison leaves the call out, but not the code that it loads.
     assert callable(parameters.get_parameter)
     return str(_CONNECT["host"])
 
@@ -38,6 +38,6 @@ def health() -> dict[str, object]:
 @tracer.capture_lambda_handler
 @metrics.log_metrics(capture_cold_start_metric=True)
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - what the resolver takes
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN401 - the resolver accepts any
     """Answer one request of API Gateway."""
     return app.resolve(event, context)

@@ -109,7 +109,7 @@ class ProbeReport:
     """An observation and the intents that the same statement returned.
 
     ``intents`` maps a Region to its valid intent; ``None`` means that they could not be read, which is not
-    the same as an empty mapping (read, and nobody forces anything).
+    the same as an empty mapping (read, and no operator forces anything).
     """
 
     observation: Observation

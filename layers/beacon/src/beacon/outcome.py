@@ -189,14 +189,13 @@ def classify_message(message: str) -> Reason:
     # Everything before the cause names the host, whose random part may hold any of the fragments.
     text = _CAUSE.split(message.lower(), maxsplit=1)[-1].strip()
     if text.startswith(_SEVERITIES):
-        # Whatever else a server says while logging in, it is a rejection of that login.
+        # Any other message of a server during a login is a rejection of that login.
         return _first_match(_REFUSALS, text) or Reason.LOGIN_REJECTED
     return _first_match(_MESSAGES, text) or Reason.SERVER_ERROR
 
 
-# What is left of a server's words while it refuses a login, where libpq is told to hand on no more: a
-# severity, in its language, and the SQLSTATE, perhaps after where it happened. A cause of libpq's own never
-# has this form.
+# A server's refusal of a login, in libpq's shortest form: a severity in the server's language, and the
+# SQLSTATE, sometimes after the place of the error. libpq's own causes never have this form.
 _REFUSAL = re.compile(r"(?:^|failed: )[^\s:]+:\s+([0-9A-Z]{5})\s*\Z")
 
 

@@ -29,20 +29,20 @@ class NoCredentialsError(Exception):
 
 
 def find_credentials(environment: Mapping[str, str] | None = None) -> Credentials:
-    """Return the present credentials, read anew at each call; raise :class:`NoCredentialsError`.
+    """Return the present credentials, read again at each call; raise :class:`NoCredentialsError`.
 
-    Lambda puts them into the environment. Elsewhere botocore's chain is asked, which is imported only then.
+    Lambda puts them into the environment. Elsewhere botocore's chain gives them, and is imported only then.
     """
-    # The environment is no default value, which help() would show with all that is secret in it.
+    # Not a default value: help() would show the environment with its secrets.
     found = _from_environment(os.environ if environment is None else environment)
     return found or _from_session(_new_session())
 
 
 class CredentialChain:
-    """The same for who connects often: botocore's chain is set up once, and asked in the background.
+    """The same for a client that connects often: botocore's chain is set up once, and read in the background.
 
-    So a connect waits for STS or an instance's metadata the first time alone; while they are down, the last
-    credentials are used to the end of their life. Safe to use from several threads.
+    So only the first connect waits for STS or an instance's metadata. While those are down, the client uses
+    the last credentials until they expire. Safe to use from several threads.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class CredentialChain:
         self._one = threading.Lock()
         self._asking = False
         self._answered = threading.Event()
-        #: Why :meth:`prepare` came to nothing; fit for a log.
+        #: Why :meth:`prepare` failed; safe for a log.
         self.failure = ""
         self._session: Session | None = None
         self._known: Credentials | None = None
@@ -64,7 +64,7 @@ class CredentialChain:
 
     @property
     def ready(self) -> bool:
-        """Whether a call would end, well or badly, without waiting for anybody."""
+        """Whether a call would end, with a result or an error, without waiting for a service."""
         if self._known is not None and self._clock() - self._known_at < _SURE_S:
             return True
         try:
@@ -83,7 +83,7 @@ class CredentialChain:
         if age_s >= _LOOK_AGAIN_S:
             self._renew()
             if age_s >= _SURE_S and self._renewal is not None:
-                # One that hangs is waited for in its first second alone, not by each call anew.
+                # Calls wait for a renewal that hangs in its first second only, not each time.
                 self._renewal.join(max(0.0, self._renewal_at + _RENEW_S - self._clock()))
         return self._known
 
@@ -127,7 +127,7 @@ class CredentialChain:
 
     def _ask_first(self) -> Credentials:
         with self._one:
-            # Who came while somebody asked has waited for the same answer.
+            # A thread that waited for the lock uses the answer of the thread that held it.
             return self._known or self._ask()
 
     def _renew(self) -> None:
@@ -136,13 +136,13 @@ class CredentialChain:
             if busy or self._clock() - self._renewal_at < _RENEW_S:
                 return
             renewal = threading.Thread(target=self._try, name="beacon-credentials", daemon=True)
-            # Out of threads, or the interpreter is ending: what is known goes on being used.
+            # Out of threads, or the interpreter is ending: the known credentials stay in use.
             with contextlib.suppress(RuntimeError):
                 renewal.start()
                 self._renewal, self._renewal_at = renewal, self._clock()
 
     def _try(self) -> None:
-        # A thread's edge: what is known goes on being used.
+        # A thread's edge: the known credentials stay in use.
         with contextlib.suppress(Exception):
             self._ask()
 

@@ -96,7 +96,7 @@ def parse(text: str, expected: Expected, now: datetime, last: Document | None = 
     if document is None or faults.reasons:
         raise DocumentError(faults.reasons)
     for name in ("service", "target", "observer"):
-        # What was found is anybody's text, and reasons end up in logs: none of it is repeated.
+        # The value found may come from any writer, and reasons go to logs: none of it is repeated.
         same = getattr(document, name) == getattr(expected, name)
         faults.unless(same, f"{name} is not the expected one")
     for number, state in enumerate(document.endpoints, 1):

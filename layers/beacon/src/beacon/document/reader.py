@@ -1,15 +1,15 @@
-"""How anybody who reads documents goes on from one to the next: the same rules for publisher and consumers.
+"""How a reader gets from one document to the next: the same rules for publisher and consumers.
 
 =============================================  ==========================================================
 what is found                                  what a reader does
 =============================================  ==========================================================
-nothing, or nothing readable                   keeps the last good document, whose age it can tell
+nothing, or nothing readable                   keeps the last good document, whose age it knows
 a malformed or foreign document                ignores it whole and says why (:mod:`beacon.document.form`)
-an epoch lower than the last, or from beyond   ignores it: a delayed writer, or a clock far ahead
-now + 5 minutes
-the last epoch once more, another content      ignores it: of two writers in one millisecond the first
-                                               counts, until the next epoch settles it
-anything else                                  takes it
+an epoch lower than the last, or more than     ignores it: a delayed writer, or a clock far ahead
+5 minutes in the future
+the last epoch again, with other content       ignores it: of two writers in one millisecond the first
+                                               counts, until the next epoch
+anything else                                  accepts it
 =============================================  ==========================================================
 
 Past ``valid_until`` every endpoint is a candidate again, in ranked order. Pure: no I/O, no clock.
@@ -56,7 +56,7 @@ class Reader:
         return document
 
     def keep(self, document: Document) -> None:
-        """Go on from a document of one's own."""
+        """Continue from the reader's own document."""
         self._last, self._text = document, serialize(document)
 
     def age_s(self, now: datetime) -> float | None:

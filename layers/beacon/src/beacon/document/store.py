@@ -1,7 +1,7 @@
 """The SSM parameters of one target: read both, write with a check of the version that Put returns.
 
-PutParameter has no compare-and-swap. A writer therefore re-reads before it writes and looks at the version
-that comes back: anything but the one read plus one means that somebody wrote in between.
+PutParameter has no compare-and-swap. So a writer reads again before it writes, and checks the version that
+comes back: any other than the one read plus one means that another writer wrote in between.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ what happens                                    what the connector does
 ==============================================  =========================================================
 it begins                                       starts at the address that logged in last, else the first
 an address is refused, reset or times out       starts at the next one at once
-an address is silent for its share of the time  starts at the next one besides; the silent one may still
-                                                win
+an address is silent for its share of the time  also starts at the next one; the silent one may still win
 one logs in                                     it wins; the others are closed
 the server says no, or its certificate is not   fails with that reason: each address leads to the same
 good                                            service

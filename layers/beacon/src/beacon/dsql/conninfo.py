@@ -1,4 +1,4 @@
-"""How a connection to Aurora DSQL is asked for: libpq's options, and their one-line form. Pure.
+"""The parameters of a connection to Aurora DSQL: libpq's options, and their one-line form. Pure.
 
 TLS is verified in full against the endpoint's own name, whatever address is dialled; a client certificate or
 GSSAPI is never offered; what the environment says (``PGSSLMODE`` and its like) is overruled.

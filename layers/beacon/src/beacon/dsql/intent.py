@@ -1,7 +1,7 @@
 """The operators' intents: the statements that read them and the strict reading of what comes back.
 
 One statement proves connect, TLS, IAM, compute and storage, and returns the forced states. It always yields
-at least one row (of NULLs when nobody forces anything), so an empty answer is not mistaken for "no drain".
+at least one row (of NULLs when no operator forces anything), so an empty answer never reads as "no drain".
 Expiry is judged by the database's clock. Pure: no I/O.
 """
 

@@ -141,7 +141,7 @@ class Connection:
     __slots__ = ("_pointer",)
 
     def __init__(self, conninfo: bytes) -> None:
-        """Start to connect; go on with :meth:`poll`. Raises ``MemoryError``."""
+        """Start to connect; continue with :meth:`poll`. Raises ``MemoryError``."""
         self._pointer: int | None = _LIBRARY.PQconnectStart(conninfo)
         if self._pointer is None:
             raise MemoryError("libpq has no memory for a connection")
@@ -170,7 +170,7 @@ class Connection:
         return (_LIBRARY.PQerrorMessage(self._pointer) or b"").decode("utf-8", "replace")
 
     def poll(self) -> int:
-        """Go on connecting, when the socket is ready; what to wait for next is a :class:`Polling`."""
+        """Continue to connect when the socket is ready; return the :class:`Polling` to wait for next."""
         return int(_LIBRARY.PQconnectPoll(self._pointer))
 
     def never_block(self) -> None:
@@ -179,7 +179,7 @@ class Connection:
             raise LibpqError
 
     def send(self, statement: bytes, parameters: Sequence[str]) -> None:
-        """Queue a statement with text parameters and a text result; go on with :meth:`flush`."""
+        """Queue a statement with text parameters and a text result; continue with :meth:`flush`."""
         count = len(parameters)
         values = (ctypes.c_char_p * count)(*(parameter.encode() for parameter in parameters))
         if not _LIBRARY.PQsendQueryParams(self._pointer, statement, count, None, values, None, None, 0):

@@ -3,17 +3,17 @@
 =============================================  ==========================================================
 what happens on the way                        what the probe does
 =============================================  ==========================================================
-the open connection fails, whatever the way    one fresh connection inside the same deadline
-the open connection is silent                  after a third of the deadline a fresh one is opened besides;
-                                               the silent one still counts if it answers before the end,
-                                               because a slow database is not a dead one
+the open connection fails in any way           one fresh connection inside the same deadline
+the open connection is silent                  a second connection after a third of the deadline; the silent
+                                               one still counts if it answers before the end, because a slow
+                                               database is not a dead one
 the last login is 30 to 45 s ago               the open connection answers first, then a login replaces it
 a login fails, or the first statement after    one more login inside the same deadline, unless the server
 it while the open connection answers           has too many connections or the time is used up
-optimistic-concurrency conflict                the statement is run once more
+optimistic-concurrency conflict                the statement runs a second time
 ``beacon.intent`` missing or not readable      pass with a warning: the database answered
 no credentials for a fresh connection          unknown: our own fault
-this process stood still past the deadline     look once more: that time-out is not the endpoint's
+this process stood still past the deadline     one more try: that timeout is not the endpoint's
 =============================================  ==========================================================
 
 What a new login's failure is worth while the open connection answers: :mod:`beacon.dsql.login_watch`. The
@@ -64,15 +64,15 @@ class Probe(Protocol):
         """Probe once; return before ``deadline`` on the context's monotonic clock, whatever the fault."""
 
     def close(self) -> None:
-        """Let go of whatever is open."""
+        """Close every open connection."""
 
 
 @runtime_checkable
 class AskingProbe(Probe, Protocol):
-    """A probe whose open connection can be asked, and its answer taken, by who waits for several at once.
+    """A probe for a caller that sends the SELECTs of several probes, and then waits for all their answers.
 
-    :meth:`ask` first; while :attr:`asked`, :meth:`hear` whenever the descriptor is readable; and
-    :meth:`Probe.run` goes on from wherever that has led to, with the deadline of the moment of asking.
+    Call :meth:`ask` first. While :attr:`asked`, call :meth:`hear` whenever the descriptor is readable.
+    :meth:`Probe.run` continues from that state, with the deadline of :meth:`ask`.
     """
 
     @property

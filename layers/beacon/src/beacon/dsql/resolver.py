@@ -87,7 +87,7 @@ class Resolver:
         flight = self._flights.get(host)
         # A process that was forked meanwhile has the flight, and not its thread.
         if flight is None or not flight.thread.is_alive():
-            # Started before it is listed: a flight that could not start must not be waited for ever after.
+            # Started before it is listed: later calls must not wait for a flight that could not start.
             flight = self._flights[host] = Flight(self._fly, host)
         return flight
 

@@ -1,12 +1,12 @@
-"""The edge trigger: ask for the publisher at once when this Region stops serving, not at its next tick.
+"""The edge trigger: start the publisher at once when this Region stops serving, not at its next tick.
 
-An asynchronous Lambda invocation, signed and sent with the standard library: a boto3 client would cost more
-time than the whole trigger may take. It is a courtesy and nothing depends on it: whatever goes wrong is
-swallowed here, and the next tick of the schedule does the same work.
+It is an asynchronous Lambda invocation, signed and sent with the standard library: a boto3 client would take
+more time than the whole trigger may take. Nothing depends on it: this module ignores every error, and the
+next tick of the schedule does the same work.
 
 The request runs in a daemon thread, one at a time, because neither name resolution nor a TLS handshake can be
-interrupted; the caller waits for it only as long as it may. What is unfinished then goes on when the sandbox
-is thawed, or ends with it.
+interrupted. The caller waits for it only as long as it may. An unfinished request continues when the sandbox
+is thawed, or ends with the sandbox.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class EdgeTrigger:
         try:
             thread.start()
         except RuntimeError:
-            # No thread to be had; the schedule comes by anyway.
+            # No thread can start; the schedule's next tick does the work.
             return False
         self._last, self._flight = now, thread
         thread.join(wait_s)

@@ -1,11 +1,11 @@
-"""The write canary: commit a row through this Region's endpoint, since a SELECT never meets the commit path.
+"""The write canary: commit a row through this Region's endpoint, since a SELECT does not test commits.
 
-It runs apart from the probes, over a connection of its own that is opened and closed each time, and its
-result is a metric and a line in the log. It never ejects: a failed commit can be a missing grant or a quota,
-and to take a Region out that reads well would be the greater harm. Needs ``sql/canary.sql``.
+It runs apart from the probes, over its own connection, which it opens and closes each time. Its result is a
+metric and a line in the log. It never ejects: a failed commit can be a missing grant or a quota, and it would
+be worse to take out a Region that reads well. Needs ``sql/canary.sql``.
 
-A conflict (40001) is retried once: somebody else's canary wrote the same row, which is proof enough that
-commits work; the second one counts as passed.
+A conflict (40001) is retried once. A second conflict counts as passed: another canary wrote the same row,
+which proves that commits work.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CanaryReport:
 
     @property
     def failed(self) -> bool:
-        """Whether no row is known to be committed, whoever's fault that is."""
+        """Whether no row is known to be committed, for any reason."""
         return outcome_of(self.reason) is not ProbeOutcome.PASS
 
 

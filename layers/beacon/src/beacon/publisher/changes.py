@@ -13,8 +13,8 @@ from beacon.outcome import Reason
 
 __all__ = ["SAME_EXPIRY_S", "changes_between"]
 
-#: By how much two readings of one expiry may differ: what was left is told by the database's clock, and added
-#: to that of the publisher a network's way and a few rechecks later.
+#: By how much two readings of one expiry may differ: the database's clock gives the time that is left, and
+#: the publisher adds it to its own clock after the network's delay and a few rechecks.
 SAME_EXPIRY_S = 2.0
 
 

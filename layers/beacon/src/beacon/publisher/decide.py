@@ -27,8 +27,8 @@ The rules, in the order in which they are applied:
    counts, and only in a round that is ``rise_apart_s`` or more after the last one whose passes counted (the
    document remembers it as ``counted_at``). Rounds can follow each other immediately, when events have queued
    up during an outage; without the distance they would make ``rise`` passes out of one good second. The
-   distance is kept between rounds that count, not between rounds: a stream of them would never let anybody
-   return.
+   distance is kept between rounds that count, not between all rounds: otherwise a stream of rounds would keep
+   every endpoint out.
 4. **Forced wins over observed.** A valid ``drain`` puts a Region out.
 
    ==================  ==============================================================================
@@ -108,7 +108,7 @@ HYSTERESIS: Final[Mapping[tuple[Observed, ProbeOutcome], tuple[Observed, Callabl
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Who decides about what: the observer's Region and the configured endpoints, in order of priority."""
+    """The decision's subject: the observer's Region and the configured endpoints, in order of priority."""
 
     service: str
     target: str
@@ -223,7 +223,7 @@ def _counting(counted_at: datetime | None, now: datetime, policy: Policy) -> boo
     """Whether passes of a round at ``now`` count towards a return."""
     if counted_at is None:
         return True
-    # A clock that was set back must not keep everybody out until it has caught up.
+    # A clock that was set back must not keep every endpoint out until it has caught up.
     return not timedelta(0) <= now - counted_at < timedelta(seconds=policy.rise_apart_s)
 
 
@@ -279,7 +279,7 @@ def _expiry(intent: Intent, known: datetime | None, now: datetime) -> datetime |
     try:
         found = _to_ms(now + timedelta(seconds=intent.remaining_s))
     except OverflowError:
-        # Beyond the year 9999, where PostgreSQL's instants go on.
+        # Beyond the year 9999, which PostgreSQL's timestamps allow.
         return None
     same = known is not None and abs(found - known) < timedelta(seconds=SAME_EXPIRY_S)
     return known if same else found

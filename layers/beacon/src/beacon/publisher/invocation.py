@@ -3,21 +3,21 @@
 ====================================  ==================================================================
 event                                 what is done
 ====================================  ==================================================================
-``{"source": "beacon.health"}``       nothing when its news is published already, which takes one read of
-                                      SSM to find out; else one round
+``{"source": "beacon.health"}``       nothing if the document already shows it, which takes one read of SSM to
+                                      find out; else one round
 ``{"source": "beacon.schedule"}``     a round at once; with a period below a minute further ones, a period
                                       apart; the write canary after the first
-anything else                         one round: somebody asks for it by hand
+anything else                         one round: an operator started it by hand
 ====================================  ==================================================================
 
 A schedule cannot tick more often than once a minute, so a shorter period is made of several rounds in one
-invocation. The function runs once at a time, so whatever arrives meanwhile waits, and a further round starts
+invocation. The function runs once at a time, so an event that arrives meanwhile waits. A further round starts
 only if it will be over by **second 50** of the minute and well before the invocation's time is up: the next
-tick must find the function free. The minute is counted from the time that the tick was meant for
-(``at``): a late or doubled tick makes the rounds that are left of its own minute and takes nothing of the
-next.
+tick must find the function free. The minute counts from the tick's scheduled time (``at``): a late or
+duplicate tick makes the rounds that are left of its own minute and uses nothing of the next.
 
-Rounds are late by up to 5 % of the period, at random: publishers of several Regions do not march in step.
+Rounds are late by up to 5 % of the period, at random, so that publishers of several Regions do not run in
+step.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCHEDULE = "beacon.schedule"
 _MINUTE_S = 60.0
 #: By this second of its minute an invocation has ended.
 _END_S = 50.0
-#: What is kept of the invocation's time after a round, besides the round's own worst case.
+#: The invocation's time that stays free after a round, in addition to the round's own worst case.
 _RESERVE_S = 2.0
 _JITTER = 0.05
 
@@ -131,5 +131,5 @@ class Invocation:
         if meant.tzinfo is None:
             return 0.0
         late = self._now() - meant
-        # Older ones are dropped before they get here; anything else is somebody's clock.
+        # Lambda drops older events; any other difference comes from a wrong clock.
         return late.total_seconds() if timedelta(0) <= late <= timedelta(minutes=2) else 0.0

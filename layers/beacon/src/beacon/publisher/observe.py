@@ -1,14 +1,15 @@
 """One round of observations: every endpoint at the same time, a first fail rechecked at once.
 
-Open connections are asked first, all by the caller's own thread, which then waits for their answers together:
-while all is well, a round needs no other thread and no connection keeps another one waiting. What does not
-answer in its share of the deadline, has no open connection or loses it goes on in a thread of its own.
+The caller's own thread first sends the SELECT on all open connections, and then waits for their answers
+together. So while nothing is broken, a round needs no other thread, and no connection keeps another one
+waiting. An endpoint that does not answer in its share of the deadline, has no open connection, or loses it,
+continues in its own thread.
 
 An endpoint that passes is probed once. One that fails is probed again, a recheck interval apart from start to
-start, until it passes or has failed ``fall`` times in a row, so that a confirmation takes seconds and not
-ticks of the schedule. The first probe has the whole deadline, a recheck no longer than the interval: of a
-silent endpoint every probe takes all the time that it may. An endpoint that is known to be down needs no
-confirmation and is probed once.
+start, until it passes or has failed ``fall`` times in a row. So a confirmation takes seconds, not ticks of
+the schedule. The first probe has the whole deadline, and a recheck no longer than the interval: each probe of
+a silent endpoint takes its whole limit. An endpoint that is known to be down needs no confirmation and is
+probed once.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class Observer:
             if own is not None:
                 reports[own] = self._look(self._probes[own], most[own], started)
         finally:
-            # Whatever becomes of ours: no probe may still be in use when the next round begins.
+            # Also after an error here: no probe may still be in use when the next round begins.
             reports |= {region: future.result() for region, future in futures.items()}
         read = (report.intents for region in self._probes for report in reversed(reports[region]))
         return Round(
@@ -154,8 +155,10 @@ class _Questions:
                 self._poller.register(descriptor, select.POLLIN)
 
     def wait(self) -> tuple[dict[str, ProbeReport], list[str]]:
-        """Wait for something to come; what was heard, by Region, and who is to go on by itself: it has lost
-        its connection, or the time for answers is over."""
+        """Wait for an answer; return the reports by Region, and the Regions that must continue by themselves.
+
+        Those have lost their connection, or the time for answers is over.
+        """
         left_s = self._end - self._clock()
         heard: dict[str, ProbeReport] = {}
         lost: list[str] = []
@@ -167,7 +170,7 @@ class _Questions:
             elif not self._probes[region].asked:
                 lost.append(region)
         if left_s <= 0:
-            # Also who keeps sending and never comes to an end.
+            # Also an endpoint that keeps sending without an end.
             lost = [region for region in self.open if region not in heard]
         for region in (*heard, *lost):
             self._poller.unregister(self.open.pop(region))

@@ -5,11 +5,11 @@ Those that are in come first, and among them, group after group:
 1. those that have been up for longer than the failback hold, by the policy's ranking: ``priority`` keeps the
    configured order; ``latency`` starts from the last order and lets an endpoint pass the one before it only
    for a gain above the margin;
-2. those that came up less than the hold ago, the earliest first, and those that nobody has seen yet: they are
-   candidates, but preferred only where there is no other;
+2. those that came up less than the hold ago, the earliest first, and those that no round has seen yet: they
+   are candidates, but preferred only if there is no other;
 3. those that wait their turn to leave;
 
-then those that are out. An endpoint that recovers and fails again within the hold moves nobody twice.
+then those that are out. An endpoint that recovers and fails again within the hold moves no client twice.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _group(state: EndpointState, policy: Policy, now: datetime) -> tuple[int, da
         return 2, now
     if state.observed is Observed.UNKNOWN or state.observed_since is None:
         return 1, now
-    # A clock that was set back ends the hold: nobody waits for it to catch up.
+    # A clock that was set back ends the hold: the endpoint does not wait for it to catch up.
     if timedelta(0) <= now - state.observed_since < timedelta(seconds=policy.failback_hold_s):
         return 1, state.observed_since
     return 0, now

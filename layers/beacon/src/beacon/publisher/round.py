@@ -1,14 +1,14 @@
 """The publisher's round: observe, read what is published, decide, write, verify, repair, announce.
 
-It holds one document in memory, the last that it read or wrote, so that a round works while SSM does not; it
-writes the document every time (the heartbeat) and the endpoint only when it changes. Whatever is found in the
-parameters and is not acceptable is reported, ignored whole and replaced by a good one.
+It holds one document in memory, the last that it read or wrote, so that a round works while SSM does not. It
+writes the document every time (the heartbeat), and the endpoint only when it changes. It reports an
+unacceptable value in the parameters, ignores it whole, and replaces it with a good one.
 
-SSM has no compare-and-swap, so nobody can be kept from writing in between. What is promised instead: whoever
-writes last looks last. After its writes a round reads both parameters again; unless they say what it wrote,
-and got the versions that follow those it had read, it decides anew on top of what stands there, with an epoch
-above all that readers may have met. So rounds that overlap and come to their end leave both parameters saying
-the same.
+SSM has no compare-and-swap, so another round can always write in between. The promise is instead that the
+round that writes last also reads last. After its writes a round reads both parameters again. They must hold
+what it wrote, with the versions that follow those it had read. Otherwise it decides again from the values
+that it found, with an epoch above all that readers may have seen. So rounds that overlap and run to their end
+leave both parameters with the same result.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from beacon.publisher.observe import Observer, Round
 
 __all__ = ["FROZEN_NEWS_S", "Announce", "Publisher", "RoundReport", "Store"]
 
-#: How often a round decides again because somebody else wrote in between.
+#: How often a round decides again because another round wrote in between.
 _MOST_REPAIRS = 3
 #: For how long a frozen document answers further calls of the edge trigger: about its own least distance.
 FROZEN_NEWS_S = 10.0
 
-#: Tells others of changes; returns a sentence for each problem.
+#: Announces changes; returns a sentence for each problem.
 Announce = Callable[[Document, Sequence[Change]], Sequence[str]]
 
 
