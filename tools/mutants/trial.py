@@ -44,7 +44,7 @@ class BaselineError(Exception):
 
 
 class Result(Enum):
-    """what happened to a mutant."""
+    """What happened to a mutant."""
 
     KILLED = "killed"
     TIMED_OUT = "timed out"
