@@ -302,6 +302,15 @@ def run(argv: list[str], environment: Mapping[str, str]) -> "subprocess.Complete
     )
 
 
+#: What GNU make exports to a recipe, where ARGS was given on its command line.
+OF_MAKE = frozenset({"ARGS", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES"})
+
+
+def outside_make() -> dict[str, str]:
+    """The environment without make's own variables: a nested make would take the ARGS of `make test`."""
+    return {key: value for key, value in os.environ.items() if key not in OF_MAKE}
+
+
 def run_command(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """`beacon-lab ARGUMENTS`, run to its end."""
     return run([COMMAND, *arguments], {**os.environ, **environment})
@@ -364,7 +373,7 @@ def starter() -> Iterator[Starter]:
                     [sys.executable, "-c", BOUND]
                     + [argument.format(**{"home": home, "beacon-lab": COMMAND}) for argument in argv],
                     cwd=ROOT,
-                    env={**os.environ, "TMPDIR": str(home / "tmp"), **environment},
+                    env={**outside_make(), "TMPDIR": str(home / "tmp"), **environment},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
