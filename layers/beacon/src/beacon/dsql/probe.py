@@ -17,8 +17,7 @@ this process stood still past the deadline     one more try: that timeout is not
 =============================================  ==========================================================
 
 What a new login's failure is worth while the open connection answers: :mod:`beacon.dsql.login_watch`. The
-open connection stays open until its successor has answered. Kinds of target are kept in :data:`PROBES`; the
-first is ``dsql``.
+open connection stays open until its successor has answered.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from beacon.outcome import (
     outcome_of,
 )
 
-__all__ = ["PROBES", "REUSED_SHARE", "AskingProbe", "DsqlProbe", "Probe", "ProbeContext"]
+__all__ = ["REUSED_SHARE", "AskingProbe", "DsqlProbe", "Probe", "ProbeContext"]
 
 #: The share of the deadline that a reused connection has to itself before a fresh one is opened, and the one
 #: that is left of it while logins are silent: the login then has nearly the whole deadline.
@@ -350,7 +349,3 @@ def _report(
     return ProbeReport(
         Observation(outcome, reason, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
     )
-
-
-#: The kinds of target that can be probed: name -> maker of a probe for an endpoint.
-PROBES: Mapping[str, Callable[[Endpoint, ProbeContext, str | None], Probe]] = {"dsql": DsqlProbe}
