@@ -294,7 +294,7 @@ class DsqlProbe:
             report = self._judged(take, started, reconnected=reconnected)
             if report is not None:
                 return report
-        return _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE, reconnected=reconnected)
+        return _conflict(reconnected=reconnected)
 
     def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
         """What a silent session says after all before ``deadline``; ``None`` when that proves nothing."""
@@ -302,7 +302,7 @@ class DsqlProbe:
             report = self._judged(partial(late.session.answer, deadline), late.started)
         except SessionError:
             return None
-        return report or _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE)
+        return report or _conflict()
 
     def _judged(
         self, take: Callable[[], Sequence[Row]], started: float, *, reconnected: bool = False
@@ -338,6 +338,11 @@ def _intents_of(rows: Sequence[Row]) -> Mapping[str, Intent] | None:
         return parse_intents(rows)
     except MalformedIntentError:
         return None
+
+
+def _conflict(*, reconnected: bool = False) -> ProbeReport:
+    """The report on a conflict that is not worth another try: the database is alive."""
+    return _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE, reconnected=reconnected)
 
 
 def _report(
