@@ -22,7 +22,7 @@ from one_region import trusted
 from results import Result
 
 from beacon.aws.sigv4 import Credentials
-from beacon.dsql.probe import PROBES, Probe, ProbeContext
+from beacon.dsql.probe import DsqlProbe, Probe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.health.check import HealthCheck
 from beacon.settings import Settings
@@ -136,7 +136,7 @@ class Rig:
         def make_probe(settings: Settings) -> Probe:
             resolver = Resolver() if lookup is None else Resolver(lookup)
             context = ProbeContext(settings, resolver, lambda: credentials)
-            return PROBES[settings.target](settings.own_endpoint, context, settings.region)
+            return DsqlProbe(settings.own_endpoint, context, settings.region)
 
         return HealthCheck(environment, make_probe=make_probe)
 

@@ -7,6 +7,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from beacon.model import Change, Effective, EndpointState, Observed
+from beacon.names import NAMESPACE
 from beacon.publisher.assembly import make_invocation
 from beacon.publisher.canary import CanaryReport
 from beacon.publisher.round import RoundReport
@@ -15,7 +16,7 @@ from beacon.settings import Settings
 # A publisher with wrong settings must not run at all: the last published document stays as it is.
 _settings = Settings.from_environment(os.environ)
 _logger = Logger(service=_settings.service)
-_metrics = Metrics(namespace="Beacon", service=_settings.service)
+_metrics = Metrics(namespace=NAMESPACE, service=_settings.service)
 _metrics.set_default_dimensions(Region=_settings.region)
 _invocation = make_invocation(_settings)
 
@@ -59,7 +60,9 @@ def _tell_round(report: RoundReport) -> None:
 def _tell_endpoint(state: EndpointState) -> None:
     dimensions = {"service": _settings.service, "Region": _settings.region, "EndpointRegion": state.region}
     up = state.observed is Observed.UP
-    with single_metric("EndpointUp", MetricUnit.Count, up, namespace="Beacon", default_dimensions=dimensions):
+    with single_metric(
+        "EndpointUp", MetricUnit.Count, up, namespace=NAMESPACE, default_dimensions=dimensions
+    ):
         pass
 
 

@@ -141,7 +141,7 @@ def test_only_the_command_line_imports_a_scenario() -> None:
         ("client/pool.py", "from beacon.settings import Settings"),
         ("client/dialer.py", "def later():\n    from beacon.publisher import round"),
         ("dsql/probe.py", "from beacon.health.check import HealthCheck"),
-        ("document/store.py", "from beacon.dsql.probe import PROBES"),
+        ("document/store.py", "from beacon.dsql.probe import DsqlProbe"),
         ("aws/sigv4.py", "from beacon import dsql"),
         ("outcome.py", "from beacon.model import Document"),
         ("names.py", "from beacon import Endpoints"),

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from tests.examples import examples
 
-from beacon.document.form import DocumentError, Expected
+from beacon.document.form import DocumentError, Expected, candidates
 from beacon.document.reader import Reader
 from beacon.document.store import Stored, StoreError
 from beacon.model import Document, Effective, Endpoint, Forced, Intent, Observation, Policy
@@ -297,7 +297,7 @@ class Overlap(RuleBasedStateMachine):
         except DocumentError:
             assert reader.last is before
             if before is not None:
-                assert reader.candidates(self.world.now)
+                assert candidates(before, self.world.now)
         else:
             assert before is None or found.epoch > before.epoch or found == before
             self.highest_met = max(self.highest_met, found.epoch)

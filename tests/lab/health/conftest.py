@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from beacon.aws.credentials import find_credentials
-from beacon.dsql.probe import PROBES, Probe, ProbeContext
+from beacon.dsql.probe import DsqlProbe, Probe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.health.check import HealthCheck
 from beacon.health.trigger import EdgeTrigger
@@ -127,7 +127,7 @@ class Station:
                 now=now,
                 jitter=jitter,
             )
-            return PROBES[settings.target](settings.own_endpoint, context, settings.region)
+            return DsqlProbe(settings.own_endpoint, context, settings.region)
 
         check = HealthCheck(environment, clock=clock, lasting=lasting, make_probe=make_probe, trigger=trigger)
         made = Sandbox(check, deadline_ms / 1000)

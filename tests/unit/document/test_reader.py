@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from beacon.document.form import DocumentError, Expected, serialize
+from beacon.document.form import DocumentError, Expected, candidates, serialize
 from beacon.document.reader import Reader
 from beacon.model import Document, Effective, EndpointState, Observed
 
@@ -35,9 +35,9 @@ def reader() -> Reader:
 
 
 def test_a_reader_that_has_read_nothing_says_so() -> None:
-    """Neither a document nor an age, and no endpoint that it would have to make up."""
+    """It makes no document up."""
     reader = Reader(Expected("orders-prod", "dsql", "us-east-1"))
-    assert (reader.last, reader.text, reader.age_s(NOW), reader.candidates(NOW)) == (None, "", None, ())
+    assert (reader.last, reader.text) == (None, "")
 
 
 def test_a_higher_epoch_is_taken_and_the_same_document_again(reader: Reader) -> None:
@@ -67,16 +67,11 @@ def test_what_is_not_acceptable_changes_nothing(reader: Reader, text: str) -> No
     assert (reader.last, reader.text) == (FIRST, serialize(FIRST))
 
 
-def test_the_age_of_the_last_good_document_grows_and_is_never_negative(reader: Reader) -> None:
-    """Also when the clock was set back."""
-    assert reader.age_s(NOW + timedelta(seconds=90)) == 90.0
-    assert reader.age_s(NOW - timedelta(hours=1)) == 0.0
-
-
 def test_there_is_always_an_endpoint_to_try(reader: Reader) -> None:
-    """Those that are in; once nobody vouches for that any more, all of them, as ranked last."""
-    assert [state.host for state in reader.candidates(NOW)] == [HOSTS[0]]
-    assert [state.host for state in reader.candidates(NOW + timedelta(seconds=301))] == [*HOSTS]
+    """Those that are in; past the document's validity all of them, as they were ranked last."""
+    assert reader.last is not None
+    assert [state.host for state in candidates(reader.last, NOW)] == [HOSTS[0]]
+    assert [state.host for state in candidates(reader.last, NOW + timedelta(seconds=301))] == [*HOSTS]
 
 
 def test_a_document_of_ones_own_is_gone_on_from(reader: Reader) -> None:

@@ -161,6 +161,7 @@ def test_a_round_is_told_in_metrics_and_a_line_for_each_change(
     assert up == {"us-east-1": [0.0], "us-east-2": [1.0]}
     dimensions = [d for line in lines if "EndpointUp" in line for d in line["_aws"]["CloudWatchMetrics"]]
     assert all(d["Dimensions"] == [["service", "Region", "EndpointRegion"]] for d in dimensions)
+    assert [d["Namespace"] for d in dimensions] == ["Beacon", "Beacon"]
     (totals,) = [line for line in lines if "Ejections" in line]
     assert (totals["Ejections"], totals["DocumentAge"], totals["Frozen"]) == ([1.0], [0.5], [0.0])
     (change,) = [vars(record) for record in caplog.records if record.message == "endpoint changed"]

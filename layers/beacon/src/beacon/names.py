@@ -1,12 +1,25 @@
-"""What code and templates must spell alike: target, service, search string, hosts of DSQL. Pure."""
+"""What code and templates must spell alike: target, service, events, metrics, hosts of DSQL. Pure."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["TARGET", "host_problem", "region_of_host", "search_string", "service_name"]
+__all__ = [
+    "EDGE",
+    "NAMESPACE",
+    "SCHEDULE",
+    "TARGET",
+    "host_problem",
+    "region_of_host",
+    "search_string",
+    "service_name",
+]
 
 TARGET = "dsql"
+#: The namespace of every metric.
+NAMESPACE = "Beacon"
+#: ``source`` of the events that start the publisher: from the health function, and from its schedule.
+EDGE, SCHEDULE = "beacon.health", "beacon.schedule"
 # `<id>.dsql.<region>.on.aws`; the second label gets a suffix for a private endpoint.
 _DSQL_HOST = re.compile(r"[a-z0-9]{26}\.dsql(-[a-z0-9]{1,16})?\.(?P<region>[a-z0-9-]{1,20})\.on\.aws")
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from beacon.document.form import DocumentError, Expected, candidates, parse, serialize
-from beacon.model import Document, EndpointState
+from beacon.document.form import DocumentError, Expected, parse, serialize
+from beacon.model import Document
 
 __all__ = ["Reader"]
 
@@ -58,11 +58,3 @@ class Reader:
     def keep(self, document: Document) -> None:
         """Continue from the reader's own document."""
         self._last, self._text = document, serialize(document)
-
-    def age_s(self, now: datetime) -> float | None:
-        """How old the last good document is; never negative, ``None`` before the first."""
-        return None if self._last is None else max(0.0, (now - self._last.as_of).total_seconds())
-
-    def candidates(self, now: datetime) -> tuple[EndpointState, ...]:
-        """The endpoints to try, best first; none before the first document."""
-        return () if self._last is None else candidates(self._last, now)

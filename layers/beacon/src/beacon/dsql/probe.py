@@ -17,8 +17,7 @@ this process stood still past the deadline     one more try: that timeout is not
 =============================================  ==========================================================
 
 What a new login's failure is worth while the open connection answers: :mod:`beacon.dsql.login_watch`. The
-open connection stays open until its successor has answered. Kinds of target are kept in :data:`PROBES`; the
-first is ``dsql``.
+open connection stays open until its successor has answered.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ from beacon.outcome import (
     outcome_of,
 )
 
-__all__ = ["PROBES", "REUSED_SHARE", "AskingProbe", "DsqlProbe", "Probe", "ProbeContext"]
+__all__ = ["REUSED_SHARE", "AskingProbe", "DsqlProbe", "Probe", "ProbeContext"]
 
 #: The share of the deadline that a reused connection has to itself before a fresh one is opened, and the one
 #: that is left of it while logins are silent: the login then has nearly the whole deadline.
@@ -295,7 +294,7 @@ class DsqlProbe:
             report = self._judged(take, started, reconnected=reconnected)
             if report is not None:
                 return report
-        return _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE, reconnected=reconnected)
+        return _conflict(reconnected=reconnected)
 
     def _answer_of(self, late: _Late, deadline: float) -> ProbeReport | None:
         """What a silent session says after all before ``deadline``; ``None`` when that proves nothing."""
@@ -303,7 +302,7 @@ class DsqlProbe:
             report = self._judged(partial(late.session.answer, deadline), late.started)
         except SessionError:
             return None
-        return report or _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE)
+        return report or _conflict()
 
     def _judged(
         self, take: Callable[[], Sequence[Row]], started: float, *, reconnected: bool = False
@@ -341,6 +340,11 @@ def _intents_of(rows: Sequence[Row]) -> Mapping[str, Intent] | None:
         return None
 
 
+def _conflict(*, reconnected: bool = False) -> ProbeReport:
+    """The report on a conflict that is not worth another try: the database is alive."""
+    return _report(Reason.CONFLICT, warning=Reason.INTENT_UNREADABLE, reconnected=reconnected)
+
+
 def _report(
     reason: Reason, *, sqlstate: str | None = None, warning: Reason | None = None, reconnected: bool = False
 ) -> ProbeReport:
@@ -350,7 +354,3 @@ def _report(
     return ProbeReport(
         Observation(outcome, reason, warning=warning, sqlstate=sqlstate, reconnected=reconnected)
     )
-
-
-#: The kinds of target that can be probed: name -> maker of a probe for an endpoint.
-PROBES: Mapping[str, Callable[[Endpoint, ProbeContext, str | None], Probe]] = {"dsql": DsqlProbe}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from beacon.dsql.probe import PROBES, Probe, ProbeContext
+from beacon.dsql.probe import DsqlProbe, Probe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.health.telemetry import Telemetry
 from beacon.health.trigger import EdgeTrigger
@@ -148,7 +148,7 @@ def _plain_name(text: str) -> str:
 
 def _own_probe(settings: Settings) -> Probe:
     context = ProbeContext(settings, Resolver())
-    return PROBES[settings.target](settings.own_endpoint, context, settings.region)
+    return DsqlProbe(settings.own_endpoint, context, settings.region)
 
 
 def _own_fault(reason: Reason) -> ProbeReport:

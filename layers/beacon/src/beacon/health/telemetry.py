@@ -12,9 +12,9 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-__all__ = ["NAMESPACE", "Telemetry"]
+from beacon.names import NAMESPACE
 
-NAMESPACE = "Beacon"
+__all__ = ["Telemetry"]
 
 
 class Telemetry:

@@ -21,6 +21,7 @@ from urllib.parse import quote, urlsplit
 
 from beacon.aws.credentials import find_credentials
 from beacon.aws.sigv4 import Credentials, Scope, signature
+from beacon.names import EDGE
 from beacon.outcome import Reason
 from beacon.suspend_clock import suspend_aware
 
@@ -63,7 +64,7 @@ class EdgeTrigger:
             return False
         if self._flight is not None and self._flight.is_alive():
             return False
-        event = json.dumps({"source": "beacon.health", "reason": reason}).encode()
+        event = json.dumps({"source": EDGE, "reason": reason}).encode()
         thread = threading.Thread(target=self._run, args=(event,), name="beacon-trigger", daemon=True)
         try:
             thread.start()

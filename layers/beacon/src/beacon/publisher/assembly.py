@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beacon.document.store import ParameterStore
-from beacon.dsql.probe import PROBES, ProbeContext
+from beacon.dsql.probe import DsqlProbe, ProbeContext
 from beacon.dsql.resolver import Resolver
 from beacon.publisher.announce import Announcer
 from beacon.publisher.canary import WriteCanary
@@ -13,18 +13,13 @@ from beacon.publisher.observe import Observer, RecheckPolicy
 from beacon.publisher.round import Publisher
 from beacon.settings import Settings
 
-__all__ = ["make_invocation", "make_publisher"]
+__all__ = ["make_invocation"]
 
 #: A document stays valid for this many of the publisher's periods, and never for less than five minutes.
 _VALID_PERIODS = 5
 _VALID_AT_LEAST_S = 300
 #: What reading, writing and reading again take where SSM answers at all.
 _SSM_S = 4.0
-
-
-def make_publisher(settings: Settings) -> Publisher:
-    """Return the publisher that ``settings`` describe; contacts nothing yet."""
-    return _publisher(settings, ProbeContext(settings, Resolver()))
 
 
 def make_invocation(settings: Settings) -> Invocation:
@@ -38,9 +33,7 @@ def make_invocation(settings: Settings) -> Invocation:
 
 
 def _publisher(settings: Settings, context: ProbeContext) -> Publisher:
-    probes = {
-        endpoint.region: PROBES[settings.target](endpoint, context, None) for endpoint in settings.endpoints
-    }
+    probes = {endpoint.region: DsqlProbe(endpoint, context) for endpoint in settings.endpoints}
     subject = Subject(
         service=settings.service,
         target=settings.target,

@@ -29,13 +29,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from beacon.names import EDGE, SCHEDULE
 from beacon.publisher.canary import CanaryReport, WriteCanary
 from beacon.publisher.round import Publisher, RoundReport
 
-__all__ = ["EDGE", "SCHEDULE", "Invocation", "RoundSchedule"]
+__all__ = ["Invocation", "RoundSchedule"]
 
-EDGE = "beacon.health"
-SCHEDULE = "beacon.schedule"
 _MINUTE_S = 60.0
 #: By this second of its minute an invocation has ended.
 _END_S = 50.0

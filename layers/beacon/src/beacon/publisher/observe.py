@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from beacon.dsql.probe import REUSED_SHARE, AskingProbe, Probe
@@ -78,31 +79,28 @@ class Observer:
 
     def run(self, known_down: Collection[str] = ()) -> Round:
         """Make one round; ``known_down`` are the Regions whose fails need no confirmation."""
-        most = {region: 1 if region in known_down else self._policy.fall for region in self._probes}
         started = self._clock()
+        looks = {
+            region: partial(self._look, probe, 1 if region in known_down else self._policy.fall, started)
+            for region, probe in self._probes.items()
+        }
         reports: dict[str, list[ProbeReport]] = {}
         futures: dict[str, Future[list[ProbeReport]]] = {}
-
-        def hand_over(regions: Iterable[str]) -> None:
-            for region in regions:
-                probe = self._probes[region]
-                futures[region] = self._pool.submit(self._look, probe, most[region], started)
-
         try:
-            questions = _Questions(
-                self._probes, started + self._policy.deadline_s * REUSED_SHARE, self._clock
-            )
-            others = [region for region in self._probes if region not in questions.open]
-            # One is kept for the caller's own thread, when that has nothing else to do.
-            own = None if questions.open else others.pop()
-            hand_over(others)
+            answers_by = started + self._policy.deadline_s * REUSED_SHARE
+            questions = _Questions(self._probes, answers_by, self._clock)
+            alone = [region for region in looks if region not in questions.open]
             while questions.open:
-                heard, lost = questions.wait()
+                for region in alone:
+                    futures[region] = self._pool.submit(looks[region])
+                heard, alone = questions.wait()
                 reports |= {region: [report] for region, report in heard.items()}
-                own = lost.pop() if lost and not questions.open else None
-                hand_over(lost)
+            # No answer is awaited any more: the last one is for the caller's own thread.
+            own = alone.pop() if alone else None
+            for region in alone:
+                futures[region] = self._pool.submit(looks[region])
             if own is not None:
-                reports[own] = self._look(self._probes[own], most[own], started)
+                reports[own] = looks[own]()
         finally:
             # Also after an error here: no probe may still be in use when the next round begins.
             reports |= {region: future.result() for region, future in futures.items()}
