@@ -16,6 +16,7 @@ FILES = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests").rg
 #: Folder of tests/unit -> the folder whose modules are tested there.
 SOURCES = {
     "": "layers/beacon/src/beacon",
+    "cli": "cli/src/beacon_cli",
     "lab": "lab/src/beacon_lab",
     "scripts": "scripts",
     "tools": "tools",
@@ -26,7 +27,9 @@ SOURCES = {
 STORIES = {
     "benchmarks/test_simulation.py",
     "client/test_clocks.py",
+    "cli/test_command_line.py",
     "client/test_herd.py",
+    "client/test_wrong_use.py",
     "functions/test_handlers.py",
     "lab/route53/test_last_resort.py",
     "test_frozen_time.py",
@@ -40,20 +43,20 @@ def name_of(path: Path) -> str:
 
 
 def source_of(test: Path) -> Path:
-    """The module that a unit test is named for."""
-    below = test.relative_to(UNIT)
-    first, *rest = below.parent.parts or ("",)
-    folder = Path(SOURCES[first], *rest) if first in SOURCES else Path(SOURCES[""], *below.parent.parts)
-    return ROOT / folder / below.name.removeprefix("test_")
+    """The folder whose modules a unit test may be about."""
+    first, *rest = test.relative_to(UNIT).parent.parts or ("",)
+    return (
+        ROOT / SOURCES[first] / Path(*rest) if first in SOURCES else ROOT / SOURCES[""] / Path(first, *rest)
+    )
 
 
 @pytest.mark.parametrize("test", sorted(UNIT.rglob("test_*.py")), ids=name_of)
 def test_a_unit_test_stands_where_its_module_does(test: Path) -> None:
-    """tests/unit/client/test_race.py tests beacon/client/race.py; a story stands in its folder."""
-    if test.relative_to(UNIT).as_posix() in STORIES:
-        assert source_of(test).parent.is_dir()
-    else:
-        assert source_of(test).exists(), f"there is no {source_of(test).relative_to(ROOT)}"
+    """tests/unit/client/test_race.py tests beacon/client/race.py; a folder's tests may stand beside it."""
+    source, name = source_of(test), test.stem.removeprefix("test_")
+    assert source.is_dir()
+    if name_of(test) not in STORIES:
+        assert [*source.rglob(f"{name}.py"), *source.rglob(name)], f"no module {name} below {source}"
 
 
 @pytest.mark.parametrize("test", sorted(UNIT.rglob("*.py")), ids=name_of)
