@@ -6,7 +6,7 @@ from beacon.aws.credentials import NoCredentialsError
 from beacon_cli.aws_failures import FAILURES, aws_error
 from beacon_cli.errors import CommandError, WrongUseError
 from beacon_cli.locate import locate
-from beacon_cli.options import Options
+from beacon_cli.options import DEFAULT_WITHIN_S, Options
 from beacon_cli.readers.assemble import Look
 from beacon_cli.readers.parallel import gather
 from beacon_cli.sessions import Sessions
@@ -17,16 +17,16 @@ __all__ = ["look_for", "require_credentials"]
 _CREDENTIALS_S = 2.0
 
 
-def look_for(options: Options) -> Look:
+def look_for(options: Options, within_s: float = DEFAULT_WITHIN_S) -> Look:
     """A look at the deployment that ``options`` name; raises :class:`~beacon_cli.errors.CommandError`.
 
     Without credentials the command ends here. Everything else that AWS refuses is a fact that is not known:
-    the rest of the screen is worth reading.
+    the rest of the screen is worth reading. ``within_s`` is what all sources together may take.
     """
     sessions = Sessions(locate(options), options.profile)
     if sessions.fleet.lab is None:
         require_credentials(sessions)
-    return Look(sessions, where=options.repeated())
+    return Look(sessions, within_s, where=options.repeated())
 
 
 def require_credentials(sessions: Sessions) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from beacon_cli.fleet import OPERATOR_ROLE
 
-__all__ = ["DEFAULTS", "RUNNING_LAB", "Options", "with_lab_value"]
+__all__ = ["DEFAULTS", "DEFAULT_WITHIN_S", "RUNNING_LAB", "Options", "Within", "with_lab_value"]
 
 #: The value of `--lab` that stands for this user's lab that is up.
 RUNNING_LAB = "running"
@@ -53,6 +54,16 @@ class Options:
         return " ".join(words)
 
 
+#: What all sources of a screen together may take, in seconds: with the start it is there in less than 3 s.
+DEFAULT_WITHIN_S = 2.2
+#: The option of the commands that read a situation.
+Within = Annotated[
+    float,
+    Parameter(
+        help="Seconds that all sources together may take; longer on a slow line.",
+        validator=Number(gte=0.5, lte=60),
+    ),
+]
 #: What a command gets where no option is given; it is frozen, so commands may share it.
 DEFAULTS = Options()
 

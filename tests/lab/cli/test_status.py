@@ -24,23 +24,28 @@ from tests.lab.command.conftest import LabProcess
 from tests.places import ROOT
 
 from beacon_cli.looking import look_for
-from beacon_cli.options import Options
-from beacon_cli.readers.assemble import WITHIN_S
+from beacon_cli.options import DEFAULT_WITHIN_S, Options
 from beacon_cli.readers.cloudwatch import read_canary
 
 pytestmark = pytest.mark.lab
-#: What a busy machine adds to the limit of all readers; without a limit a silent source takes 4 s and more.
+#: Time for every source on a machine that is busy with other tests, and what the machine adds to a limit.
+PATIENT = ("--within", "20")
 SLACK_S = 1.5
 
 
 def status(lab: LabProcess, *words: str) -> Ran:
-    return beacon("status", "--lab", str(lab.ready_file), *words)
+    return beacon("status", "--lab", str(lab.ready_file), *PATIENT, *words)
 
 
 def situation(lab: LabProcess) -> Any:  # noqa: ANN401 - JSON
     ran = status(lab, "--json")
     assert ran.code == 0, ran.err
     return ran.json
+
+
+def shows(ran: Ran, *parts: str) -> bool:
+    text = " ".join(ran.out.split())
+    return all(part in text for part in parts)
 
 
 def rows_taken(text: str) -> int:
@@ -81,16 +86,14 @@ def test_a_frozen_region_is_on_one_screen_with_its_cause(lab: LabProcess) -> Non
     lab.fault(FIRST, "dsql-freeze")
     found = until(
         "the screen shows the Region out of DNS and of SSM",
-        lambda: ran if "down" in (ran := status(lab)).out and "is out of DNS" in ran.out else None,
+        lambda: ran if shows(ran := status(lab), f"DNS sends clients to {SECOND}", "down") else None,
     )
     assert rows_taken(found.out) <= 24
-    assert f"DNS sends clients to {SECOND}" in " ".join(found.out.split())
     assert "0/16 out" in found.out
     assert "timeout" in found.out
     assert "aws logs tail /aws/lambda/orders-lab-health" in found.out
     assert "Not known" not in found.out
-    assert situation(lab)["took_s"] < WITHIN_S + SLACK_S
-    told = beacon("explain", FIRST, "--lab", str(lab.ready_file))
+    told = beacon("explain", FIRST, "--lab", str(lab.ready_file), *PATIENT)
     assert "After the repair" in told.out
 
 
@@ -107,7 +110,7 @@ def test_a_drain_is_told_by_whom_and_how_to_end_it(lab: LabProcess) -> None:
         assert f"alice has drained {FIRST}" in texts(made)
         commands = {one["command"] for one in made["findings"]}
         assert f"beacon release {FIRST} --lab {lab.ready_file}" in commands
-        told = beacon("explain", FIRST, "--lab", str(lab.ready_file))
+        told = beacon("explain", FIRST, "--lab", str(lab.ready_file), *PATIENT)
         assert f"alice drained {FIRST} for 30 min: writes fail" in told.out
     finally:
         released = lab.psql(SECOND, *flags[:-2], "-f", str(ROOT / "sql/release.sql"))
@@ -118,27 +121,26 @@ def test_a_drain_is_told_by_whom_and_how_to_end_it(lab: LabProcess) -> None:
     ("service", "answer", "says"),
     [
         ("route53", (400, THROTTLING), "Route 53 rejects requests as too many (throttled)"),
-        ("route53", None, "Route 53 did not answer within 2.2 s"),
+        ("route53", None, "Route 53 does not answer"),
         ("ssm", (400, DENIED), f"SSM of {FIRST} may not be read: your role lacks ssm:GetParameters"),
-        ("ssm", None, f"SSM of {FIRST} did not answer within 2.2 s"),
-        ("cloudformation", None, f"CloudFormation of {FIRST} did not answer within 2.2 s"),
-        ("monitoring", None, f"CloudWatch of {FIRST} did not answer within 2.2 s"),
+        ("ssm", None, f"SSM of {FIRST} does not answer"),
+        ("cloudformation", None, f"CloudFormation of {FIRST} does not answer"),
+        ("monitoring", None, f"CloudWatch of {FIRST} does not answer"),
     ],
 )
 def test_a_service_that_fails_costs_its_own_facts_alone(
     service: str, answer: tuple[int, str] | None, says: str, lab: LabProcess, tmp_path: Path
 ) -> None:
-    """One sentence says so; everything else is on the screen, in time."""
+    """One sentence says so; everything else is on the screen."""
     ready = dict(lab.ready)
     with relayed(ready) as relay:
         relay.answers[service] = answer
         path = ready_copy(lab, tmp_path, aws_endpoint_url=ready["aws_endpoint_url"])
-        ran = beacon("status", "--lab", path, "--json")
+        ran = beacon("status", "--lab", path, "--json", *PATIENT)
         assert ran.code == 0, ran.err
         made = ran.json
     assert service in relay.asked
     assert f"Not known: {says}" in texts(made)
-    assert made["took_s"] < WITHIN_S + SLACK_S
     facts = {
         "route53": [row["check"] for row in made["regions"]],
         "ssm": [row["document"] for row in made["regions"]],
@@ -151,11 +153,23 @@ def test_a_service_that_fails_costs_its_own_facts_alone(
     assert unread == {service}
 
 
+def test_silent_services_hold_up_no_screen(lab: LabProcess, tmp_path: Path) -> None:
+    """All that AWS has are silent, and the limit is the usual one."""
+    ready = dict(lab.ready)
+    with relayed(ready) as relay:
+        relay.answers.update(dict.fromkeys(("route53", "ssm", "cloudformation", "monitoring")))
+        path = ready_copy(lab, tmp_path, aws_endpoint_url=ready["aws_endpoint_url"])
+        ran = beacon("status", "--lab", path, "--json")
+    assert ran.code == 0, ran.err
+    assert ran.json["took_s"] < DEFAULT_WITHIN_S + SLACK_S
+    assert f"Not known: SSM of {FIRST} did not answer within 2.2 s." in texts(ran.json)
+
+
 def test_silent_dns_costs_the_record_alone(lab: LabProcess, tmp_path: Path) -> None:
     """By the checks, the rest is known."""
     with silent_dns() as port:
         dns = {**lab.ready["dns"], "port": port}
-        ran = beacon("status", "--lab", ready_copy(lab, tmp_path, dns=dns))
+        ran = beacon("status", "--lab", ready_copy(lab, tmp_path, dns=dns), *PATIENT)
     assert ran.code == 0, ran.err
     assert "Where DNS sends clients is not known." in ran.out
     assert "Not known: the zone's name server does not answer for db.orders.example." in " ".join(
@@ -175,7 +189,6 @@ def test_a_region_that_is_down_leaves_the_other_on_the_screen(lab: LabProcess) -
     assert f"{FIRST} is out of DNS, and {SECOND} serves. DNS sends clients to {SECOND}." in shown
     assert f"SSM of {FIRST}" in shown
     assert rows_taken(ran.out) <= 24
-    assert situation(lab)["took_s"] < WITHIN_S + SLACK_S
 
 
 def test_an_unknown_region_gets_the_known_ones(lab: LabProcess) -> None:
@@ -190,7 +203,7 @@ def test_an_unknown_region_gets_the_known_ones(lab: LabProcess) -> None:
 
 def test_a_database_that_lets_nobody_in_is_one_sentence(lab: LabProcess) -> None:
     """A role that is not there."""
-    ran = beacon("status", "--lab", str(lab.ready_file), "--db-user", "nobody_here")
+    ran = beacon("status", "--lab", str(lab.ready_file), *PATIENT, "--db-user", "nobody_here")
     assert ran.code == 0
     assert "no Region lets nobody_here log in to the database" in " ".join(ran.out.split())
 
@@ -209,7 +222,7 @@ def test_a_lab_that_has_ended_is_one_sentence(lab: LabProcess, tmp_path: Path) -
 def test_watching_looks_again_until_it_is_interrupted(lab: LabProcess) -> None:
     """Ctrl-C ends it as it should."""
     with subprocess.Popen(
-        [BEACON, "status", "--watch", "--json", "--lab", str(lab.ready_file)],
+        [BEACON, "status", "--watch", "--json", *PATIENT, "--lab", str(lab.ready_file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -225,7 +238,7 @@ def test_watching_looks_again_until_it_is_interrupted(lab: LabProcess) -> None:
 
 def test_the_reader_s_policy_holds_every_call_and_no_other(lab: LabProcess) -> None:
     """Recorded while both commands' one look is taken, with the canary on."""
-    look = look_for(Options(lab=str(lab.ready_file)))
+    look = look_for(Options(lab=str(lab.ready_file)), 20)
     called: set[str] = set()
 
     def record(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's

@@ -8,12 +8,14 @@ from rich.console import Console
 from rich.text import Text
 
 from beacon_cli.errors import ExitCode
-from beacon_cli.options import DEFAULTS, Options
+from beacon_cli.options import DEFAULT_WITHIN_S, DEFAULTS, Options, Within
 
 __all__ = ["explain"]
 
 
-def explain(region: str | None = None, /, *, options: Options = DEFAULTS) -> ExitCode:
+def explain(
+    region: str | None = None, /, *, within: Within = DEFAULT_WITHIN_S, options: Options = DEFAULTS
+) -> ExitCode:
     """Say why a Region is in or out, and what to do now.
 
     Parameters
@@ -28,7 +30,7 @@ def explain(region: str | None = None, /, *, options: Options = DEFAULTS) -> Exi
     from beacon_cli.situation.history import last_changes  # noqa: PLC0415
     from beacon_cli.situation.sentences import explain as explained  # noqa: PLC0415
 
-    look = look_for(options)
+    look = look_for(options, within)
     if region is not None:
         look.sessions.fleet.site(region)  # an unknown Region ends here, before anything is asked
     situation = look()

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from beacon_cli.errors import ExitCode
-from beacon_cli.options import DEFAULTS, Options
+from beacon_cli.options import DEFAULT_WITHIN_S, DEFAULTS, Options, Within
 
 __all__ = ["status"]
 
@@ -22,6 +22,7 @@ _EVERY_S = 5.0
 def status(
     *,
     watch: Annotated[bool, Parameter(negative="", help="Look again every 5 s until Ctrl-C.")] = False,
+    within: Within = DEFAULT_WITHIN_S,
     options: Options = DEFAULTS,
 ) -> ExitCode:
     """Show where clients go now, and what each Region says, on one screen."""
@@ -31,7 +32,7 @@ def status(
     from beacon_cli.situation.form import situation_json  # noqa: PLC0415
     from beacon_cli.situation.sentences import explain  # noqa: PLC0415
 
-    look = look_for(options)
+    look = look_for(options, within)
     console = Console(highlight=False)
 
     def screen() -> Group:

@@ -25,10 +25,8 @@ from beacon_cli.situation.model import (
 )
 from beacon_cli.situation.settings import targets_of, timings_of
 
-__all__ = ["WITHIN_S", "Look"]
+__all__ = ["Look"]
 
-#: What all readers together may take: a screen is there in less than 3 s, whatever does not answer.
-WITHIN_S = 2.2
 #: A reader with a limit of its own ends before that, so that it can say why.
 _SHARE = 0.85
 _GLOBAL = "CloudWatch of the global stack"
@@ -39,7 +37,8 @@ class Look:
     """Reads the situation of a deployment, again and again; what seldom changes is kept for the next time."""
 
     sessions: Sessions
-    within_s: float = WITHIN_S
+    within_s: float
+    """What all sources together may take."""
     where: str = ""
     """See :attr:`Situation.where`."""
     _checks: route53.CheckReader = field(init=False)
@@ -49,8 +48,9 @@ class Look:
         self._checks = route53.CheckReader(self.sessions)
 
     def __call__(self) -> Situation:
-        """Read everything; takes ``within_s`` at the most."""
+        """Read everything; takes ``within_s`` at the most, once the clients are made."""
         fleet = self.sessions.fleet
+        self._prepare()
         began = time.monotonic()
         found = gather(self._readers(), self.within_s)
         took_s = time.monotonic() - began
@@ -59,6 +59,17 @@ class Look:
             if stack is not None and (known(stack) is not None or region not in self._stacks):
                 self._stacks[region] = stack
         return self._situation(fleet, found, took_s)
+
+    def _prepare(self) -> None:
+        """Make the clients and load the driver, which is this machine's work: no source is late by it."""
+        import psycopg  # noqa: F401, PLC0415 - heavy, and only for a look
+
+        sessions = self.sessions
+        sessions.route53()
+        for region in sessions.fleet.regions:
+            sessions.ssm(region)
+            sessions.cloudwatch(region)
+            sessions.cloudformation(region)
 
     def _situation(self, fleet: Fleet, found: Mapping[str, Any], took_s: float) -> Situation:
         return Situation(

@@ -26,7 +26,7 @@ _NO_SCHEMA = {"42P01", "3F000"}
 
 def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
     """The intents and their last changes, as the operators' role."""
-    import psycopg  # noqa: PLC0415 - heavy; it loads while the AWS clients do
+    import psycopg  # noqa: PLC0415 - heavy, and only for a look
 
     fleet, user = sessions.fleet, sessions.fleet.operator_role
     whose = (fleet.service, fleet.target)
