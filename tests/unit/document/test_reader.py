@@ -1,4 +1,4 @@
-"""Readers go on from one document to the next, never back, and always have an endpoint to try."""
+"""Readers continue from one document to the next, never back, and always have an endpoint to try."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -74,12 +74,12 @@ def test_the_age_of_the_last_good_document_grows_and_is_never_negative(reader: R
 
 
 def test_there_is_always_an_endpoint_to_try(reader: Reader) -> None:
-    """Those that are in; once nobody vouches for that any more, all of them, as ranked last."""
+    """Those that are in; past the validity all of them, as ranked last."""
     assert [state.host for state in reader.candidates(NOW)] == [HOSTS[0]]
     assert [state.host for state in reader.candidates(NOW + timedelta(seconds=301))] == [*HOSTS]
 
 
-def test_a_document_of_ones_own_is_gone_on_from(reader: Reader) -> None:
+def test_a_reader_continues_from_its_own_document(reader: Reader) -> None:
     """It is what a lower epoch is held against, and its text is what a second look finds."""
     own = replace(FIRST, epoch=EPOCH + 5)
     reader.keep(own)
