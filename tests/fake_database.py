@@ -25,7 +25,7 @@ DRAIN: list[Row] = [("us-east-1", "drain", "game day", "ann", "60")]
 NEVER = float("inf")
 
 Rows = list[Row]
-#: How long something takes, in virtual seconds, and what comes of it.
+#: How long something takes, in virtual seconds, and its result.
 Step = tuple[float, Rows | SessionError]
 
 

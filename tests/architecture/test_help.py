@@ -1,4 +1,4 @@
-"""What help() shows of the library is nobody's secret."""
+"""What help() shows of the library holds no secret."""
 
 from __future__ import annotations
 

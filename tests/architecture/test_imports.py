@@ -246,7 +246,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 def heavy(modules: set[str]) -> set[str]:
-    """What nobody should pay for who does not use it."""
+    """What a program must not load that does not use it."""
     return {name for name in modules if name.partition(".")[0] in HEAVY}
 
 
@@ -261,7 +261,7 @@ def test_importing_the_library_loads_nothing_of_what_it_can_do() -> None:
 
 
 def test_sources_load_no_library_before_they_fetch() -> None:
-    """A list needs neither boto3 nor dnspython, and whoever reads the document alone no driver."""
+    """A list needs neither boto3 nor dnspython, and a reader of the document alone needs no driver."""
     code = (
         "from beacon import DnsRecord, Endpoints, SsmDocument, StaticList\n"
         "document = SsmDocument('orders', 'prod', region='us-east-1')\n"

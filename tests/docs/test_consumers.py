@@ -1,4 +1,4 @@
-"""What docs/consumers.md shows besides Python: each snippet is taken from the page and run, or checked.
+"""The examples of docs/consumers.md other than Python: each is taken from the page and run, or checked.
 
 Services of AWS that cannot be had here are stood in for: SSM by moto's server, Lambda's extension by a server
 that answers in its form.
@@ -74,7 +74,7 @@ def document(now: datetime, **changes: Any) -> Document:  # noqa: ANN401 - a doc
 
 
 def test_every_name_of_the_library_is_on_the_page() -> None:
-    """A public name that nobody can read of does not exist."""
+    """The page names every public name."""
     assert not {name for name in beacon.__all__ if not re.search(rf"\b{name}\b", CONSUMERS)}
 
 
@@ -113,7 +113,7 @@ def test_the_layer_has_what_the_page_says_that_it_has() -> None:
     ],
 )
 def test_the_numbers_of_the_page_are_those_of_the_code(said: str, is_so: bool) -> None:
-    """Whoever changes one changes the other."""
+    """A change of one without the other fails here."""
     assert re.sub(r"\s+", " ", said) in re.sub(r"\s+", " ", CONSUMERS)
     assert is_so
 
@@ -204,8 +204,8 @@ def test_the_aws_cli_prints_the_preferred_host(shell: Shell) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{HOSTS[1]}\n", "")
 
 
-def test_the_shell_connects_and_goes_on_with_the_last_host(shell: Shell) -> None:
-    """A token that is made out to the host and its Region; the same host when SSM does not answer."""
+def test_the_shell_connects_and_continues_with_the_last_host(shell: Shell) -> None:
+    """The token is signed for the host and its Region; the same host when SSM does not answer."""
     code = blocks(section(CONSUMERS, "Shell"), "sh")[0]
     done = shell.run(code)
     token, options = done.stdout.splitlines()
@@ -409,7 +409,7 @@ def test_the_program_prints_candidates_and_keeps_the_last_good_document(tmp_path
 
 
 @needs_node
-def test_the_program_goes_on_without_its_file(tmp_path: Path) -> None:
+def test_the_program_continues_without_its_file(tmp_path: Path) -> None:
     """It says so; and without any document it prints nothing and fails."""
     text = serialize(document(datetime.now(UTC)))
     done = program(text, "beacon-prod", "dsql", "us-east-1", tmp_path / "nowhere" / "last.json")

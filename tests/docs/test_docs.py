@@ -123,7 +123,7 @@ def test_the_pages_name_one_version_of_psql() -> None:
 
 
 def test_every_alarm_is_in_the_runbook() -> None:
-    """Who is woken finds what to do."""
+    """An operator whom an alarm wakes finds what to do."""
     runbook = page("runbook.md")
     templates = [TEMPLATE]
     if (ROOT / "global.yaml").exists():

@@ -51,19 +51,19 @@ def _metrics() -> set[str]:
 
 @pytest.mark.parametrize("parameter", sorted(_template()["Parameters"]))
 def test_every_parameter_of_the_template_is_documented(parameter: str) -> None:
-    """Whoever deploys finds each parameter in the settings' table."""
+    """An operator who deploys finds each parameter in the settings' table."""
     assert re.search(rf"^\|[^|]*`{parameter}`", README, re.MULTILINE)
 
 
 def test_every_metric_is_documented() -> None:
-    """Whoever is on call finds what a metric means."""
+    """An operator on call finds what a metric means."""
     found = _metrics()
     assert {"ProbeLatency", "ProbeFail", "Frozen", "Drained", "EndpointUp"} <= found
     assert not {name for name in found if f"`{name}`" not in README}
 
 
 def test_every_command_of_the_lab_is_documented() -> None:
-    """A command that nobody can find does not exist."""
+    """Each command is in the README."""
     action = next(a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
     missing = {name for name in action.choices if not re.search(rf"beacon-lab {name}|make {name}", README)}
     assert not missing

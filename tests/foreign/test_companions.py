@@ -75,6 +75,6 @@ def test_alarms_of_all_regions_come_and_go(project: Project, cloud: Cloud) -> No
 
 
 def test_alarms_belong_where_route_53s_metrics_are(project: Project) -> None:
-    """Elsewhere they would wait for data for ever, so the template refuses."""
+    """Elsewhere they would wait for data without an end, so the template refuses."""
     with pytest.raises(AssertionError, match="deploy this stack there"):
         project.deploy(TWO, GLOBAL, "global.yaml", {"FirstRegion": TWO, "FirstHealthCheckId": CHECKS[TWO]})

@@ -87,7 +87,7 @@ def ok(body: str, status: str = "200 OK") -> bytes:
 
 @pytest.fixture(scope="module")
 def server_tls(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], ssl.SSLContext]:
-    # The name is not the checked one, and nobody trusts the authority: checkers validate neither.
+    # The name is not the checked one, and no client trusts the authority: checkers validate neither.
     directory: Path = tmp_path_factory.mktemp("pki")
     certificate = Authority.create(directory).issue("other", dns=["other.example.test"])
 
@@ -330,7 +330,7 @@ def test_a_body_that_takes_more_than_two_seconds_fails_a_string_match_only() -> 
     asyncio.run(scenario())
 
 
-def test_a_closed_port_an_unknown_name_and_a_server_without_tls_are_told_apart() -> None:
+def test_a_closed_port_an_unknown_name_and_a_server_without_tls_are_distinguished() -> None:
     """Each becomes a trouble of its own."""
 
     async def scenario() -> None:
@@ -397,8 +397,8 @@ def test_more_than_18_percent_of_the_checkers_must_say_healthy(well: int, health
     asyncio.run(scenario())
 
 
-def test_status_changes_after_the_threshold_both_ways_and_is_told() -> None:
-    """Each checker needs three failures; the event comes once, with who says what."""
+def test_status_changes_after_the_threshold_both_ways_and_is_reported() -> None:
+    """Each checker needs three failures; the event comes once, with what each checker says."""
 
     async def scenario() -> None:
         check = a_check(failure_threshold=3)
@@ -424,7 +424,7 @@ def test_status_changes_after_the_threshold_both_ways_and_is_told() -> None:
 
 
 def test_disabled_and_inverted_take_effect_at_once() -> None:
-    """Disabled: healthy, and nobody polls. Inverted: the opposite. Enabled again: no data, so healthy."""
+    """Disabled: healthy, and no checker polls. Inverted: the opposite. Enabled again: no data, so healthy."""
 
     async def scenario() -> None:
         check = a_check(failure_threshold=1)
@@ -476,7 +476,7 @@ def test_a_calculated_check_follows_its_children() -> None:
     asyncio.run(scenario())
 
 
-def test_nobody_coordinates_the_checkers() -> None:
+def test_no_part_coordinates_the_checkers() -> None:
     """First requests are spread over the interval: neither all at once nor evenly."""
 
     async def scenario() -> None:
@@ -526,7 +526,7 @@ def test_a_goodbye_of_the_server_before_ours_is_no_defect(server_tls: Callable[[
 
 
 def test_a_stream_that_does_not_end_is_cut_off() -> None:
-    """A peer that takes nothing: what is left to send would keep a closed connection open for ever."""
+    """A peer that reads nothing: data that is left to send would keep a closed connection open."""
 
     async def scenario() -> None:
         with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -567,7 +567,7 @@ def test_a_checker_that_breaks_is_a_defect_and_no_verdict(
 
 
 def test_a_broken_answer_does_not_end_the_polling(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever an endpoint sends, the checkers go on, and no attempt fails in the lab itself."""
+    """After any answer of an endpoint, the checkers continue, and no attempt fails in the lab itself."""
 
     async def scenario() -> None:
         answers = iter(

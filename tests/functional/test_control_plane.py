@@ -80,7 +80,7 @@ async def following(api: Api) -> AsyncIterator[ControlPlane]:
 async def next_reads(api: Api, count: int = 6) -> None:
     wanted, deadline = api.reads + count, time.monotonic() + 10
     while api.reads < wanted:
-        assert time.monotonic() < deadline, "nobody reads"
+        assert time.monotonic() < deadline, "no client reads"
         await asyncio.sleep(0.01)
 
 

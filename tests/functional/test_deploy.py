@@ -173,7 +173,7 @@ def test_records_come_with_an_update_and_carry_the_same_health_checks(aws: Aws) 
 
 
 def test_an_update_of_one_region_leaves_the_others_record_alone(aws: Aws) -> None:
-    """Changed or removed, a record is told from its sibling by its set identifier."""
+    """A changed or removed record is distinguished from its sibling by its set identifier."""
     stacks = both(aws, RoutingPolicy="failover")
     changed = aws.deploy.update(stacks["us-east-1"], {"RecordTtl": "20"})
     assert {record["Failover"]: record["TTL"] for record in aws.records()} == {"PRIMARY": 20, "SECONDARY": 10}
@@ -270,7 +270,7 @@ def test_delete_takes_away_what_create_made_and_no_more(aws: Aws) -> None:
 
 @pytest.mark.parametrize("act", [Deployer.create, Deployer.check])
 def test_wrong_parameters_are_refused_before_anything_is_contacted(act: Callable[..., object]) -> None:
-    """Nobody listens at this address; all reasons still come."""
+    """No server listens at this address; all reasons still come."""
     nowhere = deployer("http://127.0.0.1:9")
     with pytest.raises(ParametersError) as refused:
         act(nowhere, "us-east-1", NAME, {"RecordTtl": "0", "RoutingPolicy": "latency"})

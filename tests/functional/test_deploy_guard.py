@@ -33,7 +33,7 @@ TEMPLATE = {
     },
     "Resources": {"Group": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "g"}}},
 }
-# What `sam deploy` does as far as the guard can see it: a change set, and what becomes of it.
+# What `sam deploy` does as far as the guard can see it: a change set, and its result.
 SAM = """#!/bin/sh
 echo "$@" >> {directory}/started
 exec {python} {directory}/sam.py

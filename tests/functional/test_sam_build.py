@@ -57,7 +57,7 @@ def test_the_bytecode_is_what_runs(built: Built, tmp_path: Path) -> None:
     """Whatever the archive does to the sources' times: here every source has become a failure."""
     copy = shutil.copytree(built.directories["BeaconLayer"] / "beacon", tmp_path / "beacon")
     for module in copy.rglob("*.py"):
-        module.write_text("raise ImportError('compiled anew')", encoding="utf-8")
+        module.write_text("raise ImportError('compiled again')", encoding="utf-8")
     code = "import sys; sys.path.insert(0, sys.argv[1]); import beacon.settings as it; print(it.__file__)"
     assert run(built, code, argument=str(tmp_path)).strip() == str(copy / "settings.py")
 
@@ -140,7 +140,7 @@ def test_without_python_3_13_one_sentence_says_so(fake_python: Path, tmp_path: P
 
 
 def test_a_named_python_that_is_none_is_refused_and_not_passed_over(fake_python: Path) -> None:
-    """Who names one means that one."""
+    """A named interpreter is the one that is used."""
     with pytest.raises(BuildUnavailableError, match="BEACON_PYTHON313 is "):
         find_python313({**os.environ, "BEACON_PYTHON313": str(fake_python)})
 

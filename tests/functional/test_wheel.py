@@ -21,7 +21,7 @@ for name in beacon.__all__:
 host = "a" * 26 + ".dsql.us-east-1.on.aws"
 endpoints = beacon.Endpoints(beacon.StaticList([host]), dial={host: ("127.0.0.1", 1)})
 try:
-    beacon.connect(endpoints, user="somebody", ca_file="/dev/null", timeout_s=1)
+    beacon.connect(endpoints, user="my_role", ca_file="/dev/null", timeout_s=1)
 except beacon.ConnectError as error:
     print(error.attempts[0].region, error.attempts[0].reason)
 print(beacon.__file__)

@@ -37,7 +37,7 @@ ACCOUNT = "arn:aws:iam::123456789012:role"
 class LoopThread:
     """An event loop in a thread; `run` waits for a coroutine that runs there.
 
-    `mishaps` collects what nobody caught in it.
+    `mishaps` collects the exceptions that no part of it caught.
     """
 
     def __init__(self) -> None:
@@ -232,7 +232,7 @@ async def _start(loop: LoopThread, processes: Processes, directory: Path) -> Dsq
 
 @pytest.fixture
 def dsql(dsql_cluster: DsqlCluster) -> Iterator[DsqlCluster]:
-    """The cluster, healthy again after each test; an exception that nobody caught in it fails the test."""
+    """The cluster, healthy again after each test; an uncaught exception in it fails the test."""
     dsql_cluster.loop.mishaps.clear()
     yield dsql_cluster
     dsql_cluster.heal()

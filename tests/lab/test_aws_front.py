@@ -423,7 +423,7 @@ def test_one_region_down_leaves_the_others(cloud: Cloud) -> None:
 
 
 def test_the_route_53_api_down_changes_no_answer(cloud: Cloud, health_check: str) -> None:
-    """The data plane goes on with what it knows."""
+    """The data plane continues with what it knows."""
     eventually(lambda: len(cloud.fleet.observations(health_check)) == 6)
     cloud.do(lambda: cloud.front.set_down("route53", None, Down.SILENT))
     try:
@@ -460,7 +460,7 @@ def test_a_silent_service_never_answers_and_drops_the_call_when_it_is_up_again(c
 
 
 def test_unsigned_calls_and_the_simulators_own_pages_are_refused(cloud: Cloud) -> None:
-    """Nobody resets the simulator through the front."""
+    """No caller resets the simulator through the front."""
 
     async def statuses() -> list[int]:
         scope = {"Authorization": SCOPE}

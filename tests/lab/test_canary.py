@@ -102,7 +102,7 @@ def test_an_endpoint_that_is_broken_fails_the_canary_in_time(
 
 
 def test_a_missing_table_or_grant_fails_the_canary(dsql: DsqlCluster, table: psycopg.Connection) -> None:
-    """Whoever turned it on without ``sql/canary.sql`` hears of it, with the SQLSTATE."""
+    """Without ``sql/canary.sql``, an operator who turned it on reads so, with the SQLSTATE."""
     table.execute(f'REVOKE UPDATE ON beacon.canary FROM "{dsql.login_role}"')
     assert (canary(dsql).run().failed, canary(dsql).run().sqlstate) == (True, "42501")
     table.execute("DROP TABLE beacon.canary")

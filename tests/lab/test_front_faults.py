@@ -89,7 +89,7 @@ def test_refuse_resets_open_connections_and_refuses_new_ones_on_the_same_port(ds
 
 
 def test_refuse_and_heal_many_times_never_lose_the_port(dsql: DsqlCluster) -> None:
-    """The port is held while nobody listens: thirty turns, with a client each, end as they began."""
+    """The port is held while no server listens: thirty turns, with a client each, end as they began."""
     for _ in range(30):
         dsql.connect()
         inject(dsql, FaultKind.DSQL_REFUSE)
@@ -202,7 +202,7 @@ def test_deny_ends_open_connections_with_a_word_and_denies_logins(dsql: DsqlClus
     assert serves(dsql)
 
 
-def test_halfopen_swallows_on_open_connections_for_ever_while_new_ones_work(dsql: DsqlCluster) -> None:
+def test_halfopen_swallows_on_open_connections_without_end_while_new_ones_work(dsql: DsqlCluster) -> None:
     """dsql-halfopen: what an open connection sends is taken and never answered, also after heal."""
     connection = dsql.connect()
     inject(dsql, FaultKind.DSQL_HALFOPEN)

@@ -267,7 +267,7 @@ def addresses(dsql: DsqlCluster) -> Iterator[HostAddresses]:
 
 
 @pytest.mark.parametrize("condition", list(Condition))
-def test_an_address_of_the_host_is_in_the_condition_that_was_asked_for(
+def test_an_address_of_the_host_is_in_the_requested_condition(
     dsql: DsqlCluster, addresses: HostAddresses, condition: Condition
 ) -> None:
     """What a client meets there: the front, a refusal, silence, or not even a handshake."""

@@ -85,7 +85,7 @@ def test_a_right_token_opens_the_database(dsql: DsqlCluster, negotiation: str, u
 
 
 def test_the_newest_protocol_version_is_negotiated_down(dsql: DsqlCluster) -> None:
-    """A client that asks for protocol 3.2 is told that 3.0 is spoken, and goes on."""
+    """A client that requests protocol 3.2 gets the answer 3.0, and continues."""
     if psycopg.pq.version() < 180000:
         pytest.skip("needs libpq 18, which can ask for a newer protocol version")
     connection = dsql.connect(max_protocol_version="latest")
@@ -103,7 +103,7 @@ def test_without_tls_the_connection_is_refused(dsql: DsqlCluster, mode: str) -> 
 
 
 def test_gss_encryption_is_declined(dsql: DsqlCluster) -> None:
-    """A GSSENCRequest is answered with N, and the client may go on to TLS on the same connection."""
+    """A GSSENCRequest is answered with N, and the client may continue with TLS on the same connection."""
     with socket.create_connection((dsql.front.address, dsql.front.port), timeout=5) as plain:
         plain.sendall(struct.pack("!ii", 8, 80877104))
         assert plain.recv(1) == b"N"
@@ -122,7 +122,7 @@ def test_gss_encryption_is_declined(dsql: DsqlCluster) -> None:
 def test_a_missing_or_foreign_server_name_is_refused(
     dsql: DsqlCluster, sni: str | None, sentence: str
 ) -> None:
-    """DSQL finds the cluster by SNI: without it, or with another cluster's name, nobody gets in."""
+    """DSQL finds the cluster by SNI: without it, or with another cluster's name, no login passes."""
     with tls(dsql, sni=sni, alpn=True, direct=True) as connection:
         connection.sendall(startup(user="admin", database="postgres"))
         kind, body = read_message(connection)
@@ -158,7 +158,7 @@ def test_bytes_that_were_sent_before_tls_are_not_taken_for_encrypted_ones(dsql: 
     ],
 )
 def test_garbage_closes_the_connection_and_nothing_else(dsql: DsqlCluster, garbage: bytes) -> None:
-    """What is not PostgreSQL is turned away, and the next client is served."""
+    """What is not PostgreSQL is rejected, and the next client is served."""
     with socket.create_connection((dsql.front.address, dsql.front.port), timeout=5) as plain:
         plain.sendall(garbage)
         while plain.recv(4096):

@@ -78,7 +78,7 @@ def protocol(request: pytest.FixtureRequest) -> str:
         ("CREATE INDEX ON beacon.change (at)", "unsupported mode. please use CREATE INDEX ASYNC."),
     ],
 )
-def test_what_dsql_refuses_is_refused_and_the_connection_goes_on(
+def test_what_dsql_refuses_is_refused_and_the_connection_continues(
     dsql: DsqlCluster, protocol: str, sql: str, sentence: str
 ) -> None:
     """DSQL's error 0A000 in both protocols; outside of a transaction nothing else happens."""
@@ -247,7 +247,7 @@ def test_a_conflict_at_commit_inside_a_pipeline(dsql: DsqlCluster) -> None:
 
 
 def test_a_running_statement_can_be_cancelled(dsql: DsqlCluster) -> None:
-    """A CancelRequest over TLS reaches PostgreSQL, and the connection goes on."""
+    """A CancelRequest over TLS reaches PostgreSQL, and the connection continues."""
     if psycopg.pq.version() < 170000:
         pytest.skip("needs libpq 17, which encrypts its cancel requests")
     connection = dsql.connect()

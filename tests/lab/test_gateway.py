@@ -1,4 +1,4 @@
-"""The gateway lets checkers and operators through to a real function, and stops everybody else before it."""
+"""The gateway lets checkers and operators through to a real function, and stops all others before it."""
 
 import asyncio
 import json

@@ -143,7 +143,7 @@ def test_the_block_stops_where_the_token_cannot_be_made(shell: Shell) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_an_operator_has_a_limit(page: str) -> None:
-    """Nothing of it waits for ever, whatever is frozen."""
+    """Each command ends in time, even if the endpoint is frozen."""
     text = (ROOT / page).read_text(encoding="utf-8")
     assert commands(page)
     assert all(command.startswith("timeout 30 psql -w ") for command in commands(page))

@@ -93,7 +93,7 @@ class Bench:
 
 @pytest.fixture
 def bench(dsql: DsqlCluster) -> Iterator[Bench]:
-    """A healthy Region in which nobody forces anything."""
+    """A healthy Region in which no operator forces anything."""
     bench = Bench(dsql)
     yield bench
     bench.probe.close()
@@ -150,7 +150,7 @@ def test_a_backend_that_was_killed_costs_one_reconnect(bench: Bench) -> None:
 
 
 def test_a_slow_database_passes_while_it_answers_in_time(bench: Bench) -> None:
-    """Far beyond the third that an open connection has to itself, and too slow to log in anew."""
+    """Far beyond the third that an open connection has to itself, and too slow to log in again."""
     bench.look()
     bench.inject(FaultKind.DSQL_SLOW, delay_ms=100)
     started = time.monotonic()
@@ -187,7 +187,7 @@ def test_a_refused_login_has_its_reason(bench: Bench, sqlstate: str, text: str, 
 
 
 def test_a_wrong_certificate_fails(bench: Bench, tmp_path: Path) -> None:
-    """Of another name, expired, of an authority that nobody knows."""
+    """Of another name, expired, of an unknown authority."""
     front, authority = bench.dsql.front, bench.dsql.authority
     for number, certificate in enumerate(
         (
@@ -235,7 +235,7 @@ def test_an_expired_drain_is_none_and_anothers_is_not_ours(bench: Bench) -> None
 
 
 @pytest.mark.parametrize(
-    ("breaks", "mends"),
+    ("breaks", "repairs"),
     [
         ("ALTER TABLE beacon.intent RENAME TO gone", "ALTER TABLE beacon.gone RENAME TO intent"),
         ("ALTER SCHEMA beacon RENAME TO gone", "ALTER SCHEMA gone RENAME TO beacon"),

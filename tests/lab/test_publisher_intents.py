@@ -1,4 +1,4 @@
-"""The publisher before real fronts, real SQL and moto's SSM: what becomes of an operator's intent."""
+"""The publisher before real fronts, real SQL and moto's SSM: how it handles an operator's intent."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Bench:
 
 @pytest.fixture
 def bench(dsql: DsqlCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Two healthy Regions in which nobody forces anything, and an SSM without parameters."""
+    """Two healthy Regions in which no operator forces anything, and an SSM without parameters."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     with mock_aws():
         made = Bench(dsql)

@@ -61,7 +61,7 @@ def test_the_last_region_left_cannot_be_drained_after_the_other_is_removed(dsql:
 
 
 def test_a_region_cannot_be_removed_while_every_other_is_drained(dsql: DsqlCluster) -> None:
-    """Nobody would be left to serve; nothing has changed then."""
+    """No Region would be left to serve; nothing has changed then."""
     change(dsql, "drain.sql", EAST_2)
     with pytest.raises(psycopg.errors.CheckViolation, match="one_region_at_least_stays_undrained"):
         change(dsql, "remove-region.sql", EAST_1)

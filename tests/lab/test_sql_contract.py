@@ -99,7 +99,7 @@ def psql(
 
 
 def test_a_drain_is_seen_through_every_region_and_recorded(dsql: DsqlCluster) -> None:
-    """A drain committed in one Region is read in the other at once, with who and why."""
+    """A drain committed in one Region is read in the other at once, with its actor and reason."""
     run_script(operator(dsql), SQL / "drain.sql", variables(dsql, EAST_1))
     assert forced(dsql) == {EAST_1: "drain", EAST_2: None}
     assert changes(dsql) == [(EAST_1, "drain", "it's time; -- really", "alice")]
@@ -321,7 +321,7 @@ def test_the_operators_role_cannot_rewrite_the_record(dsql: DsqlCluster) -> None
     """beacon.change is append-only for those who write to it, and intents cannot be removed."""
     connection = operator(dsql)
     for sql in (
-        "UPDATE beacon.change SET actor = 'nobody'",
+        "UPDATE beacon.change SET actor = 'nil'",
         "DELETE FROM beacon.change",
         "DELETE FROM beacon.intent",
         "INSERT INTO beacon.intent (service, target, region) VALUES ('a', 'b', 'c')",

@@ -127,7 +127,7 @@ class Rounds(RuleBasedStateMachine):
         apart_s=st.sampled_from([1.0, 60.0, 3600.0]),
     )
     def blind(self, data: st.DataObject, left_s: float, apart_s: float) -> None:
-        """One Region is drained, and then nobody can read the intents any more."""
+        """One Region is drained, and then no publisher can read the intents any more."""
         drained = data.draw(st.sampled_from(self.regions), "drained")
         for intents in ({drained: left_s}, None, None):
             self.play({region: [ProbeOutcome.PASS] for region in self.regions}, intents)

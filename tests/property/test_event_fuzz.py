@@ -122,7 +122,7 @@ class Damage:
         return {name: value for name, value in (event | self.worse).items() if name not in self.gone}
 
     def events(self) -> Iterator[object]:
-        """What becomes of it: in either format, on the outside, in the middle and at the method itself."""
+        """How it is changed: in either format, on the outside, in the middle and at the method itself."""
         yield self.thing
         yield self.of(REST)
         yield self.of(REST) | {"httpMethod": self.method}

@@ -72,7 +72,7 @@ class Moment:
 
     @property
     def statement(self) -> Step:
-        """What becomes of each statement."""
+        """The result of each statement."""
         outcomes: dict[str, Step] = {
             "rows": (self.answer_s, DRAIN if self.drained else NOBODY),
             "silence": (NEVER, NOBODY),
@@ -83,7 +83,7 @@ class Moment:
 
     @property
     def connect(self) -> Step:
-        """What becomes of each login."""
+        """The result of each login."""
         return (NEVER if self.login == "silent" else self.login_s, _LOGINS[self.login] or [])
 
 
@@ -150,7 +150,7 @@ class Night:
 
     def _look(self, deadline: float) -> ProbeReport:
         if not self.patient and self.probe.ask() is not None:
-            # As the publisher does it: all are asked first, and a moment later somebody listens.
+            # As the publisher does it: all are asked first, and a moment later it listens.
             self.world.now += 0.01
             report = self.probe.hear()
             if report is not None:
@@ -174,7 +174,9 @@ class Night:
                 "logins that are silent for less than the patience are no failure"
             )
         if held and moment.drained:
-            assert report.intents is not None, "a drain that was read is told, whatever becomes of the login"
+            assert report.intents is not None, (
+                "a drain that was read is reported, with any result of the login"
+            )
 
     def _judge_overload(
         self, moment: Moment, report: ProbeReport, began: float, *, held: bool, logins: int

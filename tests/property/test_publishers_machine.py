@@ -1,9 +1,9 @@
-"""Two publishers at once, on a store without compare-and-swap: nobody goes back, nothing is ever empty.
+"""Two publishers at once, on a store without compare-and-swap: no reader goes back, no set is empty.
 
 The machine holds two sandboxes and lets them run step by step, in any order, through everything that can
 happen between them and SSM: a call that fails, one that fails and was carried out, one that is carried out
 twice, one that lands after the caller has given up; a sandbox that dies between any two steps or is replaced
-by one that knows nothing; values that somebody else has put there. Readers look whenever they like. Writers
+by one that knows nothing; values that another writer has put there. Readers look whenever they like. Writers
 that are wrong on purpose stand below, and the same machine has to catch them.
 """
 
@@ -82,7 +82,7 @@ class World:
 
 
 class Sandbox:
-    """Runs a writer in a thread, which stands still before each call until it is told how the call ends."""
+    """Runs a writer in a thread, which stops before each call until the test says how the call ends."""
 
     def __init__(self, world: World, make: "MakeWriter") -> None:
         self.world = world
@@ -267,7 +267,7 @@ class Overlap(RuleBasedStateMachine):
     @precondition(lambda self: self.world.on_its_way)
     @rule()
     def land(self) -> None:
-        """A write that everybody has given up lands."""
+        """A write whose writer has given up lands."""
         self.disturbed = True
         self.world.put(*self.world.on_its_way.pop(0))
 
@@ -277,7 +277,7 @@ class Overlap(RuleBasedStateMachine):
         both=st.booleans(),
     )
     def vandalize(self, value: str, both: bool) -> None:
-        """Somebody else puts something there."""
+        """Another writer puts something there."""
         self.disturbed = True
         self.world.put("document", value)
         if both:
@@ -305,7 +305,7 @@ class Overlap(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        """Left alone, whoever is at work finishes, and one more round mends whatever has happened."""
+        """Without disturbance, running writers finish, and one more round repairs everything."""
         for who in (0, 1):
             self.finish(who)
         self.start(0, set(), set(), set())
@@ -348,11 +348,12 @@ class Overlap(RuleBasedStateMachine):
     def check_report(self, report: RoundReport) -> None:
         ejected = [c for c in report.changes if c.before and c.before.effective is Effective.IN]
         assert sum(c.after.effective is Effective.OUT for c in ejected) <= 1, "at most one leaves a round"
-        # Repairs end, and where they ended early somebody else has the last word or the next round mends it.
+        # Repairs end, and where they ended early another writer has the last word or the next round repairs
+        # it.
         self.disturbed = self.disturbed or report.repairs >= 3
 
     def check_settled(self) -> None:
-        """Nobody is at work, and nothing has gone wrong: this is what was promised."""
+        """No writer is running, and nothing has gone wrong: this is the promise."""
         self.check_not_empty()
         raw = json.loads(str(self.world.document[0]))
         if raw["epoch"] < self.highest_met and RollbackError in self.looks_for:

@@ -50,7 +50,7 @@ def botocore_token(
         mock.patch.object(botocore.auth, "get_current_datetime", return_value=stopped) as clock,
     ):
         token: str = make(host, region, expires_s)
-    assert clock.called, "botocore reads another clock by now: mend this test"
+    assert clock.called, "botocore reads another clock by now: repair this test"
     return token
 
 

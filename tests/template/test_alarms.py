@@ -171,7 +171,7 @@ def test_the_alarm_on_unread_intents_hears_both_functions(
 
 
 def test_the_other_alarms_watch_lambda_under_the_functions_names() -> None:
-    """Errors of both; throttles of the one that must never be turned away."""
+    """Errors of both; throttles of the function whose requests must never be rejected."""
     lambdas = {metric for alarm in alarms().values() for metric in watched(alarm) if metric[0] != "Beacon"}
     assert lambdas == {
         ("AWS/Lambda", metric, frozenset({("FunctionName", f"orders-prod-{function}")}))
@@ -218,7 +218,7 @@ def test_what_is_only_counted_when_it_happens_may_be_missing() -> None:
 
 
 def test_an_alarm_tells_the_topic_when_it_starts_and_ends() -> None:
-    """With a topic both; without one nobody; switched off there is none. Eight, none more than a day long."""
+    """With a topic both; without one none; switched off there is none. Eight, none more than a day long."""
     with_topic, without = alarms(AlarmTopicArn=TOPIC), alarms()
     assert len(with_topic) == 8
     assert alarms(Alarms="false") == {}

@@ -78,7 +78,7 @@ def test_one_alarm_is_about_all_regions_at_once(given: dict[str, str]) -> None:
     assert alarm["Metrics"][0]["Expression"] == "MAX(METRICS())"
 
 
-def test_the_topic_is_told_by_every_alarm() -> None:
+def test_every_alarm_notifies_the_topic() -> None:
     """With a topic all of them notify it at both ends; without one, none does."""
     assert {str(alarm["AlarmActions"]) for alarm in alarms(**CHECKS, AlarmTopicArn=TOPIC).values()} == {
         str([TOPIC])
@@ -153,7 +153,7 @@ def test_a_cluster_takes_a_resource_policy_or_none() -> None:
     with_policy = resolve(DSQL, WitnessRegion="us-west-2", PolicyDocument=policy).properties("Cluster")
     assert with_policy["PolicyDocument"] == policy
     assert "PolicyDocument" not in resolve(DSQL, WitnessRegion="us-west-2").properties("Cluster")
-    (reason,) = reasons(DSQL, WitnessRegion="us-west-2", PolicyDocument="deny everyone")
+    (reason,) = reasons(DSQL, WitnessRegion="us-west-2", PolicyDocument="deny all")
     assert reason.startswith("PolicyDocument must be")
 
 

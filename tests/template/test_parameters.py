@@ -102,7 +102,7 @@ def test_a_legal_set_of_parameters_is_accepted(changes: dict[str, str]) -> None:
         ("CheckerRegions", "us-east-1,us-west-2"),
         ("CheckerRegions", "us-east-1,us-west-2,us-east-2"),
         ("OperatorCidrs", "0.0.0.0/0"),
-        ("OperatorCidrs", "198.51.100.0/24,everybody"),
+        ("OperatorCidrs", "198.51.100.0/24,all"),
         ("OperatorCidrs", "198.51.100.300/32"),
         ("ProbeDeadlineMs", "1801"),
         ("ProbeDeadlineMs", "99"),
@@ -182,7 +182,7 @@ def test_every_reason_is_in_one_error() -> None:
 
 @pytest.mark.parametrize("name", ["PathToken", "DsqlClusterArns", "DsqlEndpoint"])
 def test_a_missing_parameter_is_named(name: str) -> None:
-    """These have no default that could be right for anybody."""
+    """These have no default that could be right."""
     given = {key: value for key, value in GOOD.items() if key != name}
     with pytest.raises(ParametersError) as refused:
         TemplateResolver.create(TEMPLATE, given, region="us-east-1", stack_name="x")

@@ -206,8 +206,8 @@ def test_the_publisher_is_one_writer_that_is_never_retried() -> None:
 
 
 @pytest.mark.parametrize("every_s", [10, 20, 30, 60, 120, 300])
-def test_the_schedule_keeps_to_what_the_publisher_is_told(every_s: int) -> None:
-    """Whoever judges a document's age by it must be right; shorter periods tick once a minute."""
+def test_the_schedule_agrees_with_the_publishers_settings(every_s: int) -> None:
+    """Readers judge a document's age by it, so it must be right; shorter periods tick once a minute."""
     resolver = resolve(PublishEverySeconds=str(every_s))
     (schedule,) = read_schedules(resolver)
     assert (schedule.every_s, schedule.function) == (max(60, every_s), "PublisherFunction")
@@ -261,7 +261,7 @@ def test_without_reservations_no_function_takes_from_the_accounts_quota() -> Non
 
 
 def test_both_functions_log_into_groups_with_a_retention() -> None:
-    """The groups are the stack's own, so that no log is kept for ever."""
+    """The groups are the stack's own, so that no log is kept without a limit."""
     resolver = resolve(LogRetentionDays="30")
     groups = of_type(resolver, "AWS::Logs::LogGroup")
     assert {group["RetentionInDays"] for group in groups.values()} == {"30"}
@@ -285,7 +285,7 @@ def test_the_gateway_takes_get_and_head_on_one_path_only() -> None:
 
 
 def test_the_resource_policy_admits_checkers_and_operators_with_the_token() -> None:
-    """Who is not in a listed range, or has another token, is matched by no statement."""
+    """No statement matches a caller that is in no listed range or has another token."""
     api = read_api(resolve(OperatorCidrs="198.51.100.0/24, 203.0.113.8/32"))
     arn = f"arn:aws:execute-api:us-east-1:123456789012:{api.id}/live"
     found: Any = api.resource_policy["Statement"]
@@ -320,7 +320,7 @@ def test_throttling_lets_every_checker_through_at_once() -> None:
     assert api.throttle_rate_per_s >= 2 * 16
 
 
-def test_every_deployment_deploys_the_api_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_deployment_deploys_the_api_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A changed policy that is stored but not deployed would not be enforced."""
     deployments = []
     for second, operators in ((1_000, "198.51.100.0/24"), (1_001, "203.0.113.0/24")):
@@ -371,7 +371,7 @@ def test_the_first_deployment_makes_no_record() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_record_always_carries_the_health_check(policy: str) -> None:
-    """A record without one would count as healthy for ever."""
+    """A record without one would always count as healthy."""
     resolver = with_policy(policy)
     assert record_of(resolver).health_check_id == resolver.reference("HealthCheck")
 
@@ -428,7 +428,7 @@ def test_an_alias_stands_in_for_its_target(policy: str) -> None:
 
 
 def test_the_web_acl_admits_whom_the_resource_policy_admits() -> None:
-    """Two lists of who may come in must not differ, with operators or without; everybody else is blocked."""
+    """Two lists of admitted addresses must not differ, with operators or without; all others are blocked."""
     for operators in ("", "198.51.100.0/24,203.0.113.8/32"):
         resolver = resolve(WebAcl="true", OperatorCidrs=operators)
         found: Any = read_api(resolver).resource_policy["Statement"]

@@ -169,7 +169,7 @@ def test_no_role_of_any_variant_may_touch_dns_or_name_a_wildcard_action() -> Non
 
 
 def test_every_resource_that_can_have_tags_has_the_deployments() -> None:
-    """Cost and ownership can be told by app and env."""
+    """Cost and ownership are visible by app and env."""
     taggable = {
         "AWS::ApiGateway::Stage",
         "AWS::CloudWatch::Alarm",

@@ -73,7 +73,7 @@ class Sandbox:
         )
 
     def freeze(self, seconds: float) -> None:
-        """Lambda stops the sandbox: the wall clock goes on alone."""
+        """Lambda stops the sandbox: the wall clock continues alone."""
         self.wall_ahead_s += seconds
 
     def ask(self) -> int:

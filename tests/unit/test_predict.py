@@ -74,5 +74,5 @@ def test_a_prediction_is_in_order(failing: bool, speed: float) -> None:
 
 
 def test_a_span_reads_as_its_bounds() -> None:
-    """The expected value is left to who asks for it."""
+    """The expected value is left to the caller."""
     assert str(Span(1.0, 2.0, 3.25)) == "1.0-3.2"

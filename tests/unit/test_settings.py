@@ -81,7 +81,7 @@ def test_every_optional_value_is_read() -> None:
 
 
 def test_all_reasons_stand_in_one_error() -> None:
-    """Somebody who mends the settings sees everything at once, each under its variable's name."""
+    """An operator who repairs the settings sees everything at once, each under its variable's name."""
     with pytest.raises(SettingsError) as caught:
         Settings.from_environment(
             {

@@ -82,7 +82,7 @@ def test_a_wall_clock_that_is_set_back_takes_nothing_away() -> None:
 
 
 def test_a_wall_clock_that_is_set_forward_counts_like_a_freeze() -> None:
-    """The two cannot be told apart; everything that is kept looks older."""
+    """The two cannot be distinguished; everything that is kept looks older."""
     clocks = Clocks()
     clock = SuspendAwareClock(lambda: clocks.used_s, lambda: clocks.wall_s)
     began = clock()

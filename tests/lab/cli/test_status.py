@@ -97,7 +97,7 @@ def test_a_frozen_region_is_on_one_screen_with_its_cause(lab: LabProcess) -> Non
     assert "After the repair" in told.out
 
 
-def test_a_drain_is_told_by_whom_and_how_to_end_it(lab: LabProcess) -> None:
+def test_a_drain_shows_its_actor_and_how_to_end_it(lab: LabProcess) -> None:
     """From the database, through the Region that is not drained or through that one."""
     variables = ("service=orders-lab", "target=dsql", f"region={FIRST}", "reason=writes fail", "actor=alice")
     flags = [word for one in (*variables, "minutes=30") for word in ("-v", one)]
@@ -201,7 +201,7 @@ def test_an_unknown_region_gets_the_known_ones(lab: LabProcess) -> None:
     )
 
 
-def test_a_database_that_lets_nobody_in_is_one_sentence(lab: LabProcess) -> None:
+def test_a_database_that_refuses_every_login_is_one_sentence(lab: LabProcess) -> None:
     """A role that is not there."""
     ran = beacon("status", "--lab", str(lab.ready_file), *PATIENT, "--db-user", "nobody_here")
     assert ran.code == 0

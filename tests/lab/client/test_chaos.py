@@ -31,7 +31,7 @@ async def _run(lines: list[str]) -> ChaosResult:
         return await run_chaos(lab, services, DURATION_S, SEED, lines.append)
 
 
-def test_services_go_on_through_chaos_and_nothing_is_lost_or_applied_twice() -> None:
+def test_services_continue_through_chaos_and_nothing_is_lost_or_applied_twice() -> None:
     """By the document, by DNS, and with a document that is stale, missing or malformed."""
     lines: list[str] = []
     outcome = asyncio.run(_run(lines))

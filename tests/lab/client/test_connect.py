@@ -79,7 +79,7 @@ def test_credentials_that_do_not_come_end_a_connect_at_its_time(client: Client, 
 
 
 def test_a_short_time_is_held_too(client: Client) -> None:
-    """Though nobody answers."""
+    """Although no server answers."""
     for region in (NEAR, FAR):
         client.inject(region, FaultKind.DSQL_FREEZE)
     began = time.monotonic()
@@ -89,7 +89,7 @@ def test_a_short_time_is_held_too(client: Client) -> None:
 
 
 def test_a_look_at_what_is_known_does_not_end_the_first_wait(client: Client) -> None:
-    """Whoever connects first still gives the first source a moment."""
+    """The first connect still gives the first source a moment."""
     endpoints = client.endpoints(News(client), StaticList(client.hosts))
     assert [candidate.endpoint.region for candidate in endpoints.candidates()] == [NEAR, FAR]
     with client.connect(endpoints) as connection:

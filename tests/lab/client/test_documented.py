@@ -57,7 +57,7 @@ def document(client: Client) -> str:
 
 
 class Reader:
-    """Somebody who runs the blocks of a page, one after the other, as they stand there."""
+    """A reader who runs the blocks of a page, one after the other, as they are."""
 
     def __init__(self, client: Client, directory: Path) -> None:
         self.client = client

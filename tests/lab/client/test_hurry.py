@@ -15,7 +15,7 @@ from beacon import AsyncConnection, AsyncPool, Endpoints, Pool, PoolPolicy
 from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab
-#: Every connection is asked for an answer before it is handed out.
+#: The pool checks every connection before it hands it out.
 ALWAYS = PoolPolicy(check_idle_s=0.0)
 #: Less than a round trip takes on any machine.
 NO_TIME_S = 0.00001

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.lab
 
 CONNECTS = 10_000
 TURN = 50
-#: What the near and the far Region do, in turns: won and lost races, and those in which nobody answers.
+#: What the near and the far Region do, in turns: won and lost races, and races without an answer.
 COURSES = (
     (None, None),
     (FaultKind.DSQL_REFUSE, FaultKind.DSQL_REFUSE),
@@ -48,7 +48,7 @@ class Hasty(LocalView):
         return 0.002
 
     def failed(self, host: str, now: float) -> None:
-        """Each race meets the fault anew."""
+        """Each race meets the fault again."""
 
 
 def descriptors() -> int:

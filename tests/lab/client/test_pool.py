@@ -99,7 +99,7 @@ def test_a_request_gets_a_connection_elsewhere_when_the_endpoint_breaks(
         until(lambda: regions_in(pool) == [FAR] * 5)
 
 
-def test_a_frozen_query_ends_at_its_deadline_and_the_pool_goes_on(client: Client) -> None:
+def test_a_frozen_query_ends_at_its_deadline_and_the_pool_continues(client: Client) -> None:
     """The connection is closed, another one elsewhere takes its place."""
     with Pool(client.endpoints(), min_size=2, query_timeout_s=0.3, **client.login) as pool:
         pool.wait(5)
@@ -180,7 +180,7 @@ def test_a_pool_under_load_never_connects_faster_than_its_rate(client: Client) -
 
 
 def test_a_connection_is_replaced_before_its_age_limit(client: Client) -> None:
-    """Also when nobody has used it since."""
+    """Also when no request has used it since."""
     with Pool(client.endpoints(), min_size=1, **client.login) as pool:
         pool.wait(5)
         with pool.connection() as connection:

@@ -164,7 +164,7 @@ def lost_at_commit(ledger: Ledger, name: str, kind: FaultKind) -> Callable[[Conn
 
 @pytest.mark.parametrize("kind", [FaultKind.DSQL_FREEZE, FaultKind.DSQL_RESET, FaultKind.DSQL_HALFOPEN])
 def test_a_commit_without_an_answer_is_not_run_again(ledger: Ledger, kind: FaultKind) -> None:
-    """Nobody can know whether it was applied, and the caller is told so."""
+    """The client cannot know whether it was applied, and raises an error that says so."""
     name, client = operation(), ledger.client
     with pytest.raises(CommitOutcomeUnknownError, match="find out before you run it again") as caught:
         transact(lambda: client.connect(query_timeout_s=0.3), lost_at_commit(ledger, name, kind))
@@ -205,7 +205,7 @@ def test_idempotent_work_is_run_again_after_a_commit_without_an_answer(ledger: L
 
 
 def test_work_with_a_transaction_of_its_own_is_refused_and_applies_nothing(ledger: Ledger) -> None:
-    """Its COMMIT would be one that nobody watches; as a savepoint, DSQL does not have it."""
+    """Its COMMIT would be outside the retry loop; as a savepoint, DSQL does not have it."""
     name = operation()
 
     def work(connection: Connection[Any]) -> None:
@@ -280,7 +280,7 @@ def test_an_outcome_that_is_unknown_stays_so_when_the_next_attempt_fails(ledger:
 
 
 def test_a_connection_in_a_pipeline_or_a_transaction_is_refused(ledger: Ledger) -> None:
-    """A pipeline sends COMMIT without waiting for its answer; a transaction under way is somebody else's."""
+    """A pipeline sends COMMIT without waiting for its answer; an open transaction is the caller's own."""
 
     @contextlib.contextmanager
     def in_pipeline() -> Iterator[Connection[Any]]:

@@ -1,7 +1,7 @@
 """The real command line as a user meets it: `beacon-lab` as a process, and the clients that a user has.
 
 Every lab gets a home of its own, a short directory that holds its TMPDIR, its state directory and its ready
-file. What belongs to a lab is told by its descent and by that path, never by a program's name.
+file. A lab's processes are known by their descent and by that path, not by a program's name.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ def client_program(name: str, package: str) -> str:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a GET of `/health` gave: ``status`` 0 where nobody took the connection."""
+    """What a GET of `/health` gave: ``status`` 0 where no server took the connection."""
 
     status: int
     body: bytes

@@ -22,7 +22,7 @@ STARTING, WALKING = "preparing schema", "1  healthy"
 
 
 def listening(lab: LabProcess) -> list[int]:
-    """The ports of the ready object that somebody still takes connections on."""
+    """The ports of the ready object on which a process still accepts connections."""
     ready = lab.ready
     ports = [urlsplit(ready[name]).port for name in ("aws_endpoint_url", "control_url")]
     ports += [ready["dns"]["port"], *(near["port"] for near in ready["dns"]["by_region"].values())]

@@ -47,7 +47,7 @@ def test_a_client_is_sent_to_its_own_region_by_its_subnet(latency_lab: LabProces
 
 
 def test_a_client_of_a_broken_region_is_sent_to_the_other(latency_lab: LabProcess) -> None:
-    """Until it heals, everybody gets the Region that works."""
+    """Until it heals, every client gets the Region that works."""
     near = latency_lab.ready["dns"]["by_region"][SECOND]["port"]
     latency_lab.fault(SECOND, "dsql-freeze")
     latency_lab.until("sent to the other", lambda: latency_lab.look_up(near) == latency_lab.host(FIRST))

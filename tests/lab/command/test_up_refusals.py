@@ -21,7 +21,7 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture
 def taken_port() -> Iterator[int]:
-    """A port that somebody else listens on, over TCP and UDP."""
+    """A port on which another process listens, over TCP and UDP."""
     with ExitStack() as stack:
         stream = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         port: int = stream.getsockname()[1]
@@ -101,7 +101,7 @@ def test_a_demo_of_a_policy_without_one_answer_is_refused(refused: Refused) -> N
 
 
 def test_without_python_313_built_code_is_refused(refused: Refused) -> None:
-    """One sentence that names what was asked for, and nothing is left of the lab that began to start."""
+    """One sentence names the missing thing, and nothing is left of the lab that began to start."""
     said = refused("up", "--built", BEACON_PYTHON313="/nonexistent")
     assert said == "beacon-lab: BEACON_PYTHON313 is /nonexistent, which is no final Python 3.13 with venv"
 

@@ -121,7 +121,7 @@ def impossible_name(host: str) -> list[str]:
 
 
 def with_a_defect(station: Station) -> Sandbox:
-    """An exception that nobody expected, with a cause, in the middle of a probe."""
+    """An unexpected exception, with a cause, in the middle of a probe."""
 
     def look(_probe: DsqlProbe, _deadline: float) -> ProbeReport:
         try:

@@ -40,7 +40,7 @@ def fail(reason: str) -> tuple[int, str, str]:
 def put_to_the_test(
     station: Station, arrange: Callable[[Station], Sandbox], expected: tuple[int, str, str]
 ) -> Answer:
-    """Break things, ask, mend them: the verdict has to be right each time, the time in one of the tries."""
+    """Break, probe, repair: the verdict must be right each time, the time in one of the tries."""
     for _ in range(TRIES):
         sandbox = arrange(station)
         answer = sandbox.ask()
@@ -144,7 +144,7 @@ def test_a_lost_connection_costs_one_reconnect_and_is_no_verdict(
     assert "Reconnects" not in capsys.readouterr().out
 
 
-def test_a_reset_in_the_middle_of_a_query_is_told(station: Station) -> None:
+def test_a_reset_in_the_middle_of_a_query_is_reported(station: Station) -> None:
     """The SELECT waits for a lock when the RST comes, and so does the one on the fresh connection."""
     with locked_intent(station):
         sandbox = station.sandbox()
@@ -173,7 +173,7 @@ def test_a_query_that_waits_for_a_lock_is_a_time_out(station: Station, *, reused
 
 @contextmanager
 def locked_intent(station: Station) -> Iterator[None]:
-    """Nobody can read the intents."""
+    """No role can read the intents."""
     with station.dsql.postgres._connect() as connection:
         connection.execute("BEGIN")
         connection.execute("LOCK TABLE beacon.intent IN ACCESS EXCLUSIVE MODE")
@@ -276,7 +276,7 @@ def test_a_reconnect_signs_a_new_token(station: Station) -> None:
 
 
 def test_without_credentials_it_is_a_warning_and_nothing_is_contacted(station: Station) -> None:
-    """A fault of ours says nothing about the endpoint; an open connection goes on."""
+    """A fault of our own says nothing about the endpoint; an open connection stays in use."""
     station.patch.setenv("AWS_LAMBDA_FUNCTION_NAME", "shop-test-health")
     sandbox, warm = station.sandbox(), station.warm()
     station.patch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -323,7 +323,7 @@ def test_the_system_resolver_may_stall_too(
     put_to_the_test(station, lambda found: found.sandbox(BEACON_DIAL=""), fail("timeout"))
 
 
-def test_a_name_that_does_not_exist_is_told_apart(station: Station) -> None:
+def test_a_name_that_does_not_exist_has_its_own_reason(station: Station) -> None:
     """It fails at once."""
 
     def lookup(host: str) -> list[str]:
@@ -396,7 +396,7 @@ UNREADABLES: dict[str, tuple[str, str]] = {
 def test_an_unreadable_intent_warns_and_serves(
     station: Station, cause: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The database answered: 200 warn with a metric, from new and open connections alike; mended, pass."""
+    """The database answered: 200 warn with a metric, from new and open connections; repaired, pass."""
     breaks, mends = UNREADABLES[cause]
     warm, cold = station.warm(), station.sandbox()
     station.sql(breaks, undo=mends)
@@ -427,7 +427,7 @@ def test_an_error_that_persists_fails(station: Station, sqlstate: str) -> None:
 
 @pytest.mark.parametrize("reused", [False, True], ids=["new connection", "open connection"])
 def test_zero_rows_are_no_answer(station: Station, monkeypatch: pytest.MonkeyPatch, *, reused: bool) -> None:
-    """The statement always has a row; an empty answer is not "nobody drains"."""
+    """The statement always has a row; an empty answer does not mean "no drain"."""
     sandbox = station.warm() if reused else station.sandbox()
     whole = Relay.from_server
 

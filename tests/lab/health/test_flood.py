@@ -64,7 +64,7 @@ def attempts(path: str) -> list[Attempt]:
         Attempt("GET", f"/{stage}", {}),
         Attempt("GET", f"/{stage}/../{path}", LIES),
         Attempt("GET", f"/{stage}/%2e%2e/{token}/health", {}),
-        # Anybody can aim Route 53's checkers at any address, so their ranges alone open nothing.
+        # Any AWS customer can aim Route 53's checkers at any address, so their ranges alone open nothing.
         Attempt("GET", guess, {}, CHECKER),
         Attempt("GET", f"/{stage}/health", {}, CHECKER),
         Attempt("POST", path, {}, CHECKER),

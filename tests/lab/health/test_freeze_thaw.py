@@ -118,7 +118,8 @@ def test_freezes_between_answers_never_make_a_false_503(station: Station, owner:
                 owner.execute(KILL)
                 done["killed"] += 1
             if chance.random() < 0.1:
-                # A jump that ends within a quarter of a second of the deadline is not told from slowness.
+                # A jump that ends within a quarter of a second of the deadline cannot be distinguished from
+                # slowness.
                 jump_s = 2.0 + chance.expovariate(1 / 1200)
                 at = chance.randrange(12)
                 done["jumped"] += 1

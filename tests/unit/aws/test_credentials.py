@@ -1,4 +1,4 @@
-"""Where credentials come from: the environment first, botocore once, and nobody waits while STS is down."""
+"""Where credentials come from: the environment first, botocore once, and no call waits while STS is down."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
 
 
 class Clock:
-    """A monotonic clock that moves when it is told to."""
+    """A monotonic clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -111,7 +111,7 @@ def taking(least_s: float, most_s: float) -> Iterator[None]:
     assert least_s <= time.monotonic() - began < most_s
 
 
-def test_the_environment_wins_and_is_read_anew(botocore: Botocore) -> None:
+def test_the_environment_wins_and_is_read_again(botocore: Botocore) -> None:
     """Lambda puts new ones there; botocore is not asked at all."""
     environment = dict(KEYS)
     chain = CredentialChain(environment)
@@ -143,8 +143,8 @@ def test_half_a_pair_in_the_environment_is_none(botocore: Botocore, missing: str
     assert chain().access_key_id == "key 1"
 
 
-def test_in_lambda_nobody_else_is_asked(botocore: Botocore) -> None:
-    """Asking would cost half a second to learn the same; a caller is told so at once."""
+def test_in_lambda_no_other_source_is_asked(botocore: Botocore) -> None:
+    """Asking would cost half a second to learn the same; the call fails at once."""
     chain = CredentialChain(IN_LAMBDA)
     assert is_ready(chain)
     with pytest.raises(NoCredentialsError, match="execution role's credentials are missing"):
@@ -183,7 +183,7 @@ def test_callers_that_come_together_share_the_first_question(botocore: Botocore,
 
 
 def test_after_a_minute_botocore_is_asked_in_the_background(botocore: Botocore, clock: Clock) -> None:
-    """By one thread, while callers go on with what is known; then they get what it found."""
+    """By one thread, while callers continue with the known ones; then they get what it found."""
     chain = CredentialChain({}, clock)
     chain()
     botocore.open.clear()
@@ -200,7 +200,7 @@ def test_after_a_minute_botocore_is_asked_in_the_background(botocore: Botocore, 
     assert len(botocore.askers) == 2
 
 
-def test_while_sts_is_down_the_last_ones_are_used_and_nobody_waits(botocore: Botocore, clock: Clock) -> None:
+def test_while_sts_is_down_the_last_ones_are_used_and_no_call_waits(botocore: Botocore, clock: Clock) -> None:
     """For nine minutes, whether it fails or hangs; and beyond, since nothing better is known."""
     chain = CredentialChain({}, clock)
     chain()
@@ -249,7 +249,7 @@ def test_after_nine_minutes_a_caller_waits_for_the_renewal(botocore: Botocore, c
 
 
 def test_a_renewal_that_hangs_is_waited_for_a_second_and_once(botocore: Botocore, clock: Clock) -> None:
-    """Later callers go on at once with what is known: a race of three legs does not take three seconds."""
+    """Later callers use the known ones at once: a race of three legs does not take three seconds."""
     chain = CredentialChain({}, clock)
     chain()
     botocore.open.clear()
@@ -294,7 +294,7 @@ def finds(found: Frozen) -> Callable[[Botocore], None]:
     return find
 
 
-def finds_nobody(botocore: Botocore) -> None:
+def finds_none(botocore: Botocore) -> None:
     botocore.nobody = True
 
 
@@ -304,7 +304,7 @@ DENIED = ClientError({"Error": {"Code": "AccessDenied", "Message": CANARY}}, "As
 @pytest.mark.parametrize(
     ("arrange", "text"),
     [
-        (finds_nobody, "no AWS credentials found; see `aws configure list`"),
+        (finds_none, "no AWS credentials found; see `aws configure list`"),
         (finds(Frozen("", "", None)), "the AWS credentials found are incomplete"),
         (finds(Frozen("a", "", CANARY)), "the AWS credentials found are incomplete"),
         (fails_with(ProfileNotFound(profile=CANARY)), "AWS credentials cannot be used: ProfileNotFound"),

@@ -38,7 +38,7 @@ FAIL, PASS = Observation(ProbeOutcome.FAIL, Reason.TIMEOUT), Observation(ProbeOu
 
 
 def dice(seed: int) -> random.Random:
-    """Fixed seeds: a test here passes for ever or never."""
+    """Fixed seeds: a test here always passes or always fails."""
     return random.Random(seed)  # noqa: S311 - chance, not secrets
 
 
@@ -203,7 +203,7 @@ def test_the_edge_trigger_sees_an_outage_before_the_schedule() -> None:
     assert sum(tally.eject_from_fault_s) / len(outages) == pytest.approx(0.625 + 1.1 + 2.5, abs=0.4)
 
 
-def test_an_observer_that_is_cut_off_ejects_nobody() -> None:
+def test_an_observer_that_is_cut_off_ejects_no_endpoint() -> None:
     """Bursts that meet every endpoint at once are the observer's: it doubts itself."""
     bursts = [Episode(start, start + 20.0, Kind.BURST) for start in range(1000, 20_000, 100)]
     setup = Setup(POLICY, 10.0)

@@ -165,7 +165,7 @@ def test_without_a_lab_the_command_that_starts_one_is_named(
 
 
 def test_a_ready_file_whose_lab_has_ended_says_so(ready: dict[str, Any], tmp_path: Path) -> None:
-    """A lab that was killed leaves its file for a moment; a copy stays for ever."""
+    """A lab that was killed leaves its file for a moment; a copy stays."""
     path = tmp_path / "ready.json"
     path.write_text(json.dumps(ready | {"control_url": "http://127.0.0.1:1"}), encoding="utf-8")
     with pytest.raises(FailedError, match=r"has ended, or does not answer \(Connection refused\)") as caught:

@@ -102,7 +102,7 @@ def test_a_failed_call_is_one_sentence(error: Exception, says: str) -> None:
         (client_error("Throttling"), "aws sts get-caller-identity --profile prd", ExitCode.FAILED),
     ],
 )
-def test_a_command_that_cannot_go_on_names_the_command_that_helps(
+def test_a_command_that_cannot_continue_names_the_command_that_helps(
     error: Exception, command: str, code: ExitCode
 ) -> None:
     """With the profile."""

@@ -155,7 +155,7 @@ def test_a_drain_says_by_whom_why_and_until_when() -> None:
     assert found(given, "After the release").level is Level.INFO
 
 
-def test_a_drain_that_a_document_does_not_show_yet_is_told() -> None:
+def test_a_drain_that_a_document_does_not_show_yet_is_reported() -> None:
     """Its next tick does."""
     given = situation(near=OUT_NEAR, authoritative=answer(FAR), forced=forced(NEAR))
     assert "until it is released: 'writes fail'" in found(given, "alice has drained").text
@@ -170,7 +170,7 @@ def test_a_drain_that_has_ended_is_still_in_a_document_for_a_tick() -> None:
     assert found(given, "The drain of us-east-1 has ended").level is Level.INFO
 
 
-def test_without_the_database_the_documents_still_tell_of_a_drain() -> None:
+def test_without_the_database_the_documents_still_show_a_drain() -> None:
     """By whom is then not known."""
     rows = (state(FAR), drained(NEAR, forced_until=NOW + timedelta(minutes=5)))
     given = situation(
@@ -226,7 +226,7 @@ def test_the_only_region_that_works_is_drained() -> None:
         (check(NEAR, passed=2, fresh=2), Level.WARN, "only 2 of 6 checkers have reported lately", ""),
     ],
 )
-def test_a_check_that_guards_nothing_is_told(near: object, level: Level, says: str, command: str) -> None:
+def test_a_check_that_guards_nothing_is_reported(near: object, level: Level, says: str, command: str) -> None:
     """Disabled, inverted, torn, silent."""
     one = found(situation(near={"check": near}), says)
     assert (one.level, one.command) == (level, command)
@@ -239,7 +239,7 @@ def test_publishers_that_disagree_point_at_the_path_between_regions() -> None:
     assert text.endswith("That of us-east-1 observes it up: the path between Regions may be broken.")
 
 
-def test_a_document_that_is_old_or_frozen_is_told_with_the_log_to_read() -> None:
+def test_a_document_that_is_old_or_frozen_is_reported_with_the_log_to_read() -> None:
     """A publisher that is dead, or that doubts itself."""
     old = situation(near={"document": published(NEAR, as_of=ago(400), valid_until=ago(100))})
     one = found(old, "past its end")
@@ -311,8 +311,8 @@ def test_one_region_alone_is_explained() -> None:
         explain(situation(), "eu-west-1")
 
 
-def test_the_last_changes_are_told_the_newest_first() -> None:
-    """Who did what, for how long, why."""
+def test_the_last_changes_are_shown_the_newest_first() -> None:
+    """Each with its actor, its duration and its reason."""
     rows = (
         ForcedChange(ago(60), FAR, "", "repaired", "bob", None),
         ForcedChange(ago(90000), NEAR, "drain", "writes fail", "alice", ago(90000 - 1800)),
@@ -338,7 +338,7 @@ def test_the_last_changes_are_told_the_newest_first() -> None:
         (2e5, "2 days"),
     ],
 )
-def test_a_duration_is_told_in_one_or_two_words(seconds: float, text: str) -> None:
+def test_a_duration_is_written_in_one_or_two_words(seconds: float, text: str) -> None:
     """Seconds, minutes, hours, days."""
     assert span(seconds) == text
 

@@ -35,7 +35,7 @@ def test_exactly_18_percent_are_too_few() -> None:
 
 
 def test_a_region_that_does_not_serve_says_what_its_checkers_met() -> None:
-    """Whoever is refused learns where to look."""
+    """A refusal says where to look."""
     assert BAD in standing(*seen(0, 16)).why
     assert "0 of 16" in standing(*seen(0, 16)).why
 

@@ -52,14 +52,14 @@ def test_endpoints_that_are_in_come_as_the_document_ranks_them() -> None:
 
 
 def test_a_candidate_is_the_documents_endpoint_with_its_port_and_latency() -> None:
-    """The address is resolved by whoever connects; the document says none."""
+    """The client resolves the address when it connects; the document has none."""
     assert from_document(document(state(1)), NOW) == (
         Candidate(Endpoint(REGIONS[1], HOSTS[1], 5433, dial=None), last_resort=False, latency_ms=1.0),
     )
 
 
 def test_endpoints_that_are_out_are_a_last_resort() -> None:
-    """Behind all that are in, wherever the document has them: nobody is left with nothing to try."""
+    """Behind all that are in, in any place of the document: a client always has an endpoint to try."""
     found = from_document(document(state(0, DOWN, out=True), state(1), state(2)), NOW)
     assert ranks(found) == [(1, False), (2, False), (0, True)]
 
@@ -80,7 +80,7 @@ def test_a_drained_endpoint_that_is_up_is_tried_before_one_that_is_not(worse: Ob
 
 
 def test_at_valid_until_a_document_still_holds_and_past_it_everything_is_a_candidate() -> None:
-    """All endpoints in ranked order, none a last resort: what was decided is nobody's word any more."""
+    """All endpoints in ranked order, none a last resort: the old decision no longer holds."""
     made = document(state(0, DOWN, out=True), state(1), state(2, out=True, drained=True))
     assert ranks(from_document(made, made.valid_until)) == [(1, False), (2, True), (0, True)]
     past = made.valid_until + timedelta(microseconds=1)

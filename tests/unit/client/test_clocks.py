@@ -210,7 +210,7 @@ def test_the_allowance_of_connects_grows_while_the_sandbox_is_frozen(
 def test_a_wall_clock_that_is_set_back_lengthens_no_penalty_and_rejuvenates_nothing(
     sandbox: Sandbox, endpoints: Endpoints
 ) -> None:
-    """All of them go on as if nothing had happened."""
+    """All of them continue as if nothing had happened."""
     care = PoolCare(endpoints, PoolPolicy(), 4, longest)
     opened_at = endpoints.surroundings.clock()
     endpoints.surroundings.local.failed(NEAR, endpoints.surroundings.clock())
@@ -357,7 +357,7 @@ _Connection.__module__ = "beacon"
 
 
 def _nowhere(_endpoint: Endpoint, _address: str) -> bytes:
-    return b"hostaddr=127.0.0.1 port=1 user=nobody"
+    return b"hostaddr=127.0.0.1 port=1 user=guest"
 
 
 def _drive(race: Race, sandbox: Sandbox) -> None:

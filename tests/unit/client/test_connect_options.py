@@ -41,7 +41,7 @@ def test_an_option_that_cannot_be_used_is_refused(options: dict[str, Any], reaso
 
 
 def test_every_reason_is_said_at_once() -> None:
-    """Whoever mends one finds no further one behind it."""
+    """All faults are reported at once."""
     with pytest.raises(ValueError, match="user") as caught:
         Login("", dbname="a\0", timeout_s=0, options={"hostaddr": "127.0.0.1", "keepalive": "1"})
     assert len(str(caught.value).split("; ")) == 5

@@ -26,7 +26,7 @@ def longest(_low: float, high: float) -> float:
 
 
 def starts_of(rate: ConnectRate, callers: int, now: float = 1000.0) -> list[float]:
-    """When so many callers start, each of which waits as it is told."""
+    """When so many callers start, each of which waits as the rate says."""
     starts: list[float] = []
     while len(starts) < callers:
         wait_s = rate.take(now)

@@ -44,7 +44,7 @@ def test_the_file_is_its_owners_alone(path: Path) -> None:
 
 
 def test_the_file_is_replaced_at_once_and_nothing_else_is_left(path: Path) -> None:
-    """Who has the old one open reads it to its end: no reader ever meets half a file."""
+    """A process with the old file open reads it to its end: no reader ever meets half a file."""
     copy = DiskCopy(path)
     copy.write("ssm", "first")
     with path.open(encoding="utf-8") as open_file:
@@ -81,7 +81,7 @@ def test_a_text_that_is_kept_already_is_not_written_again(path: Path) -> None:
     ids=["empty", "rubbish", "no UTF-8", "null", "a list", "no texts", "deep", "a long number", "oversized"],
 )
 def test_a_file_that_makes_no_sense_is_ignored_and_replaced(path: Path, content: bytes) -> None:
-    """Nothing is known of any source then, and the next answer mends it."""
+    """Nothing is known of any source then, and the next answer repairs it."""
     path.write_bytes(content)
     copy = DiskCopy(path)
     assert [copy.read(name) for name in ("ssm", "dns", "list")] == [None, None, None]
@@ -97,7 +97,7 @@ def test_of_a_file_that_makes_some_sense_the_texts_are_taken(path: Path) -> None
 
 @pytest.mark.parametrize("kind", ["directory", "pipe", "dangling link", "loop"])
 def test_what_is_no_file_is_ignored_and_never_waited_for(path: Path, kind: str) -> None:
-    """A pipe would be read for ever; this ends at once."""
+    """A read of a pipe would never end; this ends at once."""
     if kind == "directory":
         path.mkdir()
     elif kind == "pipe":

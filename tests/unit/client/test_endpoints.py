@@ -53,7 +53,7 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
 
 
 class Clocks:
-    """A wall clock and a monotonic one that move together, when they are told to."""
+    """A wall clock and a monotonic one that the test moves together."""
 
     def __init__(self) -> None:
         self.passed_s = 0.0
@@ -66,7 +66,7 @@ class Clocks:
 
 
 class Told:
-    """A source that names the hosts that it is told to, and stalls while it is told to."""
+    """A source that names the hosts that the test sets, and stalls when the test says so."""
 
     def __init__(self, *hosts: str, name: str = "told", stalls: bool = False) -> None:
         self.name = name
@@ -186,7 +186,7 @@ def test_what_is_not_passed_is_the_usual() -> None:
 
 
 def test_a_list_is_there_at_once(make: MakeEndpoints) -> None:
-    """In its order, without waiting for anybody."""
+    """In its order, without waiting for any source."""
     with taking(0, 0.5):
         assert hosts(make(StaticList([EAST_2, EAST_1])), wait_s=5) == [EAST_2, EAST_1]
 
@@ -236,7 +236,7 @@ def test_a_first_call_waits_for_the_first_answer_and_no_longer(make: MakeEndpoin
 
 
 def test_a_first_call_waits_at_most_its_own_time_where_nothing_is_known(make: MakeEndpoints) -> None:
-    """Nothing is made up then; whoever does not want to wait does not."""
+    """No endpoint is invented then; a caller that does not want to wait does not."""
     endpoints = make(Told(EAST_1, stalls=True))
     with taking(0, 0.1):
         assert hosts(endpoints) == []
@@ -264,7 +264,7 @@ def test_a_first_call_that_has_less_than_a_second_waits_that_long(make: MakeEndp
         assert hosts(endpoints, wait_s=0.1) == [EAST_2]
 
 
-def test_nobody_waits_for_a_source_that_has_failed(make: MakeEndpoints) -> None:
+def test_no_connect_waits_for_a_source_that_has_failed(make: MakeEndpoints) -> None:
     """It has been asked to an end: the error is for the status, in the source's own words."""
     source = Told(EAST_1)
     source.failure = SourceError("denied")
@@ -294,7 +294,7 @@ def test_a_call_that_waits_for_the_last_source_is_not_lost_when_it_answers_meanw
 
 
 def test_no_source_is_ever_asked_on_the_callers_thread(make: MakeEndpoints, clocks: Clocks) -> None:
-    """A source that hangs when it is asked anew holds up nobody, and its last good answer serves."""
+    """A source that hangs at its next read holds up no connect, and its last good answer serves."""
     source = Told(EAST_1, EAST_2)
     endpoints = make(source, clock=clocks.clock, now=clocks.now)
     assert hosts(endpoints, wait_s=5) == [EAST_1, EAST_2]
@@ -361,7 +361,7 @@ def test_what_is_known_is_never_empty_because_a_source_speaks_meanwhile(make: Ma
         assert [candidate.endpoint.host for candidate in endpoints.published()] == [EAST_1]
 
 
-def test_after_close_nobody_is_asked_and_what_is_known_serves(make: MakeEndpoints, clocks: Clocks) -> None:
+def test_after_close_no_source_is_asked_and_what_is_known_serves(make: MakeEndpoints, clocks: Clocks) -> None:
     """A process that ends may still connect."""
     source = Told(EAST_1)
     with make(source, clock=clocks.clock, now=clocks.now) as endpoints:

@@ -1,4 +1,4 @@
-"""One source in the background: the last good answer stays, trouble shows, and nobody waits for it."""
+"""One source in the background: the last good answer stays, trouble shows, and no connect waits for it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
 
 
 class Wall:
-    """A wall clock and a lasting one that move when they are told to, and the wall clock's hands alone."""
+    """A wall clock and a lasting one that the test moves, and the wall clock's hands alone."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -55,7 +55,7 @@ class Wall:
 
 
 class Told:
-    """A source that answers what it is told, takes texts that start with a letter, and stalls if told to."""
+    """A source that gives the test's answers, takes texts that start with a letter, and stalls on command."""
 
     name = "told"
 
@@ -131,7 +131,7 @@ def settled(feed: Feed) -> Callable[[], bool]:
 
 
 def test_before_the_first_answer_nothing_is_known_and_that_is_said(make: MakeFeed) -> None:
-    """Neither an age nor a candidate; whoever waits gets its time and no more."""
+    """Neither an age nor a candidate; a caller that waits gets its time and no more."""
     feed = make(Told())
     assert (known(feed), feed.answered) == ([], False)
     assert feed.status() == SourceStatus("told", None, "not asked yet")
@@ -219,7 +219,7 @@ def test_a_wall_clock_that_is_set_forward_and_back_again_is_forgotten_with_the_n
 def test_the_last_good_answer_stays_through_any_failure(
     make: MakeFeed, wall: Wall, failure: str | Exception, problem: str
 ) -> None:
-    """Its age goes on and the trouble is told, an unexpected one by its type alone, until it is over."""
+    """Its age grows and the trouble is shown, an unexpected one by its type alone, until it is over."""
     source = Told()
     feed = make(source)
     feed.refresh()
@@ -243,7 +243,7 @@ def test_a_first_answer_that_is_bad_ends_the_waiting_too(make: MakeFeed) -> None
     assert feed.status() == SourceStatus("told", None, "denied")
 
 
-def test_whoever_keeps_a_list_hears_of_every_answer(make: MakeFeed) -> None:
+def test_the_owner_of_a_list_hears_of_every_answer(make: MakeFeed) -> None:
     """Good or bad, and with the answer known already."""
     heard: list[list[str]] = []
     source = Told()
@@ -293,7 +293,7 @@ def test_a_source_that_fails_is_asked_less_often_while_something_is_known(make: 
 
 
 def test_a_source_that_fails_is_asked_again_soon_while_nothing_is_known(make: MakeFeed) -> None:
-    """Nobody can connect: after a second, then less often, up to the interval."""
+    """No client can connect: after a second, then less often, up to the interval."""
     feed = make(Told(SourceError("denied")), 10.0)
     assert [feed.refresh() for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
 
@@ -353,7 +353,7 @@ def test_pokes_from_many_threads_start_one(make: MakeFeed) -> None:
 
 
 def test_after_its_interval_the_source_is_asked_again_by_itself(make: MakeFeed) -> None:
-    """Nobody has to poke for it."""
+    """No caller has to poke for it."""
     source = Told()
     feed = make(source, 1.0, jitter=lambda _low, _high: 0.05)
     feed.poke()
@@ -454,7 +454,7 @@ def test_close_during_a_fetch_ends_the_thread_with_it(make: MakeFeed) -> None:
     assert source.times == 1
 
 
-def test_a_feed_that_was_closed_before_it_began_asks_nobody(make: MakeFeed) -> None:
+def test_a_feed_that_was_closed_before_it_began_asks_no_source(make: MakeFeed) -> None:
     """Also when it is poked afterwards."""
     source = Told()
     feed = make(source)
@@ -466,7 +466,7 @@ def test_a_feed_that_was_closed_before_it_began_asks_nobody(make: MakeFeed) -> N
 def test_where_no_thread_can_start_what_is_known_serves(
     make: MakeFeed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A process out of threads, or at its end, is told so in the status alone, and recovers."""
+    """A process out of threads, or at its end, shows so in the status alone, and recovers."""
     copy = DiskCopy(tmp_path / "copy")
     copy.write("told", "b")
     source = Told()
@@ -538,7 +538,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 # ---- the copy on disk
 
 
-def test_a_copy_on_disk_is_known_before_anybody_is_asked(make: MakeFeed, tmp_path: Path) -> None:
+def test_a_copy_on_disk_is_known_before_any_source_is_asked(make: MakeFeed, tmp_path: Path) -> None:
     """A process that starts while the source is down knows where to connect."""
     copy = DiskCopy(tmp_path / "copy")
     copy.write("told", "b")
@@ -573,7 +573,7 @@ def test_only_a_young_copy_stands_for_an_answer(
 
 
 @pytest.mark.parametrize("text", ["", "1", "\ud800"])
-def test_a_copy_that_is_malformed_is_ignored_and_mended(make: MakeFeed, tmp_path: Path, text: str) -> None:
+def test_a_copy_that_is_malformed_is_ignored_and_replaced(make: MakeFeed, tmp_path: Path, text: str) -> None:
     """By the same rules as a fresh answer; the source is asked as if there were none."""
     copy = DiskCopy(tmp_path / "copy")
     copy.write("told", text)
@@ -600,7 +600,7 @@ def test_only_a_good_answer_is_kept(make: MakeFeed, tmp_path: Path, bad: str | E
 def test_what_goes_wrong_with_a_source_is_a_warning_once(
     make: MakeFeed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever has another source behind it connects all the same, and would never learn of it."""
+    """A client with another source behind it still connects, and would never learn of the fault."""
     feed = make(Told(SourceError("there is no such parameter")))
     for _ in range(3):
         feed.refresh()

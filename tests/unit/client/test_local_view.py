@@ -43,7 +43,7 @@ def hosts(candidates: object) -> list[str]:
 def test_who_failed_is_passed_over_for_a_jittered_time(
     jitter: Callable[[float, float], float], least_s: float
 ) -> None:
-    """The processes of a fleet do not come back together; nobody else is passed over meanwhile."""
+    """The processes of a fleet do not come back together; no other endpoint is passed over meanwhile."""
     view = LocalView(jitter)
     assert view.passed_over_since("a", 0.0) is None
     assert held_s(view, "a", 100.0) == least_s
@@ -79,7 +79,7 @@ def test_a_failure_counts_once_while_the_endpoint_is_passed_over() -> None:
 
 
 def test_a_login_alone_ends_nothing() -> None:
-    """An endpoint may log clients in and answer nothing: the time and its doubling go on."""
+    """An endpoint may log clients in and answer nothing: the time and its doubling continue."""
     view = LocalView(shortest)
     view.failed("a", 0.0)
     view.connected("a", 0.02, 1.0)
@@ -226,7 +226,7 @@ def test_who_is_passed_over_is_tried_after_the_others_and_not_left_out() -> None
     failed=st.lists(st.sampled_from(HOSTS), max_size=6),
     jitter=st.floats(*PASSED_OVER_S),
 )
-def test_an_order_loses_nobody_and_is_stable(usable: int, failed: list[str], jitter: float) -> None:
+def test_an_order_loses_no_candidate_and_is_stable(usable: int, failed: list[str], jitter: float) -> None:
     """Whatever failed: the same candidates, last resorts last, and two that are alike as they were given."""
     view = LocalView(lambda _low, _high: jitter)
     for at, host in enumerate(failed):
@@ -242,7 +242,7 @@ def test_an_order_loses_nobody_and_is_stable(usable: int, failed: list[str], jit
 
 
 def test_without_a_login_or_a_latency_the_next_one_waits_longest() -> None:
-    """Nothing is known: nobody is started besides too early."""
+    """Nothing is known: no second endpoint starts too early."""
     assert LocalView().stagger_s(candidate("a")) == MOST_STAGGER_S
 
 

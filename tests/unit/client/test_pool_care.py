@@ -1,4 +1,4 @@
-"""What becomes of a pooled connection: each row of pool_care's table, and how fast connections may move."""
+"""How a pool treats a connection: each row of pool_care's table, and how fast connections may move."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_retirement_is_spread_over_its_time(
 
 
 def test_home_is_reached_within_its_time() -> None:
-    """At a thirtieth of that pace: a Region that came back is not met by everybody at once."""
+    """At a thirtieth of that pace: the pools do not all meet a Region that came back at once."""
     ward = Ward(size=20)
     replaced = ward.retire(NEXT, 20, HOME_S)
     assert len(replaced) == 20
@@ -329,7 +329,7 @@ def test_retirement_begins_when_something_better_is_reachable_again(ward: Ward) 
 def test_idle_connections_are_looked_through_more_often_while_something_is_wrong(
     jitter: Callable[[float, float], float], calm_s: float, busy_s: float
 ) -> None:
-    """Somebody is passed over here, or held out by the sources; jittered always."""
+    """An endpoint is passed over here, or held out by the sources; jittered always."""
     ward = Ward(jitter=jitter)
     assert ward.care.pause_s() == calm_s
     ward.failed(THIRD)

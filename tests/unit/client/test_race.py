@@ -35,7 +35,7 @@ HOSTS = {name: f"{name * 26}.dsql.{region}.on.aws" for name, region in REGIONS.i
 CANARY = "canary-7f3a"
 NEVER = float("inf")
 REFUSED = f'connection to server at "{HOSTS["a"]}", port 5432 failed: Connection refused {CANARY}'
-#: A login that takes no time that anybody would notice; the stagger of who is not known is MOST_STAGGER_S.
+#: A login that takes no noticeable time; the stagger of an unknown endpoint is MOST_STAGGER_S.
 QUICK_S = 0.02
 
 
@@ -105,7 +105,7 @@ class Stage:
         raise AssertionError("the race spins")
 
     def passed_over(self) -> set[str]:
-        """Who is passed over after the race."""
+        """The endpoints that are passed over after the race."""
         return {
             name
             for name, host in HOSTS.items()
@@ -142,7 +142,7 @@ class Line:
 
     @property
     def socket(self) -> int:
-        assert not self.finished, "nobody asks a closed connection for its descriptor"
+        assert not self.finished, "a closed connection has no descriptor to ask for"
         assert not self.play.bad, "libpq has no descriptor for it"
         return int(self._descriptor)
 
@@ -230,7 +230,7 @@ class StageFlight:
 
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
-    """On which everybody logs in quickly unless told otherwise; every address is dialled by its own name."""
+    """Every endpoint logs in quickly unless the test says otherwise; each address is dialled by its name."""
     made = Stage()
     monkeypatch.setattr(Line, "stage", made, raising=False)
     monkeypatch.setattr("beacon.client.race.pq.PGconn", Line)
@@ -265,7 +265,7 @@ def fails(stage: Stage, race: Race) -> ConnectError:
 
 
 def test_it_begins_with_the_first_candidate_alone(stage: Stage) -> None:
-    """Which wins; nobody else is asked."""
+    """Which wins; no other endpoint is asked."""
     won = stage.run(stage.race(at("a"), at("b")))
     assert won is not None
     assert won.candidate == at("a")
@@ -328,7 +328,7 @@ def test_another_address_of_the_endpoint_comes_before_the_next_endpoint(stage: S
     assert stage.passed_over() == {"a"}
 
 
-def test_nobody_passes_an_endpoint_over_while_another_of_its_addresses_is_tried(stage: Stage) -> None:
+def test_no_race_passes_an_endpoint_over_while_another_of_its_addresses_is_tried(stage: Stage) -> None:
     """Not even another race that begins meanwhile."""
     stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
     stage.plays |= {"a1": refusing(), "a2": refusing(0.1)}
@@ -343,7 +343,7 @@ def test_nobody_passes_an_endpoint_over_while_another_of_its_addresses_is_tried(
 # ---- it is silent for its stagger
 
 
-def test_when_a_candidate_is_silent_the_next_one_starts_besides(stage: Stage) -> None:
+def test_when_a_candidate_is_silent_the_next_one_also_starts(stage: Stage) -> None:
     """After the stagger; who wins has the silent one closed and passed over."""
     stage.plays["a"] = silent()
     won = stage.run(stage.race(at("a"), at("b")))
@@ -355,7 +355,7 @@ def test_when_a_candidate_is_silent_the_next_one_starts_besides(stage: Stage) ->
 
 
 def test_the_stagger_is_that_of_the_candidate_that_was_started_last(stage: Stage) -> None:
-    """Who usually logs in quickly has little time."""
+    """An endpoint that usually logs in quickly has little time."""
     stage.local.connected(HOSTS["a"], 0.02, stage.lasting)
     stage.local.connected(HOSTS["b"], 0.04, stage.lasting)
     stage.plays |= {"a": silent(), "b": silent(), "c": silent()}
@@ -370,7 +370,7 @@ def test_the_stagger_is_that_of_the_candidate_that_was_started_last(stage: Stage
 
 
 def test_a_silent_candidate_may_still_win(stage: Stage) -> None:
-    """Who was started later had less time, and is not passed over for that."""
+    """An endpoint that started later had less time, and is not passed over for that."""
     stage.plays |= {"a": Play(0.4), "b": Play(0.3)}
     won = stage.run(stage.race(at("a"), at("b")))
     assert won is not None
@@ -379,7 +379,7 @@ def test_a_silent_candidate_may_still_win(stage: Stage) -> None:
     assert stage.passed_over() == set()
 
 
-def test_another_address_is_started_besides_when_there_is_nobody_else(stage: Stage) -> None:
+def test_another_address_also_starts_when_there_is_no_other_endpoint(stage: Stage) -> None:
     """The first one is silent, and its endpoint is not passed over when the second one wins."""
     stage.known[HOSTS["a"]] = (stage.now, ["a1", "a2"])
     stage.plays["a1"] = silent()
@@ -393,8 +393,8 @@ def test_another_address_is_started_besides_when_there_is_nobody_else(stage: Sta
 # ---- one that was started earlier has failed
 
 
-def test_a_late_failure_cuts_nobodys_stagger_short(stage: Stage) -> None:
-    """Whoever was started last keeps its time: nobody is passed over for another one's failure."""
+def test_a_late_failure_shortens_no_stagger(stage: Stage) -> None:
+    """The leg that started last keeps its time: no endpoint is passed over for another one's failure."""
     stage.plays |= {"a": refusing(MOST_STAGGER_S + 0.01), "b": Play(0.1)}
     won = stage.run(stage.race(at("a"), at("b"), at("c")))
     assert won is not None
@@ -417,7 +417,7 @@ def test_a_late_failure_starts_another_address_of_its_endpoint_at_once(stage: St
 
 
 def test_a_last_resort_starts_when_all_others_have_failed(stage: Stage) -> None:
-    """At once: there is nobody else to wait for."""
+    """At once: there is no other endpoint to wait for."""
     stage.plays |= {"a": refusing(), "b": refusing()}
     won = stage.run(stage.race(at("a"), at("b"), at("c", last_resort=True)))
     assert won is not None
@@ -496,7 +496,7 @@ def test_when_none_is_left_the_error_says_what_was_tried(stage: Stage) -> None:
     assert (stage.open_lines(), stage.passed_over()) == ([], {"a", "b"})
 
 
-def test_at_its_deadline_whoever_is_silent_has_failed(stage: Stage) -> None:
+def test_at_its_deadline_every_silent_leg_has_failed(stage: Stage) -> None:
     """Last resorts too; everything is closed."""
     stage.plays |= {name: silent() for name in "abc"}
     error = fails(stage, stage.race(at("a"), at("b"), at("c", last_resort=True), timeout_s=1.0))
@@ -555,14 +555,14 @@ def test_nothing_of_what_a_server_or_libpq_wrote_is_in_the_error(stage: Stage) -
     ],
 )
 def test_a_fault_of_ours_says_nothing_about_the_endpoint(stage: Stage, message: str, reason: str) -> None:
-    """It is told in the error; nobody is passed over for it."""
+    """The error says so; no endpoint is passed over for it."""
     stage.plays |= {"a": Play(0.0, message, bad=True), "b": Play(0.0, message)}
     error = fails(stage, stage.race(at("a"), at("b")))
     assert [attempt.reason for attempt in error.attempts] == [reason, reason]
     assert stage.passed_over() == set()
 
 
-def test_what_signing_raises_comes_out_and_nobody_is_passed_over(stage: Stage) -> None:
+def test_what_signing_raises_comes_out_and_no_endpoint_is_passed_over(stage: Stage) -> None:
     """There is nothing to sign with; what was on its way is closed by abandoning."""
 
     def conninfo(endpoint: Endpoint, address: str) -> bytes:
@@ -579,7 +579,7 @@ def test_what_signing_raises_comes_out_and_nobody_is_passed_over(stage: Stage) -
     assert (stage.open_lines(), race.interests(), stage.passed_over()) == ([], {}, set())
 
 
-def test_abandoning_closes_everything_and_judges_nobody(stage: Stage) -> None:
+def test_abandoning_closes_everything_and_judges_no_endpoint(stage: Stage) -> None:
     """A task was cancelled; calling it again does nothing."""
     stage.plays |= {"a": silent(), "b": silent()}
     race = stage.race(at("a"), at("b"), at("c"))
@@ -681,7 +681,7 @@ def test_a_login_that_was_asked_a_moment_ago_has_only_lost_the_race(
 
 
 def test_a_login_that_was_asked_just_before_the_deadline_is_no_silent_connection(stage: Stage) -> None:
-    """The endpoint has failed, since nothing came of it in all the time there was."""
+    """The endpoint has failed, since it gave no result in all its time."""
     dropped_at = stage.lasting - 1
     stage.local.silent(HOSTS["a"], 0.0, dropped_at)
     stage.plays["a"] = Play(0.98, answers_s=NEVER)
@@ -837,7 +837,7 @@ def test_a_fresh_address_is_used_without_a_look_up(stage: Stage) -> None:
     ("found_after_s", "address", "started_s"),
     [(0.03, "new", 0.03), (0.05, "new", 0.05), (0.2, "old", 0.05), (NEVER, "old", 0.05)],
 )
-def test_an_older_address_is_used_if_looking_it_up_anew_takes_longer(
+def test_an_older_address_is_used_if_a_new_look_up_takes_longer(
     stage: Stage, found_after_s: float, address: str, started_s: float
 ) -> None:
     """A look-up that is quick is waited for; one that stalls costs a twentieth of a second."""
@@ -858,7 +858,7 @@ def test_a_look_up_that_fails_has_the_last_good_addresses_used(stage: Stage) -> 
 
 
 def test_a_name_without_addresses_has_failed(stage: Stage) -> None:
-    """The next candidate starts at once, and the reason is told."""
+    """The next candidate starts at once, and the error has the reason."""
     stage.names |= {HOSTS["a"]: (0.01, []), HOSTS["b"]: (0.01, [])}
     error = fails(stage, stage.race(named("a"), named("b")))
     assert [(attempt.region, attempt.reason) for attempt in error.attempts] == [
@@ -922,7 +922,7 @@ def unused_port() -> int:
 
 
 @pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
-def test_a_real_race_that_nobody_wins_leaves_nothing_open_and_tells_no_secret(
+def test_a_real_race_without_a_winner_leaves_nothing_open_and_tells_no_secret(
     dial: Callable[[Dialer], Won],
 ) -> None:
     """One endpoint refuses and one accepts and is silent, as a frozen database does."""
@@ -944,7 +944,7 @@ def test_a_real_race_that_nobody_wins_leaves_nothing_open_and_tells_no_secret(
 
 
 @pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
-def test_without_credentials_nothing_is_tried_and_nobody_passed_over(dial: Callable[[Dialer], Won]) -> None:
+def test_without_credentials_nothing_is_tried_and_nothing_passed_over(dial: Callable[[Dialer], Won]) -> None:
     """In a Lambda sandbox without keys, blocking or not: one kind of error, and no verdict."""
     endpoints = real(unused_port(), credentials=CredentialChain({"AWS_LAMBDA_FUNCTION_NAME": "orders"}))
     with pytest.raises(ConnectError, match="nothing was tried: the execution role's credentials") as caught:
@@ -973,7 +973,7 @@ def test_an_event_loop_never_asks_for_credentials_itself(monkeypatch: pytest.Mon
 def test_where_no_endpoint_is_known_the_error_says_what_the_sources_said(
     dial: Callable[[Dialer], Won], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is their trouble, and no attempt; whoever connects waits until they have been asked, no longer."""
+    """It is their trouble, and no attempt; a connect waits until they have been asked, no longer."""
     monkeypatch.setattr("beacon.client.sources._DNS_S", 0.1)
     record = DnsRecord("db.example.org", nameservers=["127.0.0.1"], port=unused_port())
     with Endpoints(record, credentials=lambda: Credentials("a", "b")) as endpoints:

@@ -66,7 +66,7 @@ def without(member: str) -> str:
     return json.dumps(value)
 
 
-#: What anybody may find in the parameter; each is ignored whole.
+#: What a reader may find in the parameter; each is ignored whole.
 BAD_VALUES = {
     "empty": "",
     "an empty object": "{}",
@@ -106,7 +106,7 @@ def ssm(**options: Any) -> SsmDocument:  # noqa: ANN401 - those of SsmDocument
 
 
 class StubStore:
-    """Stands for SSM: says what it is told to."""
+    """Stands for SSM: gives the test's answers."""
 
     answer: ClassVar[str | Exception | None] = None
     made: ClassVar[list[tuple[str, str]]] = []
@@ -197,7 +197,7 @@ def serve() -> Iterator[ServeDns]:
 # ---- the document in SSM
 
 
-def test_a_document_is_asked_for_in_its_parameter_and_believed(store: type[StubStore]) -> None:
+def test_a_document_is_read_from_its_parameter_and_accepted(store: type[StubStore]) -> None:
     """One store for all fetches; the candidates are the document's, and as old as it says."""
     source = ssm()
     assert (source.candidates(NOW), source.as_of()) == ((), None)
@@ -266,7 +266,7 @@ def test_a_store_that_fails_is_a_source_error_with_its_code(store: type[StubStor
 
 
 def test_without_boto3_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for at the first fetch, in whatever process that is."""
+    """The first fetch reads it, in any process."""
     monkeypatch.setitem(sys.modules, "boto3", None)
     monkeypatch.delitem(sys.modules, "beacon.document.store", raising=False)
     with pytest.raises(SourceError, match=r"install dsql-beacon\[ssm\]"):
@@ -331,7 +331,7 @@ def test_a_record_is_followed_to_the_endpoint(serve: ServeDns) -> None:
 
 
 def test_case_and_a_trailing_dot_do_not_matter(serve: ServeDns) -> None:
-    """The certificate and the token are made out to the lower-case name."""
+    """The certificate and the token are issued for the lower-case name."""
     server = serve({"db.example.org.": (0, f"{EAST_1.upper()}.")})
     assert server.record("DB.Example.ORG.").fetch() == Fetched(EAST_1, 0.0)
 
@@ -375,7 +375,7 @@ def test_a_name_server_that_is_silent_holds_up_its_thread_within_the_limit(
 
 
 def test_a_name_server_that_refuses_every_packet_is_a_source_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens: the same as silence, and no exception of the system's."""
+    """No server listens: the same as silence, and no exception of the system's."""
     monkeypatch.setattr("beacon.client.sources._DNS_S", 0.2)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
         unused.bind(("127.0.0.1", 0))
@@ -387,7 +387,7 @@ def test_a_name_server_that_refuses_every_packet_is_a_source_error(monkeypatch: 
 
 @pytest.mark.parametrize("text", ["", "localhost", "192.0.2.1", f"{EAST_1}.", EAST_1.upper(), f"x@{EAST_1}"])
 def test_a_text_that_is_no_endpoint_is_refused_and_the_last_one_stays(text: str) -> None:
-    """Whoever wrote the copy on disk: it passes by the same rule."""
+    """From any writer of the copy on disk, it passes by the same rule."""
     source = DnsRecord("db.example.org")
     source.accept(EAST_2, NOW)
     with pytest.raises(SourceError, match="leads to what is no DSQL endpoint"):
@@ -396,7 +396,7 @@ def test_a_text_that_is_no_endpoint_is_refused_and_the_last_one_stays(text: str)
 
 
 def test_without_dnspython_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is asked for at the first fetch."""
+    """The first fetch reads it."""
     for module in ("dns", "dns.exception", "dns.resolver"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SourceError, match=r"install dsql-beacon\[dns\]"):
@@ -466,12 +466,12 @@ def test_everything_wrong_with_a_list_is_in_one_error() -> None:
 
 
 def test_an_empty_list_is_refused() -> None:
-    """Nobody could connect with it."""
+    """No client could connect with it."""
     with pytest.raises(ValueError, match="name at least one endpoint"):
         StaticList([])
 
 
-def test_sources_are_told_apart_by_name() -> None:
+def test_sources_are_distinguished_by_name() -> None:
     """So that messages and the copy on disk can."""
     names = [
         ssm().name,
@@ -483,7 +483,7 @@ def test_sources_are_told_apart_by_name() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_a_document_of_a_higher_epoch_is_gone_on_to() -> None:
+def test_a_document_of_a_higher_epoch_replaces_the_last() -> None:
     """The heartbeat: the same endpoints, a later end."""
     source = ssm()
     source.accept(serialize(GOOD), NOW)

@@ -58,8 +58,8 @@ def schema_refuses(text: str) -> bool:
         return True
 
 
-# What a schema cannot say: what a reader knows besides, what compares two members, that 1.0 is no integer.
-# Besides, `$` passes over a newline at the end in Python's patterns, and not in those of JavaScript.
+# What a schema cannot say: what a reader also knows, what compares two members, that 1.0 is no integer.
+# Also, `$` passes over a newline at the end in Python's patterns, and not in those of JavaScript.
 CODE_ALONE: list[tuple[str, object]] = [
     ("schema", 1.0),
     ("service", "other-prod"),
@@ -270,7 +270,7 @@ def test_a_missing_member_of_an_endpoint_is_refused(name: str) -> None:
 
 
 def test_unknown_members_are_counted_and_not_repeated() -> None:
-    """Their names are somebody else's text."""
+    """Their names come from another writer."""
     assert schema_refuses(with_member("canary", 1))
     assert schema_refuses(with_row("canary", 1))
     assert refused(with_member("canary", 1)) == ("the document has 1 unknown member(s)",)
@@ -370,7 +370,7 @@ def test_a_wrong_member_of_an_endpoint_is_refused(name: str, value: object) -> N
 
 @pytest.mark.parametrize("value", ["", "soon", "2026-11-22T01:02:03", "2026-02-30T01:02:03Z", 0, False])
 def test_an_expiry_that_is_no_instant_is_refused(value: object) -> None:
-    """Who reads it lets a drain go by it."""
+    """A reader of such a value would miss a drain."""
     text = changed(lambda document: document["endpoints"][1].update(forced_until=value))
     assert refused(text) == ("endpoint 2: forced_until is no instant in UTC",)
     assert schema_refuses(text) != (value == "2026-02-30T01:02:03Z")
@@ -406,14 +406,14 @@ def test_an_endpoint_named_twice_is_refused() -> None:
     refused(changed(lambda value: value["endpoints"].append(value["endpoints"][0] | {"port": 1})))
 
 
-def test_a_document_that_leaves_nobody_in_is_refused() -> None:
+def test_a_document_that_leaves_no_endpoint_in_is_refused() -> None:
     """Never empty holds for what is read, too."""
     assert schema_refuses(with_row("effective", "out"))
     assert refused(with_row("effective", "out")) == ("a document leaves at least one endpoint in",)
 
 
-def test_every_fault_is_told_at_once() -> None:
-    """Whoever mends it by hand sees all of them."""
+def test_every_fault_is_reported_at_once() -> None:
+    """An operator who repairs it by hand sees all of them."""
     text = changed(
         lambda value: (
             value.update(epoch=0, as_of="x", frozen=1),

@@ -74,7 +74,7 @@ def test_there_is_always_an_endpoint_to_try(reader: Reader) -> None:
     assert [state.host for state in candidates(reader.last, NOW + timedelta(seconds=301))] == [*HOSTS]
 
 
-def test_a_document_of_ones_own_is_gone_on_from(reader: Reader) -> None:
+def test_a_reader_continues_from_its_own_document(reader: Reader) -> None:
     """It is what a lower epoch is held against, and its text is what a second look finds."""
     own = replace(FIRST, epoch=EPOCH + 5)
     reader.keep(own)

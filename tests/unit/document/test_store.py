@@ -18,7 +18,7 @@ CANARY = "canary-7f3a"
 
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Credentials that are nobody's."""
+    """Credentials that belong to no account."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)

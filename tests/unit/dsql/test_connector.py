@@ -161,7 +161,7 @@ def test_an_address_that_fails_makes_room_for_the_next_at_once(
 
 
 def test_a_silent_address_may_still_win(network: Network) -> None:
-    """The next one is started besides it, and not in its place."""
+    """The next one starts beside it, and not in its place."""
     network.addresses = {A: (0.4, None), B: DEAD}
     assert log_in(network, connector_of(network)) == A
     assert network.tried == [(A, 0.0), (B, 0.25)]

@@ -8,7 +8,7 @@ from beacon.model import Forced, Intent
 ALIVE = (None, None, None, None, None)
 
 
-def test_one_row_of_nulls_means_that_nobody_forces_anything() -> None:
+def test_one_row_of_nulls_means_that_no_operator_forces_anything() -> None:
     """Read and nothing forced is an empty mapping."""
     assert parse_intents([ALIVE]) == {}
 

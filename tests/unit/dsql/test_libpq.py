@@ -90,7 +90,7 @@ def test_a_closed_connection_fails_in_an_orderly_way(act: Callable[[Connection],
 
 
 def test_a_connection_that_is_dropped_leaves_no_descriptor() -> None:
-    """Whoever forgets to close it."""
+    """Also if the caller forgets to close it."""
 
     def descriptors() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))

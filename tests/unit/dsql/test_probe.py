@@ -1,4 +1,4 @@
-"""The probe's rules, on a virtual clock: what it asks, when it connects anew, what it makes of the end."""
+"""The probe's rules, on a virtual clock: what it asks, when it connects again, how it judges the end."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -469,7 +469,7 @@ def test_a_process_that_stood_still_during_a_login_warns_of_nothing(world: World
 
 
 def test_a_wait_that_ends_a_little_late_is_a_time_out(world: World, probe: DsqlProbe) -> None:
-    """A busy machine wakes nobody on the dot: that is no reason to take the time twice."""
+    """A busy machine wakes no thread exactly on time: that is no reason to take the time twice."""
     world.queries = [[(-1.2, NOBODY)]]
     started = world.now
     assert seen(probe.run(started + 1.0)) == (ProbeOutcome.FAIL, "timeout", None)
@@ -509,7 +509,7 @@ def test_a_connect_that_fails_gives_its_reason(world: World, probe: DsqlProbe, r
 
 
 def test_a_fresh_connection_whose_query_fails_is_not_kept(world: World, probe: DsqlProbe) -> None:
-    """Whatever state it is in, the next probe starts anew."""
+    """In any state, the next probe starts again."""
     world.queries = [[(0.0, code("XX000"))], [(NEVER, NOBODY)], [(0.0, [])], [(0.0, NOBODY)]]
     assert [seen(look(probe, world))[:2] for _ in range(4)] == [
         (ProbeOutcome.FAIL, "server_error"),
@@ -577,7 +577,7 @@ def test_without_credentials_nothing_is_contacted(world: World, probe: DsqlProbe
 def test_a_name_that_does_not_resolve_fails(
     world: World, probe: DsqlProbe, stalled: bool, reason: str
 ) -> None:
-    """A stall is a time-out, a name without address is told apart."""
+    """A stall is a timeout; a name without address has its own reason."""
     world.addresses = NameNotResolvedError(stalled=stalled)
     assert seen(look(probe, world)) == (ProbeOutcome.FAIL, reason, None)
 
@@ -629,7 +629,7 @@ def test_a_silent_answer_is_awaited_further_by_the_probe_itself(world: World, pr
     assert world.now == pytest.approx(started + 0.3, abs=0.01)
 
 
-def test_an_answer_that_does_not_come_gets_a_fresh_connection_besides(world: World, probe: DsqlProbe) -> None:
+def test_an_answer_that_does_not_come_also_gets_a_fresh_connection(world: World, probe: DsqlProbe) -> None:
     """In what is left of the deadline, counted from the question."""
     world.queries = [[(0.01, NOBODY), (9.0, NOBODY)], [(0.01, NOBODY)]]
     look(probe, world)

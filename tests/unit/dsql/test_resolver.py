@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], bool], deadline_s: float = 5.0) -> None:
 
 
 class Names:
-    """A name service that answers what it is told, and stalls while it is told to."""
+    """A name service that gives the test's answers, and stalls while the test says so."""
 
     def __init__(self, addresses: list[str] | Exception) -> None:
         self.answer = addresses
@@ -65,7 +65,7 @@ def test_addresses_come_best_first() -> None:
 
 
 @pytest.mark.parametrize("answer", [[], socket.gaierror(-2, "canary"), UnicodeError("canary")])
-def test_a_name_without_address_is_told_at_once(answer: list[str] | Exception) -> None:
+def test_a_name_without_address_is_reported_at_once(answer: list[str] | Exception) -> None:
     """It is no stall, and the error holds nothing of what the name service said."""
     resolver = Resolver(Names(answer))
     for _ in range(2):
@@ -87,7 +87,7 @@ def test_a_stalled_look_up_holds_no_deadline() -> None:
 
 
 def test_at_most_one_look_up_lingers_for_a_name() -> None:
-    """Whoever comes while one is under way waits for that one; another name gets its own."""
+    """A caller during a look-up waits for that one; another name gets its own."""
     names = Names(["192.0.2.1"])
     resolver = Resolver(names)
     with stalled(names):
@@ -152,7 +152,7 @@ def test_a_new_answer_replaces_the_last_good_one() -> None:
     assert resolver.resolve("a", 1.0) == ["192.0.2.9"]
 
 
-def test_a_thread_that_cannot_start_is_not_waited_for_ever_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_waits_for_a_thread_that_could_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sandbox out of threads says so each time, and recovers with them."""
     resolver = Resolver(Names(["192.0.2.1"]))
 
@@ -168,7 +168,7 @@ def test_a_thread_that_cannot_start_is_not_waited_for_ever_after(monkeypatch: py
 
 
 def test_a_look_up_joined_without_waiting_ends_by_itself() -> None:
-    """Whoever must not block looks at it; it is the same one for all who come meanwhile."""
+    """A caller that must not block looks at it; it is the same one for all callers meanwhile."""
     names = Names(["192.0.2.1"])
     resolver = Resolver(names)
     with stalled(names):
@@ -193,8 +193,8 @@ def test_known_addresses_are_as_old_as_they_are() -> None:
     assert resolver.known("a") == ["192.0.2.1"]
 
 
-def test_a_look_up_that_a_fork_left_behind_is_begun_anew() -> None:
-    """The child has it listed, and nobody to end it: it looks the name up itself."""
+def test_a_look_up_that_a_fork_left_behind_begins_again() -> None:
+    """The child has it listed, and no thread to end it: it looks the name up itself."""
     script = """
 import os, sys, threading
 from beacon.dsql.resolver import Resolver

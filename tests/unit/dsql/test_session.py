@@ -150,7 +150,7 @@ def silent(peer: Peer) -> None:
 
 
 def drip(data: bytes) -> Script:
-    """Send ``data`` a byte at a time, too slowly for anybody."""
+    """Send ``data`` a byte at a time, too slowly for any client."""
 
     def script(peer: Peer) -> None:
         for byte in data:
@@ -188,7 +188,7 @@ class Tls:
         return script
 
     def login(self, answer: bytes, then: Script = silent) -> Script:
-        """Ask for a password, answer with ``answer``, go on with ``then``."""
+        """Ask for a password, answer with ``answer``, continue with ``then``."""
 
         def inside(peer: Peer) -> None:
             (length,) = struct.unpack("!I", read_exactly(peer, 4))
@@ -201,7 +201,7 @@ class Tls:
         return self(inside)
 
     def query(self, *answers: bytes, then: Script = silent) -> Script:
-        """Accept the login, give each query one of ``answers``, go on with ``then``."""
+        """Accept the login, give each query one of ``answers``, continue with ``then``."""
 
         def talk(peer: Peer) -> None:
             for answer in answers:
@@ -275,7 +275,7 @@ def test_a_session_presents_name_and_password_and_reads_rows(
 
 
 def test_a_refused_connection_is_refused(authority: Authority) -> None:
-    """Nobody listens."""
+    """No server listens."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port: int = unused.getsockname()[1]
     assert refusal(port, authority.ca_file).reason is Reason.REFUSED
@@ -285,7 +285,7 @@ def test_a_refused_connection_is_refused(authority: Authority) -> None:
 def test_a_connection_that_ends_at_once_is_reset(
     serve: Callable[[Script], Server], authority: Authority, script: Script
 ) -> None:
-    """RST and FIN are the same to whoever wanted an answer."""
+    """RST and FIN are the same to a client that waits for an answer."""
     assert refusal(serve(script).port, authority.ca_file).reason is Reason.RESET
 
 
@@ -325,7 +325,7 @@ def test_a_deadline_in_the_past_is_a_time_out(
     assert refusal(serve(silent).port, authority.ca_file, within_s=-1).reason is Reason.TIMEOUT
 
 
-def test_a_certificate_that_does_not_hold_is_told(
+def test_a_certificate_that_does_not_hold_is_reported(
     serve: Callable[[Script], Server], authority: Authority, tmp_path: Path
 ) -> None:
     """Expired, of another name, or of another authority: never a connection."""
@@ -565,7 +565,7 @@ def test_an_answer_that_comes_late_is_the_answer_to_its_own_question(
 def test_nothing_is_printed(
     serve: Callable[[Script], Server], tls: Tls, authority: Authority, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """libpq prints notices to standard error unless it is told otherwise."""
+    """libpq prints notices to standard error by default."""
     notice = error("00000", severity="WARNING", kind=b"N")
     session = connect(serve(tls.query(notice + rows(b"x") + READY)).port, authority.ca_file)
     assert session.query(b"SELECT", [], time.monotonic() + 5) == [("x",)]

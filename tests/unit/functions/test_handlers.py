@@ -30,7 +30,7 @@ HOSTS = {name: name[-1] * 26 + f".dsql.{name}.on.aws" for name in ("us-east-1", 
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """What the template sets, with endpoints where nobody listens; the handlers are imported anew."""
+    """What the template sets, with endpoints where no server listens; the handlers are imported again."""
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
     for name, value in {
@@ -67,7 +67,7 @@ def event(name: str) -> Any:  # noqa: ANN401 - JSON
 
 @pytest.mark.parametrize("name", ["checker-get.json", "checker-get-format-2.json"])
 def test_the_health_handler_answers_a_checker(environment: pytest.MonkeyPatch, name: str) -> None:
-    """Nobody listens: 503, refused."""
+    """No server listens: 503, refused."""
     result = imported("health_handler").handler(event(name), None)
     assert result["statusCode"] == 503
     assert json.loads(result["body"])["checks"]["dsql:select"][0]["output"] == "refused"
@@ -150,7 +150,7 @@ def ejection() -> RoundReport:
     return RoundReport(found.document, Round(seen, {}), found.changes, written=True, age_s=0.5)
 
 
-def test_a_round_is_told_in_metrics_and_a_line_for_each_change(
+def test_a_round_writes_metrics_and_a_line_for_each_change(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each endpoint's state by its Region, the ejection, the document's age; both states in the log."""
@@ -173,10 +173,10 @@ def test_a_round_is_told_in_metrics_and_a_line_for_each_change(
     assert change["change"] == "observed up -> down (timeout), taken out"
 
 
-def test_every_round_of_an_invocation_is_told(
+def test_every_round_of_an_invocation_is_counted(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As many values as rounds; an age that nobody knows is no value."""
+    """As many values as rounds; an unknown age is no value."""
     report = replace(ejection(), changes=(), age_s=None)
     result, lines = told(imported("publisher_handler"), capsys, report, report)
     assert result["rounds"] == 2
@@ -185,7 +185,7 @@ def test_every_round_of_an_invocation_is_told(
     assert "DocumentAge" not in totals
 
 
-def test_the_canary_is_told(
+def test_the_canary_is_reported(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """1 with a line that says why, or 0; it is no round."""
@@ -205,7 +205,7 @@ def test_old_news_makes_no_round(environment: pytest.MonkeyPatch, capsys: pytest
     with mock_aws():
         module = imported("publisher_handler")
         edge = event("edge-trigger.json")
-        # Nobody answers here, so the first round freezes; for ten seconds that is the news.
+        # No server answers here, so the first round freezes; for ten seconds that is the news.
         assert [module.handler(edge, None).get("rounds") for _ in range(3)] == [1, 0, 0]
         ssm = boto3.client("ssm", region_name="us-east-1")
         assert ssm.get_parameter(Name="/orders/prod/dsql/document")["Parameter"]["Version"] == 1

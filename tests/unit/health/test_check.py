@@ -37,7 +37,7 @@ HTTP_GET = {"version": "2.0", "rawPath": "/x", "requestContext": {"http": {"meth
 
 
 class FakeProbe:
-    """Reports what it is told to, or breaks down; notes the deadlines it got."""
+    """Reports what the test sets, or breaks down; notes the deadlines it got."""
 
     def __init__(self, outcome: ProbeReport | Exception) -> None:
         self.outcome = outcome
@@ -133,7 +133,7 @@ def test_another_method_is_refused_without_a_probe(method: str) -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_request_is_told_so(event: object) -> None:
+def test_what_is_no_request_gets_an_answer_that_says_so(event: object) -> None:
     """400, without a probe."""
     probe = FakeProbe(GOOD)
     assert well_formed(HealthCheck(ENVIRONMENT, make_probe=probe).answer(event))[0] == 400

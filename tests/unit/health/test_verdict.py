@@ -77,7 +77,7 @@ def test_each_row_of_the_truth_table_holds(
 
 
 def test_the_documented_table_has_the_rows_that_are_tested() -> None:
-    """Whoever adds a row there adds one here."""
+    """A new row there needs one here."""
     rows = re.findall(
         r"^(?:pass|unknown|fail)\b.*  (200|503) ", beacon.health.verdict.__doc__ or "", re.MULTILINE
     )
@@ -194,7 +194,7 @@ def test_head_has_the_same_answer_without_a_body() -> None:
     }
 
 
-def test_refused_requests_are_told_what_is_allowed() -> None:
+def test_a_refusal_names_what_is_allowed() -> None:
     """405 names the methods; neither refusal could be taken for serving."""
     refused, rubbish = not_allowed(REGION), undecipherable(REGION)
     assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")

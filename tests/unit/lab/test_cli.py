@@ -134,7 +134,7 @@ def test_an_extent_reaches_the_lab(lab: FakeLab, tmp_path: Path, capsys: pytest.
     assert len(lab.orders) == 1
 
 
-def test_a_token_is_for_the_host_and_the_role_that_was_asked_for(
+def test_a_token_is_for_the_host_and_the_role_of_the_arguments(
     lab: FakeLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nothing but the token is printed, so that a shell can take it."""
@@ -238,7 +238,7 @@ class Rude(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.0 200 OK\r\n\r\n<html>", b"", b"SSH-2.0\r\n", b"HTTP/1.0 500 No\r\n\r\n"]
 )
-def test_somebody_else_at_the_labs_address_is_reported(
+def test_another_service_at_the_labs_address_is_reported(
     monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     """The port of a dead lab may belong to another program: a sentence, not its parser's exception."""

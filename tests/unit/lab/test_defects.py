@@ -50,7 +50,7 @@ def test_no_descriptor_left_is_said_with_the_command_that_repairs_it() -> None:
 
 
 def test_a_background_task_that_ends_by_itself_is_a_defect_and_a_cancelled_one_is_not() -> None:
-    """A poll of ours that died would show the last state for ever."""
+    """A dead poll of ours would show the last state without an end."""
 
     async def scenario() -> None:
         stop = asyncio.Event()

@@ -45,7 +45,7 @@ def test_a_claimed_directory_names_this_process(tmp_path: Path) -> None:
 
 
 def test_the_directory_is_private_to_its_user(tmp_path: Path) -> None:
-    """Nobody else may put a note there."""
+    """No other user may put a note there."""
     state.claim(tmp_path / "state", URL, KEY)
     assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
 
@@ -102,7 +102,7 @@ def test_a_reused_process_number_is_no_lab(tmp_path: Path) -> None:
     "text", ["", "{}", "[]", "null", '{"pid": "x", "started": 1, "control_url": "", "key": ""}', "\xff"]
 )
 def test_a_note_that_makes_no_sense_is_none(tmp_path: Path, text: str) -> None:
-    """And hinders nobody."""
+    """And hinders no other lab."""
     (tmp_path / "lab.json").write_bytes(text.encode("latin-1"))
     assert state.read(tmp_path) is None
     state.claim(tmp_path, URL, KEY)
@@ -145,7 +145,7 @@ def test_the_state_directory_is_the_users_own(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_ready_file_replaces_a_dead_labs_and_goes_away(tmp_path: Path) -> None:
-    """Prepared: none is there. Written: whole, and nothing besides. Removed: none."""
+    """Prepared: none is there. Written: whole, and nothing else. Removed: none."""
     path = tmp_path / "ready.json"
     path.write_text("stale")
     ready_file = state.ReadyFile(path)
@@ -189,7 +189,7 @@ def test_a_ready_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             state.ReadyFile(path).prepare()
 
 
-def test_a_port_that_somebody_listens_on_is_refused() -> None:
+def test_a_port_on_which_a_process_listens_is_refused() -> None:
     """By the kind of socket; 0 and a free one pass."""
     require_port("--dns-port", 0, socket.SOCK_STREAM, socket.SOCK_DGRAM)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -158,7 +158,7 @@ def test_more_changes_than_one_call_takes_go_in_several(events: Any) -> None:  #
 
 
 def test_the_states_in_an_event_are_those_of_the_documents_schema() -> None:
-    """Who reads one knows the other's words."""
+    """Both use the same words."""
     schema = json.loads((ROOT / "docs/document.schema.json").read_text(encoding="utf-8"))
     words = schema["$defs"]["endpoint"]["properties"]
     for name in ("before", "after"):

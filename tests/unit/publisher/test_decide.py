@@ -200,7 +200,7 @@ def test_a_flap_below_the_threshold_changes_nothing() -> None:
 
 
 def test_the_first_round_lists_every_endpoint_in_configured_order() -> None:
-    """Each observation counts from unknown; nobody is out before it is confirmed."""
+    """Each observation counts from unknown; no endpoint is out before it is confirmed."""
     decision = decided(None, {A: [FAIL, FAIL], B: [PASS], C: [UNKNOWN]})
     assert decision.document == expected(
         state(A, NEW, reason="timeout", streak=2, latency_ms=None, since=MS),
@@ -289,7 +289,7 @@ def test_fails_count_however_close_the_rounds_are() -> None:
     assert found.endpoints[1].streak == 0
 
 
-def test_a_clock_that_was_set_back_keeps_nobody_out() -> None:
+def test_a_clock_that_was_set_back_keeps_no_endpoint_out() -> None:
     """A round from before the last that counted, counts."""
     down = document(state(B), state(A, DOWN, OUT, streak=1), counted_at=MS + timedelta(hours=1))
     (found,) = rounds(down, {A: [PASS], B: [PASS]}, 0)
@@ -328,7 +328,7 @@ def test_one_unknown_among_fails_is_no_freeze() -> None:
 
 
 def test_a_freeze_ends_with_the_first_pass() -> None:
-    """What failed meanwhile has to be confirmed anew: the freeze counted nothing."""
+    """What failed meanwhile has to be confirmed again: the freeze counted nothing."""
     frozen = document(state(A), state(B), note="all_failed")
     decision = decided(frozen, {A: [FAIL, FAIL], B: [FAIL, PASS]})
     assert decision.document == expected(state(A, reason="timeout", streak=2), state(B))
@@ -345,7 +345,7 @@ def test_a_drain_removes_and_a_release_returns() -> None:
     assert drained.document == expected(state(B), out)
     assert [change.reason for change in drained.changes] == ["drained by an operator, taken out"]
     released = decided(drained.document, {A: [PASS], B: [PASS]})
-    # Preferred at once: it had been up all along, and whoever releases it says when.
+    # Preferred at once: it had been up all along, and the operator's release says when.
     assert released.document == replace(
         expected(state(A, since=MS), state(B)), epoch=drained.document.epoch + 1
     )
@@ -555,7 +555,7 @@ def test_a_single_region_is_never_out() -> None:
 
 
 def test_a_new_endpoint_joins_behind_the_others_and_an_old_one_leaves() -> None:
-    """What is configured counts; an endpoint whose host changed starts anew."""
+    """What is configured counts; an endpoint whose host changed starts again."""
     moved = replace(state(B, DOWN, OUT, reason="timeout"), host="d" * 26 + f".dsql.{B}.on.aws")
     last = document(state(A), moved)
     decision = decided(last, {B: [UNKNOWN], C: [PASS]}, of=subject(B, C), policy=Policy())
@@ -620,7 +620,7 @@ def test_a_single_late_answer_changes_no_rank_and_a_lasting_one_does() -> None:
 
 
 def test_a_latency_of_nothing_can_still_rise() -> None:
-    """Below a millisecond all are alike: thrice nothing would be nothing for ever."""
+    """Below a millisecond all are alike: three times nothing would always be nothing."""
     found = document(state(A, latency_ms=0.0), state(B, latency_ms=0.0))
     for _ in range(20):
         found = decided(found, latencies(a=50, b=0), policy=Policy()).document
@@ -729,7 +729,7 @@ def test_the_hold_is_over_at_once_where_there_is_no_other(ranking: str) -> None:
 
 
 def test_of_those_that_are_held_the_one_that_came_up_first_is_first() -> None:
-    """Who took over while the others were down is not passed by one that recovers later."""
+    """An endpoint that took over while the others were down is not passed by one that recovers later."""
     last = document(returned(B, 50), state(A, DOWN, OUT, streak=1, reason="ok"))
     found = decided(last, {A: [PASS], B: [PASS]}).document
     assert [known.region for known in found.endpoints] == [B, A]
@@ -747,12 +747,12 @@ def test_without_a_hold_a_recovered_endpoint_is_preferred_at_once() -> None:
 
 
 def test_the_hold_ends_when_the_clock_is_set_back() -> None:
-    """Nobody waits for it to catch up."""
+    """The endpoint does not wait for it to catch up."""
     found = decided(document(state(B), returned(A, -3600)), {A: [PASS], B: [PASS]}).document
     assert found.preferred.region == A
 
 
-def test_an_endpoint_that_nobody_has_seen_yet_is_not_preferred() -> None:
+def test_an_endpoint_that_no_round_has_seen_yet_is_not_preferred() -> None:
     """One of which there is data goes first, whatever the priority."""
     found = decided(document(state(A, NEW, latency_ms=None), state(B)), {A: [UNKNOWN], B: [PASS]}).document
     assert [known.region for known in found.endpoints] == [B, A]

@@ -144,7 +144,7 @@ def test_a_speed_shortens_the_waits_and_the_minute() -> None:
     "event", [{"source": "beacon.health", "reason": "timeout"}, {}, None, "x", [1], {"source": 7}]
 )
 def test_any_other_event_makes_one_round(event: object) -> None:
-    """The edge trigger, and whoever asks for it by hand; no canary either."""
+    """The edge trigger, and an operator's start by hand; no canary either."""
     bench = Bench(10)
     assert bench.handle(event) == [0]
     assert [what for what, _ in bench.began] == ["round"]

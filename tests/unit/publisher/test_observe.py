@@ -41,7 +41,7 @@ class Clock:
 
 
 class FakeProbe:
-    """Gives its reports one after the other, the last one for ever; each takes ``takes_s``."""
+    """Gives its reports one after the other, the last one repeatedly; each takes ``takes_s``."""
 
     def __init__(self, clock: Clock, *reports: ProbeReport | Exception, takes_s: float = 0.0) -> None:
         self._clock, self._reports, self._takes_s = clock, list(reports), takes_s
@@ -176,7 +176,7 @@ def test_all_endpoints_are_probed_at_the_same_time() -> None:
 
 
 def test_threads_are_kept_from_round_to_round() -> None:
-    """Starting them costs more than a probe; three endpoints need two besides the caller's."""
+    """Starting them costs more than a probe; three endpoints need two in addition to the caller's."""
     seen: list[set[int]] = []
 
     class Noting(FakeProbe):
@@ -221,7 +221,7 @@ def test_a_round_that_breaks_off_leaves_no_probe_in_use() -> None:
 
 
 class Open(FakeProbe):
-    """A probe with an open connection: it is heard when it is told to answer; ``run`` says the rest."""
+    """A probe with an open connection: it answers when the test says so; ``run`` says the rest."""
 
     def __init__(self, *reports: ProbeReport | Exception) -> None:
         super().__init__(Clock(), *(reports or (FAILED,)))
@@ -287,8 +287,8 @@ def test_open_connections_are_asked_together_in_one_thread(make_open: Callable[.
     assert [probe.threads for probe in probes.values()] == [[HERE], [HERE]]
 
 
-def test_who_is_silent_for_its_share_goes_on_by_itself(make_open: Callable[..., Open]) -> None:
-    """And keeps nobody: the other one's answer is taken at once."""
+def test_an_endpoint_that_is_silent_for_its_share_continues_by_itself(make_open: Callable[..., Open]) -> None:
+    """And delays no other: the other one's answer is taken at once."""
     probes = {A: make_open(FAILED), B: make_open()}
     probes[B].answer()
     began = time.monotonic()
@@ -297,7 +297,9 @@ def test_who_is_silent_for_its_share_goes_on_by_itself(make_open: Callable[..., 
     assert probes[A].deadlines[0] == pytest.approx(began + SHORT.deadline_s, abs=0.05)
 
 
-def test_who_never_comes_to_an_end_goes_on_by_itself_too(make_open: Callable[..., Open]) -> None:
+def test_an_endpoint_that_never_ends_its_answer_continues_by_itself_too(
+    make_open: Callable[..., Open],
+) -> None:
     """A flood is no answer: it must not hold the round."""
     flooding = make_open(FAILED)
     take = flooding.hear
@@ -315,7 +317,9 @@ def test_who_never_comes_to_an_end_goes_on_by_itself_too(make_open: Callable[...
     assert time.monotonic() - began < 2.0
 
 
-def test_who_loses_its_connection_goes_on_by_itself_at_once(make_open: Callable[..., Open]) -> None:
+def test_an_endpoint_that_loses_its_connection_continues_by_itself_at_once(
+    make_open: Callable[..., Open],
+) -> None:
     """Not only when the time of the others is over."""
     probes = {A: make_open(passed()), B: make_open()}
     probes[A].heard = None
@@ -326,10 +330,10 @@ def test_who_loses_its_connection_goes_on_by_itself_at_once(make_open: Callable[
     assert probes[A].threads[1].startswith("beacon-probe")
 
 
-def test_who_has_nothing_open_goes_on_by_itself_meanwhile(
+def test_an_endpoint_without_an_open_connection_continues_by_itself_meanwhile(
     clock: Clock, make_open: Callable[..., Open]
 ) -> None:
-    """A connect need not wait for anybody's answer."""
+    """A connect need not wait for another endpoint's answer."""
     waiting = make_open()
 
     class Fresh(FakeProbe):
@@ -344,10 +348,10 @@ def test_who_has_nothing_open_goes_on_by_itself_meanwhile(
 
 
 @pytest.mark.parametrize("step", ["ask", "hear"])
-def test_a_defect_while_asking_takes_nobody_else_down(
+def test_a_defect_while_asking_takes_no_other_endpoint_down(
     make_open: Callable[..., Open], monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Its probe goes on by itself, and says what comes of that."""
+    """Its probe continues by itself, and says what the result is."""
     probes = {A: make_open(RuntimeError("defect")), B: make_open()}
 
     def broken() -> None:

@@ -76,7 +76,7 @@ class FakeStore:
 
 
 class FakeObserver(Observer):
-    """Sees what it is told to."""
+    """Sees what the test sets."""
 
     def __init__(self) -> None:
         super().__init__({}, RecheckPolicy(1.0, 1.0, 3))
@@ -155,7 +155,7 @@ def test_an_operators_drain_is_published(bench: Bench) -> None:
     assert bench.store.endpoint == (HOSTS[B], 2)
 
 
-def test_what_is_known_to_be_down_is_told_to_the_observer(bench: Bench) -> None:
+def test_what_is_known_to_be_down_is_passed_to_the_observer(bench: Bench) -> None:
     """From memory, and by another sandbox from what is stored."""
     bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
     bench.round()
@@ -165,7 +165,7 @@ def test_what_is_known_to_be_down_is_told_to_the_observer(bench: Bench) -> None:
     assert bench.observer.known_down == [frozenset(), {A}, {A}]
 
 
-def test_a_new_sandbox_goes_on_where_the_last_one_stopped(bench: Bench) -> None:
+def test_a_new_sandbox_continues_where_the_last_one_stopped(bench: Bench) -> None:
     """Streaks, order and epoch come from the store."""
     bench.observer.seen = {A: (FAIL, FAIL), B: (PASS,)}
     bench.round()
@@ -229,7 +229,7 @@ def test_a_lower_epoch_in_the_store_is_no_rollback(bench: Bench) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "", HOSTS[A].upper(), "z" * 26 + ".dsql.us-east-1.on.aws"])
 def test_a_foreign_endpoint_is_reported_and_replaced(bench: Bench, host: str) -> None:
-    """Whoever put it there."""
+    """From any writer."""
     bench.round()
     bench.store.put_endpoint(host)
     report = bench.round()
@@ -338,7 +338,7 @@ def test_repairs_end(bench: Bench) -> None:
     assert bench.round().repairs == 0
 
 
-def test_a_parameter_that_was_deleted_and_made_anew_is_repaired(bench: Bench) -> None:
+def test_a_parameter_that_was_deleted_and_made_again_is_repaired(bench: Bench) -> None:
     """Its versions start again."""
     bench.round()
     bench.round()
@@ -437,7 +437,7 @@ def test_another_regions_failure_is_no_news_of_this_one(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("age_s", "old"), [(0.0, True), (9.9, True), (10.0, False), (-1.0, False)])
 def test_a_frozen_document_is_news_for_ten_seconds(bench: Bench, age_s: float, old: bool) -> None:
-    """Everybody fails: rounds follow each other no closer, and go on looking for an end of it."""
+    """Every endpoint fails: rounds follow each other no closer, and continue to look for an end of it."""
     bench.observer.seen = {A: (FAIL,) * 3, B: (FAIL,) * 3}
     assert bench.round().document.frozen
     bench.now += timedelta(seconds=age_s)
@@ -445,7 +445,7 @@ def test_a_frozen_document_is_news_for_ten_seconds(bench: Bench, age_s: float, o
 
 
 def test_an_expired_document_is_news_no_more(bench: Bench) -> None:
-    """Past its validity everybody is a candidate again: somebody has to say it anew."""
+    """Past its validity every endpoint is a candidate again: the document has to be renewed."""
     bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
     bench.round()
     bench.now += timedelta(seconds=301)
@@ -454,7 +454,7 @@ def test_an_expired_document_is_news_no_more(bench: Bench) -> None:
 
 @pytest.mark.parametrize("spoil", ["document", "endpoint", "read", "missing", "rollback"])
 def test_what_does_not_stand_there_as_it_should_is_no_old_news(bench: Bench, spoil: str) -> None:
-    """A round mends it."""
+    """A round repairs it."""
     old = serialize(bench.round().document)
     bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
     bench.round()
@@ -512,7 +512,7 @@ def test_the_age_of_what_is_published_grows_while_ssm_cannot_be_written(bench: B
 
 
 def test_without_ssm_the_last_known_document_lives_on(bench: Bench) -> None:
-    """Nothing is raised; rounds go on deciding, and what they decided is published when SSM is back."""
+    """Nothing is raised; rounds continue to decide, and the result is published when SSM is back."""
     bench.round()
     bench.store.broken = {"read", "document", "endpoint"}
     bench.observer.seen = {A: (FAIL,) * 3, B: (PASS,)}
@@ -555,7 +555,7 @@ def test_one_parameter_that_cannot_be_written_does_not_hold_the_other(bench: Ben
     assert bench.store.endpoint == (HOSTS[B], 2)
 
 
-def test_problems_are_told_once_a_round(bench: Bench) -> None:
+def test_problems_are_reported_once_a_round(bench: Bench) -> None:
     """A new sandbox reads twice and complains once."""
     bench.store.put_document("{}")
     assert len(bench.round().problems) == 1

@@ -1,4 +1,4 @@
-"""scripts/deploy-region refuses wrong use before it asks anybody."""
+"""scripts/deploy-region refuses wrong use before it calls AWS."""
 
 import re
 import shlex

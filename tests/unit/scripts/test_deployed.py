@@ -1,4 +1,4 @@
-"""What became of a run of `sam deploy`: each row of the module's table."""
+"""The result of a run of `sam deploy`: each row of the module's table."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -55,7 +55,7 @@ def test_exit_code_and_stack_together_say_what_happened(
     expected: tuple[int | None, bool],
     said: str,
 ) -> None:
-    """A no at the prompt, a failure and a rollback are told apart."""
+    """A no at the prompt, a failure and a rollback are distinguished."""
     outcome = result_of(code, before, Stacks(after))
     assert (outcome.exit_code, outcome.changed) == expected
     assert said in outcome.sentence

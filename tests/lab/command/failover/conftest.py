@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def failover_lab(up_for_package: Up) -> LabProcess:
-    """The lab; use `lab`, which mends it between tests."""
+    """The lab; use `lab`, which repairs it between tests."""
     return up_for_package()
 
 

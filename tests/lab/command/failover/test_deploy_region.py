@@ -39,14 +39,14 @@ exit {code}
 
 @dataclass
 class Desk:
-    """Where somebody sits who deploys: a samconfig.toml, and a `sam` that only notes what it was told."""
+    """An operator's folder: a samconfig.toml, and a `sam` that only notes its arguments."""
 
     lab: LabProcess
     directory: Path
 
     @property
     def deployed(self) -> list[str]:
-        """What `sam` was told; empty when nobody called it."""
+        """The arguments that `sam` got; empty when it was not called."""
         note = self.directory / "deployed"
         return note.read_text(encoding="utf-8").splitlines() if note.exists() else []
 

@@ -38,7 +38,7 @@ def settled(lab: LabProcess) -> None:
 
 
 def test_the_ready_file_has_exactly_the_promised_members(lab: LabProcess) -> None:
-    """Scripts find each member where it is documented, and none besides."""
+    """Scripts find each member where it is documented, and no others."""
     assert lab.ready == {
         "aws_endpoint_url": lab.ready["aws_endpoint_url"],
         "credentials": dict.fromkeys(("access_key_id", "secret_access_key"), Text()),
@@ -185,9 +185,9 @@ def test_the_aws_cli_reads_one_parameter_as_text(lab: LabProcess, settled: None)
     assert (done.returncode, done.stdout.strip()) == (0, lab.host(FIRST))
 
 
-def test_the_aws_cli_is_told_of_a_parameter_that_is_not_there(lab: LabProcess) -> None:
+def test_the_aws_cli_reports_a_parameter_that_is_not_there(lab: LabProcess) -> None:
     """The service's own error code, and the CLI's exit status for it."""
-    done = lab.aws("ssm", "get-parameter", "--name", "/nobody/has/this")
+    done = lab.aws("ssm", "get-parameter", "--name", "/no/such/parameter")
     assert done.returncode in {254, 255}
     assert "(ParameterNotFound)" in done.stderr
 
@@ -251,7 +251,7 @@ def test_curl_head_is_answered_without_a_body(lab: LabProcess, settled: None) ->
         (["-H", "Host: elsewhere.example"], "ForbiddenException"),
     ],
 )
-def test_curl_is_refused_what_nobody_may(lab: LabProcess, options: list[str], error: str) -> None:
+def test_curl_is_refused_what_no_caller_may_do(lab: LabProcess, options: list[str], error: str) -> None:
     """Another method, a stranger's address, another host: 403 from the gateway, without the search string."""
     head, body = lab.curl(FIRST, *options)
     assert head[0] == "HTTP/1.1 403 Forbidden"
@@ -357,7 +357,7 @@ def test_orders_reach_the_lab_past_a_proxy_of_the_environment(
 
 
 def test_a_second_lab_on_the_same_state_directory_is_refused(lab: LabProcess, refused: Refused) -> None:
-    """The first goes on; the sentence says how to end it, or how to have both."""
+    """The first continues; the sentence says how to end it, or how to have both."""
     said = refused("up", "--state-dir", str(lab.state_dir))
     assert said.startswith(f"beacon-lab: a lab is already up (process {lab.popen.pid}, ")
     assert said.endswith("or give this one a --state-dir of its own")

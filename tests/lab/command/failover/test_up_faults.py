@@ -66,7 +66,7 @@ def test_a_half_open_connection_is_no_verdict(lab: LabProcess) -> None:
 
 
 def test_a_gateway_that_is_down_refuses_connections(lab: LabProcess) -> None:
-    """Nobody answers; the other Region's gateway does."""
+    """No gateway answers; the other Region's does."""
     lab.fault(FIRST, "gateway-down")
     assert lab.health(FIRST).status == 0
     assert lab.health_not_throttled(SECOND).status == 200
@@ -83,7 +83,7 @@ def test_a_function_error_is_a_502(lab: LabProcess) -> None:
     lab.until("the healed Region serves", partial(healed, lab, FIRST))
 
 
-def test_without_ssm_health_and_dns_go_on(lab: LabProcess) -> None:
+def test_without_ssm_health_and_dns_continue(lab: LabProcess) -> None:
     """`aws ssm get-parameter` fails in that Region and works in the other; `/health` and DNS do not care."""
     lab.await_settled()
     lab.fault(FIRST, "ssm-down")
@@ -158,7 +158,7 @@ def frozen(lab: LabProcess, region: str) -> dict[str, list[dict[str, str]]] | No
 
 @pytest.mark.parametrize("value", ["not JSON", '{"schema":1,"endpoints":[]}'])
 def test_a_spoilt_document_is_reported_ignored_whole_and_replaced(lab: LabProcess, value: str) -> None:
-    """Somebody overwrites both parameters with the AWS CLI; the publisher says so and writes good ones."""
+    """A user overwrites both parameters with the AWS CLI; the publisher says so and writes good ones."""
     lab.await_settled()
     log = lab.own_directory / "lambda" / f"orders-lab-publisher-{FIRST}.log"
     before = len(problems(log))

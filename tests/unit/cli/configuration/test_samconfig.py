@@ -74,7 +74,7 @@ def test_every_parameter_stands_in_the_file_with_its_default(
     ],
 )
 def test_overrides_may_be_a_string_or_a_list_and_hold_quotation_marks(tmp_path: Path, overrides: str) -> None:
-    """SAM takes each of them; with the marks as part of the name, another deployment would be asked for."""
+    """SAM takes each of them. With the marks as part of the name, it would be another deployment."""
     found = written(tmp_path, f"{A}parameter_overrides = {overrides}\n")["eu-west-1"]
     assert found == section(parameters={"App": "orders", "Env": "test", "PathToken": "x=y"})
     assert found.service == "orders-test"

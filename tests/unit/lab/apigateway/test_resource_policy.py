@@ -35,7 +35,7 @@ def test_the_arn_names_stage_method_and_path() -> None:
 
 
 def test_no_policy_allows_and_no_matching_statement_denies() -> None:
-    """An API without a policy is public; with one, what nobody allowed is denied."""
+    """An API without a policy is public; with one, what no statement allows is denied."""
     assert (
         ResourcePolicy.read({}, api_arn=API).evaluate(source="203.0.113.1", arn=HEALTH)
         is PolicyDecision.ALLOWED
@@ -125,7 +125,7 @@ def test_actions_match_without_case(action: str, expected: PolicyDecision) -> No
         ({"Service": "*"}, PolicyDecision.DENIED),
     ],
 )
-def test_a_caller_without_identity_needs_a_statement_for_everybody(
+def test_a_caller_without_identity_needs_a_statement_for_all(
     principal: object, expected: PolicyDecision
 ) -> None:
     """Checkers do not sign their requests."""
@@ -153,6 +153,6 @@ def test_what_cannot_be_evaluated_is_refused_when_read(statement: object) -> Non
 
 
 def test_a_policy_without_statements_is_refused() -> None:
-    """It would deny everybody; API Gateway does not accept it either."""
+    """It would deny every caller; API Gateway does not accept it either."""
     with pytest.raises(PolicyError):
         ResourcePolicy.read({"Version": "2012-10-17"}, api_arn=API)

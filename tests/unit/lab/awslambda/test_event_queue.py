@@ -11,7 +11,7 @@ from beacon_lab.awslambda.sandbox import InvocationStatus
 def attempts_until_end(
     answers: Sequence[InvocationStatus], *, max_age_s: float = 1e9, max_retries: int = 2, speed: float = 1e6
 ) -> tuple[int, dict[Delivery, int]]:
-    """Deliver one event to a function that gives these answers; how many it was asked for, and the end."""
+    """Deliver one event to a function that gives these answers; how often it was called, and the end."""
     asked = 0
 
     async def deliver(_: object) -> InvocationStatus:

@@ -44,7 +44,7 @@ def refusal(sql: str) -> str | None:
         ("/* an unfinished comment; COMMIT", []),
     ],
 )
-def test_statements_are_told_apart(sql: str, kinds: list[StatementKind]) -> None:
+def test_statements_are_distinguished(sql: str, kinds: list[StatementKind]) -> None:
     """Semicolons and words in quotes and comments are text, and the rest is what it says."""
     assert [statement.kind for statement in read_sql(sql)] == kinds
     if "unfinished" not in sql:

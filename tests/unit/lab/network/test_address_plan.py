@@ -44,7 +44,7 @@ def test_the_operator_has_one_address() -> None:
 
 
 @pytest.mark.parametrize("source", ["127.66.0.1", "127.0.0.2", "127.54.0.1", "127.255.255.254"])
-def test_anybody_else_is_a_stranger(source: str) -> None:
+def test_every_other_source_is_a_stranger(source: str) -> None:
     """Strangers come from a documentation range that no policy admits."""
     assert IPv4Address(public_address(source)) in IPv4Network("203.0.113.0/24")
 

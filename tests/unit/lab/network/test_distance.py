@@ -21,7 +21,7 @@ async def connect_and_reset(listener: DistantListener, ended: asyncio.Event) -> 
 
 
 def test_both_ends_may_reset_a_connection_at_once() -> None:
-    """Each reset meets a socket that is closed already, and nobody hears of it."""
+    """Each reset meets a socket that is closed already, and no reader hears of it."""
     troubles: list[dict[str, Any]] = []
 
     async def scenario() -> None:

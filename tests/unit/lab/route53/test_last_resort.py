@@ -118,7 +118,7 @@ FLEETS = [dict(zip(REGIONS, conditions, strict=True)) for conditions in product(
 
 
 def wrong(answer: Answer) -> list[tuple[str, ...]]:
-    """The fleets in which a worse Region is answered than there is; all broken is nobody's fault."""
+    """The fleets in which the answer is a worse Region than there is; if all are broken, none is better."""
     rank = list(Is)
     return [
         tuple(condition.name for condition in fleet.values())

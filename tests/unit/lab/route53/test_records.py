@@ -149,7 +149,7 @@ def test_distances_are_the_same_both_ways() -> None:
             assert (round_trip_ms(one, other) == 1) is (one == other)
 
 
-def test_clients_are_told_by_their_test_subnet() -> None:
+def test_clients_are_recognized_by_their_test_subnet() -> None:
     """Each Region's subnet leads back to it; other addresses lead nowhere."""
     assert {region_of_client(str(client_subnet(region)[7])) for region in REGIONS} == set(REGIONS)
     assert str(client_subnet("us-east-1")) == "10.1.0.0/16"

@@ -112,7 +112,7 @@ def test_a_checker_without_data_says_healthy() -> None:
 
 
 @pytest.mark.parametrize("healthy", [True, False])
-def test_an_attempt_that_agrees_starts_the_count_anew(healthy: bool) -> None:
+def test_an_attempt_that_agrees_starts_the_count_again(healthy: bool) -> None:
     """Two of three, then one that agrees, then two of three again: no change."""
     tally = CheckerState(healthy=healthy)
     for passed in (not healthy, not healthy, healthy, not healthy, not healthy):

@@ -102,9 +102,9 @@ def test_no_value_leaves_its_place_out() -> None:
     [
         ({"Fn::Base64": "x"}, "Fn::Base64"),
         ({"Fn::ImportValue": "x"}, "Fn::ImportValue"),
-        ({"Ref": "Nobody"}, "nothing is called Nobody"),
+        ({"Ref": "Missing"}, "nothing is called Missing"),
         ({"Fn::GetAtt": ["Role", "RoleId"]}, "Role.RoleId"),
-        ({"Fn::Sub": "${Nobody}"}, "nothing is called Nobody"),
+        ({"Fn::Sub": "${Missing}"}, "nothing is called Missing"),
         ({"Fn::Sub": {"Ref": "Name"}}, "Fn::Sub takes a string"),
         ({"Fn::Sub": "${Items}"}, "a single value is wanted"),
         ({"Fn::Join": [{"Ref": "Name"}, []]}, "Fn::Join takes no function as its delimiter"),
@@ -148,7 +148,7 @@ def test_a_resource_without_its_condition_is_not_there() -> None:
 
 def test_outputs_obey_their_conditions() -> None:
     """An output of something that is not there is not there either."""
-    outputs = {"Yes": {"Value": {"Ref": "Role"}}, "No": {"Condition": "Neither", "Value": {"Ref": "Nobody"}}}
+    outputs = {"Yes": {"Value": {"Ref": "Role"}}, "No": {"Condition": "Neither", "Value": {"Ref": "Missing"}}}
     assert resolver({**SECTIONS, "Outputs": outputs}).outputs() == {"Yes": "orders-role"}
 
 
@@ -217,7 +217,7 @@ def test_a_rule_about_a_refused_parameter_adds_nothing() -> None:
         ({"Count": "10"}, ["Count"]),
         ({"Count": "three"}, ["Count"]),
         ({"Count": "1e0"}, ["Count"]),
-        ({"Count": "", "Nobody": "x"}, ["Nobody", "Count"]),
+        ({"Count": "", "Missing": "x"}, ["Missing", "Count"]),
     ],
 )
 def test_a_number_keeps_to_its_bounds(given: dict[str, str], names: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""What the mutation tool changes, what becomes of a mutant, and that each explained survivor still exists."""
+"""What the mutation tool changes, how a mutant ends, and that each explained survivor still exists."""
 
 from __future__ import annotations
 

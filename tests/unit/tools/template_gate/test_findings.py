@@ -18,7 +18,7 @@ def test_a_finding_fails_unless_it_is_accepted() -> None:
 
 
 def test_an_accepted_rule_does_not_cover_another_resource() -> None:
-    """A new function is looked at anew."""
+    """A new function is examined again."""
     new = Finding("CKV_1", "NewFunction", "template.yaml", "no queue")
     assert judge([FOUND, new], [Accepted("CKV_1", ("HealthFunction",), REASON)]) == [str(new)]
 
