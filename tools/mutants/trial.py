@@ -186,7 +186,7 @@ def try_all(
     until: float,
     more_s: float = MORE_S,
 ) -> Iterator[tuple[Mutation, Result]]:
-    """Each mutant of ``tree`` with what happened to it, as it ends; none starts after ``until`` (monotonic)."""
+    """Each mutant of ``tree`` with what happened to it, as it ends. None starts after ``until``."""
     running: dict[int, tuple[Mutation, float]] = {}
     for mutation in mutants:
         tests = notes.tests_of(mutation)

@@ -1,4 +1,4 @@
-"""Readers go on from one document to the next, never back, and always have an endpoint to try."""
+"""Readers continue from one document to the next, never back. They always have an endpoint to try."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
