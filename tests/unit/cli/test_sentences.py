@@ -151,7 +151,10 @@ def test_a_drain_says_by_whom_why_and_until_when() -> None:
     assert one.text == (
         "alice has drained us-east-1 since 02:56:00 UTC, until 03:27:00 UTC (27 min left): 'writes fail'."
     )
-    assert one.command == "beacon release us-east-1 --lab"
+    assert one.command == (
+        "timeout 30 psql -w -v service=shop-test -v target=dsql -v region=us-east-1 -v reason='repaired'"
+        ' -v actor="$(id -un)" -f sql/release.sql'
+    )
     assert found(given, "After the release").level is Level.INFO
 
 
@@ -209,19 +212,22 @@ def test_the_only_region_that_works_is_drained() -> None:
             check(NEAR, inverted=True),
             Level.WARN,
             "out of DNS by break glass: its health check is inverted",
-            "beacon break-glass restore us-east-1",
+            "aws route53 update-health-check --health-check-id id-us-east-1 --no-inverted",
         ),
         (
             check(NEAR, passed=0, inverted=True),
             Level.BAD,
             "is inverted while us-east-1 fails",
-            "beacon break-glass restore us-east-1",
+            "aws route53 update-health-check --health-check-id id-us-east-1 --no-inverted",
         ),
         (
             check(NEAR, passed=4),
             Level.WARN,
             "is in DNS, and only 4 of 6 checkers",
-            "beacon drain us-east-1 --for 30m --reason 'checkers disagree'",
+            (
+                "timeout 30 psql -w -v service=shop-test -v target=dsql -v region=us-east-1"
+                """ -v reason='checkers disagree' -v actor="$(id -un)" -v minutes=30 -f sql/drain.sql"""
+            ),
         ),
         (check(NEAR, passed=2, fresh=2), Level.WARN, "only 2 of 6 checkers have reported lately", ""),
     ],

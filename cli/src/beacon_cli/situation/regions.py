@@ -53,7 +53,7 @@ def _check(situation: Situation, one: RegionSituation) -> list[Finding]:
         text = f"The health check of {region} is disabled: Route 53 counts it as healthy in any case."
         return [Finding(Level.BAD, text, f"{repair} --no-disabled", region)]
     if check.inverted:
-        return [_inverted(situation, region, report, share)]
+        return [_inverted(region, report, share)]
     return [_share(situation, region, report, share)]
 
 
@@ -75,8 +75,8 @@ def _short(status: str) -> str:
     return status.removeprefix("Failure: ").partition(". Resolved IP")[0]
 
 
-def _inverted(situation: Situation, region: str, report: CheckReport, share: str) -> Finding:
-    command = f"beacon break-glass restore {region}{_where(situation)}"
+def _inverted(region: str, report: CheckReport, share: str) -> Finding:
+    command = f"aws route53 update-health-check --health-check-id {report.check.id} --no-inverted"
     if report.healthy:
         text = (
             f"The health check of {region} is inverted while {region} fails ({share}): Route 53 counts it as"
@@ -214,13 +214,15 @@ def _alarm(alarm: Alarm, region: str, situation: Situation) -> Finding:
     return Finding(Level.WARN, f"Alarm {alarm.name}{since}{': ' + said if said else ''}.", "", region)
 
 
-def _where(situation: Situation) -> str:
-    return f" {situation.where}" if situation.where else ""
-
-
 def _drain(situation: Situation, region: str, reason: str) -> str:
-    return f"beacon drain {region} --for 30m --reason {reason!r}{_where(situation)}"
+    return _script(situation, region, "drain", reason, " -v minutes=30")
 
 
 def _release(situation: Situation, region: str) -> str:
-    return f"beacon release {region}{_where(situation)}"
+    return _script(situation, region, "release", "repaired")
+
+
+def _script(situation: Situation, region: str, name: str, reason: str, more: str = "") -> str:
+    """The runbook's command: it works after the runbook's login through a Region that answers."""
+    variables = f"-v service={situation.service} -v target=dsql -v region={region} -v reason='{reason}'"
+    return f'timeout 30 psql -w {variables} -v actor="$(id -un)"{more} -f sql/{name}.sql'
