@@ -247,7 +247,7 @@ def test_an_expired_drain_is_none_and_anothers_is_not_ours(bench: Bench) -> None
     ids=["table", "schema", "grant"],
 )
 def test_an_intent_that_cannot_be_read_is_a_pass_with_a_warning(
-    bench: Bench, breaks: str, mends: str
+    bench: Bench, breaks: str, repairs: str
 ) -> None:
     """The database answered; the connection stays good and reads again once it can."""
     bench.look()
@@ -259,7 +259,7 @@ def test_an_intent_that_cannot_be_read_is_a_pass_with_a_warning(
             assert report.observation.warning == "intent_unreadable"
             assert report.intents is None
     finally:
-        bench.sql(mends)
+        bench.sql(repairs)
     report = bench.look()
     assert (report.intents, report.observation.reconnected) == ({}, False)
 
