@@ -11,6 +11,7 @@ from beacon.outcome import (
     ProbeOutcome,
     Reason,
     classify_message,
+    classify_refusal,
     classify_sqlstate,
     outcome_of,
 )
@@ -67,6 +68,55 @@ def test_sqlstates_are_classified(sqlstate: str, reason: Reason) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sqlstate", "reason"),
+    [
+        ("3D000", Reason.LOGIN_REJECTED),
+        ("42501", Reason.LOGIN_REJECTED),
+        ("28P01", Reason.LOGIN_REJECTED),
+        ("53300", Reason.TOO_MANY_CONNECTIONS),
+        ("57P03", Reason.UNAVAILABLE),
+        ("08P01", Reason.RESET),
+        ("XX000", Reason.SERVER_ERROR),
+    ],
+)
+@pytest.mark.parametrize("form", ["FATAL:  {}", PREFIX + "FATAL:  {}\n", PREFIX + "SCHWERWIEGEND:  {}"])
+def test_a_refusal_is_classified_by_its_sqlstate(sqlstate: str, reason: Reason, form: str) -> None:
+    """A database that is not there, or that the role may not use, is a rejection of the login."""
+    assert classify_refusal(form.format(sqlstate)) == (reason, sqlstate)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("Connection refused", Reason.REFUSED),
+        ("FATAL:  password authentication failed", Reason.LOGIN_REJECTED),
+        ("FATAL:  28P01 and more", Reason.LOGIN_REJECTED),
+        ("", Reason.SERVER_ERROR),
+    ],
+)
+def test_a_refusal_without_an_sqlstate_is_classified_by_its_words(text: str, reason: Reason) -> None:
+    """There is no SQLSTATE to report then."""
+    assert classify_refusal(PREFIX + text) == (reason, None)
+
+
+def test_what_a_server_says_is_read_from_the_first_cause_on() -> None:
+    """It may quote another failure in the words of libpq."""
+    text = PREFIX + "FATAL:  the upstream at port 5432 failed: timeout, port 5433 failed: timeout"
+    assert classify_message(text) is Reason.LOGIN_REJECTED
+
+
+@pytest.mark.parametrize("reason", [Reason.DRAINED, Reason.DEFERRED, Reason.NO_DATA])
+def test_a_code_that_no_probe_says_stands_for_no_verdict(reason: Reason) -> None:
+    """It is in a document, beside an endpoint's state."""
+    assert outcome_of(reason) is ProbeOutcome.UNKNOWN
+
+
+def test_a_reason_code_is_its_name_in_lower_case() -> None:
+    """Codes are published, so that a new spelling breaks a consumer."""
+    assert {reason.name.lower() for reason in Reason} == set(Reason)
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("Connection refused\n\tIs the server running on that host?", Reason.REFUSED),
@@ -94,6 +144,35 @@ def test_sqlstates_are_classified(sqlstate: str, reason: Reason) -> None:
         ('root certificate file "/certificate/refused" does not exist', Reason.CONFIGURATION),
         ("could not create socket: Too many open files", Reason.INTERNAL),
         ("out of memory", Reason.INTERNAL),
+        ("could not load system root certificate paths: No such file", Reason.CONFIGURATION),
+        ("could not create socket: Address family not supported", Reason.INTERNAL),
+        ("could not receive data: Too many open files", Reason.INTERNAL),
+        ("Cannot assign requested address", Reason.INTERNAL),
+        ("Network is unreachable", Reason.REFUSED),
+        ("server closed the connection", Reason.RESET),
+        ("could not send data to server: Broken pipe", Reason.RESET),
+        ("the other end closed unexpectedly", Reason.RESET),
+        ("unexpected EOF", Reason.RESET),
+        ("certificate verify failed", Reason.CERTIFICATE),
+        (f'the name does not match host name "{HOST}"', Reason.CERTIFICATE),
+        ("TLS handshake failed", Reason.TLS),
+        ("timeout expired", Reason.TIMEOUT),
+        ("expected authentication request from server, but received H", Reason.BAD_ANSWER),
+        ("lost synchronization with server: got message type H, length 5", Reason.BAD_ANSWER),
+        ("received invalid response to GSSAPI negotiation: H", Reason.BAD_ANSWER),
+        ("unexpected message from server during startup", Reason.BAD_ANSWER),
+        ("FATAL:  connection limit exceeded for non-superusers", Reason.TOO_MANY_CONNECTIONS),
+        ("FATAL:  unable to accept connection, rate limit reached", Reason.TOO_MANY_CONNECTIONS),
+        ("FATAL:  unable to accept connection, connection rate exceeded", Reason.TOO_MANY_CONNECTIONS),
+        ("FATAL:  the database system is in recovery mode", Reason.UNAVAILABLE),
+        ('FATAL:  database "postgres" is not currently accepting connections', Reason.UNAVAILABLE),
+        ("FATAL:  terminating connection due to administrator command", Reason.UNAVAILABLE),
+        ("PANIC:  the database system is shutting down", Reason.UNAVAILABLE),
+        ("PANIC:  connection refused", Reason.LOGIN_REJECTED),
+        # A rejection stays one whatever the role or the explanation is called.
+        ("FATAL:  access denied, too many attempts", Reason.LOGIN_REJECTED),
+        ("FATAL:  SSL is mandatory, connection limit or not", Reason.LOGIN_REJECTED),
+        ('FATAL:  password authentication failed for user "too many"', Reason.LOGIN_REJECTED),
         ("something that libpq has never said", Reason.SERVER_ERROR),
     ],
 )

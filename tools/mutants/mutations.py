@@ -165,7 +165,7 @@ def _other_statements(node: ast.stmt) -> list[ast.AST]:
             return [ast.Pass()]
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript()]):
             return [ast.Pass()]
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
             return [ast.Return(value=ast.Constant(None))]
         case ast.Continue():
             return [ast.Break()]
@@ -174,8 +174,9 @@ def _other_statements(node: ast.stmt) -> list[ast.AST]:
     return []
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr) -> bool:
+    """``None``, or ``False``, which callers take for the same; its opposite is another mutation."""
+    return isinstance(node, ast.Constant) and (node.value is None or node.value is False)
 
 
 def _other_expressions(node: ast.expr, place: _Place) -> list[ast.AST]:

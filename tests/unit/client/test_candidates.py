@@ -95,6 +95,7 @@ def test_of_several_sources_the_first_that_names_a_host_counts() -> None:
         Candidate(Endpoint(REGIONS[1], HOSTS[1])),
     )
     assert merged([first, second]) == (first[0], replace(second[1], source=1))
+    assert [each.source for each in merged([first, second])] == [0, 1]
     assert merged([second, first]) == second
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -82,7 +83,42 @@ def test_the_allowance_is_whole_again_after_its_time_and_no_larger() -> None:
     """However long nothing happens, and though a clock is set forward."""
     rate = filled(20, shortest)
     starts_of(rate, 20)
-    assert starts_of(rate, 11, 1e9)[9:] == [1e9, pytest.approx(1e9 + 0.35)]
+    starts = starts_of(rate, 11, 1e9)
+    assert starts[9] == 1e9
+    assert starts[10] - starts[9] == pytest.approx(0.35, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("jitter", "first_s", "second_s"), [(shortest, 0.0, 0.25), (middle, 0.125, 0.5), (longest, 0.25, 0.75)]
+)
+def test_each_half_has_a_distance_of_its_own_and_each_distance_its_chance(
+    jitter: Callable[[float, float], float], first_s: float, second_s: float
+) -> None:
+    """A first half of eight within about a second; then one in half a second, half as much more or less."""
+    starts = starts_of(filled(16, jitter, refill_s=4.0), 24)
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert gaps[:7] == [first_s] * 7
+    assert gaps[-8:] == [second_s] * 8
+
+
+def test_connections_that_break_one_by_one_are_each_replaced_at_once() -> None:
+    """What is used of the allowance grows again although it was never used up."""
+    rate = filled(20)
+    assert [rate.take(1000.0 + 10 * number) for number in range(40)] == [0.0] * 40
+
+
+def test_one_connection_more_than_the_first_filling_starts_at_once_too() -> None:
+    """The filling itself uses up nothing of the allowance for what breaks."""
+    assert starts_of(ConnectRate(100, 20, jitter=longest), 21) == [1000.0] * 21
+
+
+def test_asking_again_before_the_time_does_not_put_it_off() -> None:
+    """Several workers of a pool ask."""
+    rate = filled(16, refill_s=4.0)
+    rate.slow_down()
+    assert rate.take(1000.0) == 0.5
+    assert rate.take(1000.25) == 0.25
+    assert rate.take(1000.5) == 0.0
 
 
 def test_a_refill_in_no_time_leaves_the_limit_alone() -> None:
@@ -98,6 +134,26 @@ def test_a_connect_that_came_to_nothing_uses_nothing_up() -> None:
         assert rate.take(1000.0 + second) == 0.0
         rate.give_back()
     assert starts_of(rate, 10, 1100.0) == [1100.0] * 10
+
+
+def test_what_came_to_nothing_can_be_used_once_again() -> None:
+    """Two that failed are two that may start, and no third one."""
+    rate = filled(20, shortest)
+    starts_of(rate, 10)
+    rate.give_back()
+    rate.give_back()
+    assert [rate.take(1000.0) for _ in range(2)] == [0.0, 0.0]
+    assert rate.take(1000.0) > 0.0
+
+
+@pytest.mark.parametrize(("jitter", "gap_s"), [(shortest, 0.25), (middle, 0.5), (longest, 0.75)])
+def test_too_many_connections_slow_down_a_pool_that_had_lost_none(
+    jitter: Callable[[float, float], float], gap_s: float
+) -> None:
+    """The next one comes after the distance of the second half, and so do those that follow."""
+    rate = filled(16, jitter, refill_s=4.0)
+    rate.slow_down()
+    assert starts_of(rate, 3) == [1000.0 + gap_s * number for number in (1, 2, 3)]
 
 
 def test_too_many_connections_end_the_quick_half() -> None:

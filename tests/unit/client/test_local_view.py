@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beacon.client.candidates import Candidate
-from beacon.client.local_view import LEAST_STAGGER_S, MOST_STAGGER_S, PASSED_OVER_S, LocalView
+from beacon.client.local_view import LEAST_STAGGER_S, MOST_STAGGER_S, LocalView
 from beacon.model import Endpoint
 
 HOSTS = ("a", "b", "c", "d")
@@ -39,7 +39,7 @@ def hosts(candidates: object) -> list[str]:
     return [each.endpoint.host for each in candidates]
 
 
-@pytest.mark.parametrize(("jitter", "least_s"), [(shortest, PASSED_OVER_S[0]), (longest, PASSED_OVER_S[1])])
+@pytest.mark.parametrize(("jitter", "least_s"), [(shortest, 4.0), (longest, 8.0)])
 def test_who_failed_is_passed_over_for_a_jittered_time(
     jitter: Callable[[float, float], float], least_s: float
 ) -> None:
@@ -137,6 +137,14 @@ def test_a_connection_that_was_opened_after_the_first_silence_and_is_silent_too_
     assert view.passed_over_since("a", 15.2) == 15.2
 
 
+def test_a_connection_that_was_opened_at_the_moment_of_the_first_silence_confirms_it() -> None:
+    """It was opened after the endpoint had stopped answering."""
+    view = LocalView(shortest)
+    view.silent("a", 0.0, 10.0)
+    view.silent("a", 10.0, 15.0)
+    assert view.passed_over_since("a", 15.0) == 15.0
+
+
 def test_an_answer_between_two_silences_makes_the_second_one_a_first_one() -> None:
     """Each was a connection's own trouble."""
     view = LocalView(shortest)
@@ -188,6 +196,36 @@ def test_refusals_of_connects_that_started_together_count_once() -> None:
     assert view.turn_s("a", 10.0) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("jitter", "first_s"), [(shortest, 0.5), (longest, 1.5)])
+def test_the_distances_are_jittered(jitter: Callable[[float, float], float], first_s: float) -> None:
+    """By half, up and down: the processes that were refused together come back one after the other."""
+    view = LocalView(jitter)
+    view.overloaded("a", 0.0, 10.0)
+    assert view.turn_s("a", 10.0) == first_s
+    assert view.turn_s("a", 10.0 + first_s) == 0.0
+    assert view.turn_s("a", 10.0 + first_s) == first_s
+
+
+def test_a_connect_that_started_at_the_moment_of_the_refusal_says_what_came_of_it() -> None:
+    """Refused, it doubles the distance; logged in, it halves it."""
+    refused, succeeded = LocalView(middle), LocalView(middle)
+    for view in (refused, succeeded):
+        view.overloaded("a", 0.0, 10.0)
+    refused.overloaded("a", 0.25, 10.25)
+    assert refused.turn_s("a", 10.25) == 2.0
+    succeeded.connected("a", 0.25, 10.25)
+    assert succeeded.turn_s("a", 10.25) == 0.5
+
+
+def test_when_an_endpoint_was_overloaded_last_is_remembered() -> None:
+    """A pool connects more slowly from then on."""
+    view = LocalView(middle)
+    assert view.overloaded_at == float("-inf")
+    view.overloaded("a", 0.0, 10.0)
+    view.overloaded("b", 0.0, 12.0)
+    assert view.overloaded_at == 12.0
+
+
 def test_connects_that_succeed_come_closer_together_until_nothing_holds_them_back() -> None:
     """The distance is halved by each; a login that had started before the refusal changes nothing."""
     view = LocalView(middle)
@@ -224,7 +262,7 @@ def test_who_is_passed_over_is_tried_after_the_others_and_not_left_out() -> None
 @given(
     usable=st.integers(0, len(HOSTS)),
     failed=st.lists(st.sampled_from(HOSTS), max_size=6),
-    jitter=st.floats(*PASSED_OVER_S),
+    jitter=st.floats(4.0, 8.0),
 )
 def test_an_order_loses_no_candidate_and_is_stable(usable: int, failed: list[str], jitter: float) -> None:
     """Whatever failed: the same candidates, last resorts last, and two that are alike as they were given."""
@@ -243,7 +281,7 @@ def test_an_order_loses_no_candidate_and_is_stable(usable: int, failed: list[str
 
 def test_without_a_login_or_a_latency_the_next_one_waits_longest() -> None:
     """Nothing is known: no second endpoint starts too early."""
-    assert LocalView().stagger_s(candidate("a")) == MOST_STAGGER_S
+    assert LocalView().stagger_s(candidate("a")) == MOST_STAGGER_S == 0.25
 
 
 @pytest.mark.parametrize(

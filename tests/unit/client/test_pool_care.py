@@ -11,11 +11,13 @@ import pytest
 
 from beacon.aws.sigv4 import Credentials
 from beacon.client.candidates import Candidate
+from beacon.client.connect_error import Attempt, ConnectError
 from beacon.client.endpoints import Endpoints
 from beacon.client.local_view import LocalView
 from beacon.client.pool_care import HOME_S, RETIRE_S, PoolCare, PoolPolicy, Treatment, _Why
 from beacon.client.sources import Fetched
 from beacon.model import Endpoint
+from beacon.outcome import Reason
 
 BEST, NEXT, THIRD, GONE = "best", "next", "third", "gone"
 USE, LOOK, REPLACE = Treatment.USE, Treatment.LOOK, Treatment.REPLACE
@@ -140,6 +142,15 @@ def test_where_neither_an_old_connection_nor_a_new_one_got_through_it_is_replace
         ward.failed(BEST)
         ward.time += apart_s
         ward.silent(BEST)
+    ward.care._next[_Why.NOT_BEST] = float("inf")  # homing is another row's
+    assert ward.judge() is REPLACE
+
+
+def test_a_failure_just_within_the_time_of_a_silence_confirms_it(ward: Ward) -> None:
+    """15 s apart are still together."""
+    ward.silent(BEST)
+    ward.time += 15.0
+    ward.failed(BEST)
     ward.care._next[_Why.NOT_BEST] = float("inf")  # homing is another row's
     assert ward.judge() is REPLACE
 
@@ -289,6 +300,19 @@ def test_retirement_is_spread_over_its_time(
     assert max(Counter(replaced).values()) == 1
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_pool_of_one_connection_moves_it_at_the_same_pace(size: int) -> None:
+    """One in 10 s from an endpoint that is held out, one in 5 minutes home."""
+    ward = Ward(size=size)
+    ward.hold_out(BEST)
+    for host, gap_s in ((BEST, 10.0), (THIRD, 300.0)):
+        assert ward.judge(host) is REPLACE
+        ward.time += gap_s - 0.25
+        assert ward.judge(host) is USE
+        ward.time += 0.25
+        assert ward.judge(host) is REPLACE
+
+
 def test_home_is_reached_within_its_time() -> None:
     """At a thirtieth of that pace: the pools do not all meet a Region that came back at once."""
     ward = Ward(size=20)
@@ -421,24 +445,94 @@ def test_a_pool_has_the_rate_of_its_policy() -> None:
     assert ward.care.must_wait_s() == 0.0
 
 
+def test_a_pool_slows_down_once_for_each_overload(ward: Ward) -> None:
+    """The next connect waits, and it starts when its time has come."""
+    assert ward.care.must_wait_s() == 0.0
+    ward.local.overloaded(BEST, 0.0, ward.time)
+    wait_s = ward.care.must_wait_s()
+    assert wait_s > 1.0
+    ward.time += wait_s
+    assert ward.care.must_wait_s() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("reasons", "slow"),
+    [
+        ((Reason.REFUSED,), False),
+        ((), False),
+        ((Reason.TOO_MANY_CONNECTIONS,), True),
+        ((Reason.REFUSED, Reason.TOO_MANY_CONNECTIONS), True),
+    ],
+)
+def test_a_connect_that_failed_uses_up_none_of_the_rate_unless_the_endpoint_is_overloaded(
+    reasons: tuple[Reason, ...], slow: bool
+) -> None:
+    """A pool that cannot connect anywhere may try again; one that is too many may not."""
+    ward = Ward(size=2)
+    began = ward.time
+    for _ in range(20):
+        while wait_s := ward.care.must_wait_s():
+            ward.time += wait_s
+        attempts = [Attempt("us-east-1", BEST, reason, 0.0) for reason in reasons]
+        ward.care.failed(ConnectError("no endpoint can be connected to", attempts))
+    assert (ward.time - began > 10.0) is slow
+
+
+def test_why_a_pool_has_no_connection_is_said_until_a_connect_succeeds(ward: Ward) -> None:
+    """It follows what psycopg_pool says of a request that got none."""
+    assert ward.care.why_not() == ""
+    ward.care.failed(ConnectError("no endpoint answered within 5.0 s"))
+    assert ward.care.why_not() == "; the last connect failed: no endpoint answered within 5.0 s"
+    ward.care.joined(Pooled(BEST, ward.time))
+    assert ward.care.why_not() == ""
+
+
+@pytest.mark.parametrize(("query_timeout_s", "check_s"), [(None, 0.5), (30.0, 0.5), (0.5, 0.5), (0.2, 0.2)])
+def test_a_look_takes_no_longer_than_a_statement_may(
+    ward: Ward, query_timeout_s: float | None, check_s: float
+) -> None:
+    """Else a request with a short limit would wait for a connection longer than for its answer."""
+    assert ward.care.check_s(query_timeout_s) == check_s
+
+
 # ---- the policy
+
+
+def test_a_policys_defaults_are_the_documented_ones() -> None:
+    """The class says them."""
+    assert PoolPolicy() == PoolPolicy(
+        max_age_s=3000.0, check_idle_s=1.0, check_timeout_s=0.5, connects_per_s=25, refill_s=7.0
+    )
+
+
+def test_a_number_of_connects_is_whole() -> None:
+    """Half a connect is none."""
+    with pytest.raises(ValueError, match="connects_per_s"):
+        PoolPolicy(connects_per_s=1.5)  # type: ignore[arg-type]
 
 
 def test_everything_wrong_with_a_policy_is_in_one_error() -> None:
     """Each bound is said."""
     with pytest.raises(ValueError, match="max_age_s") as caught:
-        PoolPolicy(max_age_s=59.9, check_idle_s=-0.1, check_timeout_s=0.04, connects_per_s=0)
+        PoolPolicy(max_age_s=59.9, check_idle_s=-0.1, check_timeout_s=0.04, connects_per_s=0, refill_s=-1)
     assert str(caught.value) == (
         "max_age_s must be 60-3300, not 59.9; check_idle_s must be 0-3600, not -0.1; "
-        "check_timeout_s must be 0.05-30, not 0.04; connects_per_s must be 1-100, not 0"
+        "check_timeout_s must be 0.05-30, not 0.04; connects_per_s must be 1-100, not 0; "
+        "refill_s must be 0-600, not -1"
     )
 
 
 @pytest.mark.parametrize(
     "bounds",
     [
-        {"max_age_s": 60, "check_idle_s": 0, "check_timeout_s": 0.05, "connects_per_s": 1},
-        {"max_age_s": 3300, "check_idle_s": 3600, "check_timeout_s": 30, "connects_per_s": 100},
+        {"max_age_s": 60, "check_idle_s": 0, "check_timeout_s": 0.05, "connects_per_s": 1, "refill_s": 0},
+        {
+            "max_age_s": 3300,
+            "check_idle_s": 3600,
+            "check_timeout_s": 30,
+            "connects_per_s": 100,
+            "refill_s": 600,
+        },
     ],
 )
 def test_a_policy_at_its_bounds_can_be_used(bounds: dict[str, float]) -> None:
@@ -448,7 +542,13 @@ def test_a_policy_at_its_bounds_can_be_used(bounds: dict[str, float]) -> None:
 
 @pytest.mark.parametrize(
     "bound",
-    [{"max_age_s": 3300.1}, {"check_idle_s": 3600.1}, {"check_timeout_s": 30.1}, {"connects_per_s": 101}],
+    [
+        {"max_age_s": 3300.1},
+        {"check_idle_s": 3600.1},
+        {"check_timeout_s": 30.1},
+        {"connects_per_s": 101},
+        {"refill_s": 600.1},
+    ],
 )
 def test_a_policy_beyond_a_bound_cannot(bound: dict[str, float]) -> None:
     """A connection must end before DSQL ends it; a rate is a share of what all clients have."""

@@ -756,6 +756,29 @@ def test_the_other_addresses_of_an_overloaded_endpoint_are_left_alone(stage: Sta
     stage.plays["a1"] = overloaded()
     assert stage.run(stage.race(named("a")), until_s=0.5) is None
     assert stage.started == [(0.0, "a1")]
+    assert stage.run(stage.race(named("a")), until_s=4.0) is None
+    assert {address for _, address in stage.started} == {"a1"}
+
+
+def test_the_other_addresses_of_another_endpoint_are_tried_after_an_overload(stage: Stage) -> None:
+    """It is another cluster's, as far as a client knows."""
+    stage.known |= {HOSTS["a"]: (stage.now, ["a1"]), HOSTS["b"]: (stage.now, ["b1", "b2"])}
+    stage.plays |= {"a1": overloaded(0.3), "b1": silent()}
+    won = stage.run(stage.race(named("a"), named("b")))
+    assert won is not None
+    assert won.candidate == named("b")
+    assert stage.open_lines() == ["b2"]
+
+
+def test_each_of_several_overloaded_endpoints_is_tried_again(stage: Stage) -> None:
+    """The one whose overload ends first wins, whichever it is."""
+    stage.plays |= {"a": overloaded(), "b": overloaded()}
+    race = stage.race(at("a"), at("b"))
+    assert stage.run(race, until_s=0.1) is None
+    stage.plays["b"] = Play()
+    won = stage.run(race)
+    assert won is not None
+    assert won.candidate == at("b")
 
 
 def test_a_race_waits_for_its_turn_at_an_endpoint_that_refused_another_one(stage: Stage) -> None:
@@ -766,6 +789,7 @@ def test_a_race_waits_for_its_turn_at_an_endpoint_that_refused_another_one(stage
     assert [(attempt.region, attempt.reason) for attempt in error.attempts] == [
         ("us-east-1", "too_many_connections")
     ]
+    assert [attempt.took_s for attempt in error.attempts] == [0.0]
     won = stage.run(stage.race(at("a")))
     assert won is not None
     assert won.took_s == pytest.approx(0.25 + QUICK_S)
@@ -799,6 +823,20 @@ def test_a_connection_that_was_given_up_by_a_server_meanwhile_is_no_fault_of_its
     assert stage.passed_over() == {"b", "c"}
 
 
+@pytest.mark.parametrize(("late_s", "blamed"), [(0.2, {"a"}), (0.3, set())])
+def test_a_process_that_was_held_up_for_longer_than_a_quarter_of_a_second_blames_no_endpoint(
+    stage: Stage, late_s: float, blamed: set[str]
+) -> None:
+    """A shorter delay is usual on a busy machine."""
+    stage.plays["a"] = silent()
+    race = stage.race(at("a"), at("b"))
+    assert stage.run(race, until_s=0.1) is None
+    race.pause_s()
+    stage.now += race.pause_s() + late_s
+    assert stage.run(race) is not None
+    assert stage.passed_over() == blamed
+
+
 def test_a_frozen_time_is_not_a_races_own(stage: Stage) -> None:
     """Its deadline counts time in use: what is left of it is enough to connect."""
     stage.plays["a"] = Play(0.5)
@@ -821,6 +859,14 @@ def test_a_wall_clock_that_jumps_in_a_race_changes_nothing_but_whom_it_blames(
     assert won is not None
     assert [started for started, _ in stage.started] == [0.0, MOST_STAGGER_S, 2 * MOST_STAGGER_S]
     assert stage.passed_over() == ({"a", "b"} if jump_s < 0 else set())
+
+
+def test_other_addresses_are_started_in_the_order_of_their_endpoints(stage: Stage) -> None:
+    """The second address of the best endpoint comes before that of the next one."""
+    stage.known |= {HOSTS[name]: (stage.now, [f"{name}1", f"{name}2"]) for name in ("a", "b")}
+    stage.plays |= {address: silent() for address in ("a1", "a2", "b1")}
+    assert stage.run(stage.race(named("a"), named("b"))) is not None
+    assert [address for _, address in stage.started] == ["a1", "b1", "a2", "b2"]
 
 
 # ---- names

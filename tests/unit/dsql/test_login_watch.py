@@ -1,6 +1,7 @@
 """When a login is tried and what its failure is worth: each row of the module's table."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -86,6 +87,26 @@ def test_a_login_that_succeeds_ends_the_silence() -> None:
     assert not logins.is_due(NOW + 39)
     report = logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + 60)
     assert report.observation.outcome is ProbeOutcome.PASS
+
+
+@pytest.mark.parametrize(("jitter", "due_s"), [(min, 30.0), (max, 45.0)])
+def test_a_login_is_due_30_to_45_s_after_the_last_one(
+    jitter: Callable[[float, float], float], due_s: float
+) -> None:
+    """By chance, and the first one at once: the sandbox has none yet."""
+    logins = LoginWatch(jitter, patience_s=PATIENCE_S, speed=1.0)
+    assert logins.is_due(0.0)
+    logins.succeeded(NOW)
+    assert not logins.is_due(NOW + due_s - 0.1)
+    assert logins.is_due(NOW + due_s)
+
+
+@pytest.mark.parametrize(("after_s", "outcome"), [(1.4, ProbeOutcome.PASS), (1.5, ProbeOutcome.FAIL)])
+def test_a_quicker_lab_has_less_patience(after_s: float, outcome: ProbeOutcome) -> None:
+    """Everything but a probe's deadline is shorter there."""
+    logins = watch(speed=10.0)
+    logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW)
+    assert logins.weigh(ANSWERED, Reason.TIMEOUT, None, NOW + after_s).observation.outcome is outcome
 
 
 def test_a_failure_keeps_the_intents_that_were_read() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.examples import examples
 
 from beacon.health.check import HealthCheck
+from beacon.health.trigger import EdgeTrigger
 from beacon.model import Forced, Intent, Observation, ProbeReport
 from beacon.names import search_string
 from beacon.outcome import ProbeOutcome, Reason
@@ -215,7 +216,8 @@ def test_a_probe_that_breaks_down_is_a_warning(error: Exception, capsys: pytest.
     assert (json.loads(body)["status"], WANTED in body) == ("warn", True)
     out = capsys.readouterr().out
     assert CANARY not in out + body
-    assert [line["error"] for line in lines(out) if "error" in line] == [type(error).__name__]
+    told = [(line["level"], line["error"]) for line in lines(out) if "error" in line]
+    assert told == [("ERROR", type(error).__name__)]
 
 
 def test_a_probe_that_cannot_be_made_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,7 +229,11 @@ def test_a_probe_that_cannot_be_made_is_a_warning(capsys: pytest.CaptureFixture[
     check = HealthCheck(ENVIRONMENT, make_probe=broken)
     status, body = well_formed(check.answer(REST_GET))
     assert (status, json.loads(body)["status"]) == (200, "warn")
-    assert CANARY not in capsys.readouterr().out + body
+    assert json.loads(body)["checks"]["dsql:select"][0]["output"] == "internal"
+    out = capsys.readouterr().out
+    assert CANARY not in out + body
+    (told, *_) = lines(out)
+    assert (told["level"], told["message"], told["error"]) == ("ERROR", "the probe cannot be made", "OSError")
 
 
 def test_a_drain_outlives_a_probe_that_breaks_down() -> None:
@@ -260,6 +266,17 @@ def test_the_log_tells_changes_and_failures_and_not_each_success(
         probe.outcome = outcome
         check.answer(REST_GET)
     told = [line for line in lines(capsys.readouterr().out) if line.get("message") == "health"]
+    assert told[1] == {
+        "level": "WARNING",
+        "message": "health",
+        "service": "orders-prod",
+        "Region": "us-east-1",
+        "serving": False,
+        "status": "fail",
+        "reason": "timeout",
+        "was": "ok",
+        "sqlstate": None,
+    }
     assert [(line["level"], line["was"], line["reason"]) for line in told] == [
         ("INFO", None, "ok"),
         ("WARNING", "ok", "timeout"),
@@ -299,6 +316,87 @@ def test_metrics_are_embedded_lines(capsys: pytest.CaptureFixture[str]) -> None:
         ("Drained", 1),
         ("IntentUnreadable", 1),
     ]
+
+
+def test_each_metric_has_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    """A latency is in milliseconds, to the hundredth, and everything else is a count."""
+    check_with(ProbeReport(Observation(ProbeOutcome.PASS, Reason.OK, 1.23456), {})).answer(REST_GET)
+    found = [
+        (metric["Name"], metric["Unit"], line[metric["Name"]])
+        for line in lines(capsys.readouterr().out)
+        for directive in line.get("_aws", {}).get("CloudWatchMetrics", [])
+        for metric in directive["Metrics"]
+    ]
+    assert found == [("ProbeLatency", "Milliseconds", 1.23), ("ColdStart", "Count", 1)]
+
+
+# ---- the publisher is started at once
+
+
+class FakeTrigger(EdgeTrigger):
+    """Notes what it is fired for, and how long it may take."""
+
+    def __init__(self, *, starts: bool = True) -> None:
+        self.fired: list[tuple[Reason, float]] = []
+        self._starts = starts
+
+    def fire(self, reason: Reason, wait_s: float) -> bool:
+        self.fired.append((reason, wait_s))
+        return self._starts
+
+
+DRAINING = ProbeReport(GOOD.observation, {"us-east-1": Intent("us-east-1", Forced.DRAIN)})
+
+
+@pytest.mark.parametrize(
+    ("reports", "fired"),
+    [
+        ([GOOD, GOOD], []),
+        ([BAD], [Reason.TIMEOUT]),
+        ([GOOD, BAD, BAD], [Reason.TIMEOUT, Reason.TIMEOUT]),
+        ([GOOD, DRAINING, DRAINING], [Reason.DRAINED]),
+        ([DRAINING], []),
+        ([DRAINING, GOOD, DRAINING], [Reason.DRAINED]),
+    ],
+)
+def test_each_failure_and_the_first_answer_of_a_drain_start_the_publisher(
+    reports: list[ProbeReport], fired: list[Reason]
+) -> None:
+    """For a fraction of the 2 s that Route 53 gives; an answer that serves costs nothing."""
+    trigger, probe = FakeTrigger(), FakeProbe(GOOD)
+    check = HealthCheck(ENVIRONMENT, make_probe=probe, trigger=trigger)
+    for report in reports:
+        probe.outcome = report
+        check.answer(REST_GET)
+    assert trigger.fired == [(reason, 0.3) for reason in fired]
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_start_of_the_publisher_is_logged(capsys: pytest.CaptureFixture[str], *, starts: bool) -> None:
+    """Only one that was sent: the trigger itself sends one in ten seconds at the most."""
+    check = HealthCheck(ENVIRONMENT, make_probe=FakeProbe(BAD), trigger=FakeTrigger(starts=starts))
+    check.answer(REST_GET)
+    said = [line for line in lines(capsys.readouterr().out) if line.get("message", "").startswith("asked")]
+    assert [(line["level"], line["reason"]) for line in said] == [("INFO", "timeout")] * starts
+
+
+def test_the_publisher_to_start_is_the_one_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None where the stack names none; and a trigger that is given is the one that is used."""
+    made: list[tuple[str, str]] = []
+    own, given = FakeTrigger(), FakeTrigger()
+
+    def of_function(name: str, region: str, _environment: object) -> FakeTrigger:
+        made.append((name, region))
+        return own
+
+    monkeypatch.setattr(EdgeTrigger, "of_function", of_function)
+    named = ENVIRONMENT | {"BEACON_PUBLISHER_FUNCTION": "orders-prod-publisher"}
+    HealthCheck(ENVIRONMENT, make_probe=FakeProbe(BAD)).answer(REST_GET)
+    assert made == []
+    HealthCheck(named, make_probe=FakeProbe(BAD)).answer(REST_GET)
+    assert (made, len(own.fired)) == ([("orders-prod-publisher", "us-east-1")], 1)
+    HealthCheck(named, make_probe=FakeProbe(BAD), trigger=given).answer(REST_GET)
+    assert (len(own.fired), len(given.fired)) == (1, 1)
 
 
 @pytest.mark.parametrize("warning", [Reason.TOO_MANY_CONNECTIONS, Reason.SLOW_LOGIN])

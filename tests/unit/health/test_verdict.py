@@ -72,6 +72,8 @@ def test_each_row_of_the_truth_table_holds(
     """Serving, status and reason are those of the row, and the HTTP status follows from them."""
     memory = remembering(last)
     assert verdict_on(report, memory) == expected
+    latency_ms = judge(report, REGION, memory, 0.0).latency_ms
+    assert latency_ms == report.observation.latency_ms, "a drained or slow Region is still measured"
     status_code = answer(judge(report, REGION, memory, 0.0)).status_code
     assert status_code == (200 if expected[0] else 503)
 
