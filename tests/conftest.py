@@ -40,7 +40,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _keep(config, items, lambda item: phases.phase_of(_file(item)) == phase)
     if phase == "together":
         order = {path: number for number, path in enumerate(phases.LONGEST)}
-        items.sort(key=lambda item: order.get(_file(item), len(order)))
+        items.sort(key=lambda item: order.get(phases.group_of(_file(item)), len(order)))
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(phases.group_of(_file(item))))
 
 
 def _keep(config: pytest.Config, items: list[pytest.Item], wanted: Callable[[pytest.Item], bool]) -> None:

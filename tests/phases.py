@@ -3,7 +3,7 @@
 | phase | tests | workers | a worker takes |
 | --- | --- | --- | --- |
 | light | all that start no lab: they compute | a core each | a test |
-| together | tests/functional, tests/foreign and tests/lab: they mostly wait | 3 | a file |
+| together | functional, foreign and lab: they mostly wait | 3 | a file, or a folder of ONE_LAB |
 | alone | the files of ALONE: they hold deadlines or rates that a neighbour would break | none | |
 
 `make test ARGS="PATH… -k NAME"` runs the phases that have such tests; it ends with 0 when all of them passed.
@@ -20,12 +20,12 @@ from pathlib import Path
 
 from tests.places import ROOT
 
-__all__ = ["ALONE", "LONGEST", "PHASES", "phase_of"]
+__all__ = ["ALONE", "LONGEST", "ONE_LAB", "PHASES", "group_of", "phase_of"]
 
 #: What follows pytest's name in each phase.
 PHASES = {
     "light": ("-n", "logical", "--dist", "worksteal"),
-    "together": ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"),
+    "together": ("-n", "3", "--dist", "loadgroup", "--no-loadscope-reorder"),
     "alone": ("-p", "no:xdist"),
 }
 _WITH_PROCESSES = ("tests/functional/", "tests/foreign/", "tests/lab/")
@@ -36,16 +36,15 @@ ALONE = (
     "tests/lab/health/test_freeze_thaw.py",
     "tests/lab/test_survivor.py",
 )
-#: The phase `together` begins with these, so that none of them is left for its end.
+#: Folders whose tests share one lab. On two workers they would need two, and a lab costs a third of a core.
+ONE_LAB = ("tests/lab/command/failover/",)
+#: The phase `together` begins with these files and folders, so that none of them is left for its end.
 LONGEST = (
+    "tests/lab/command/failover/",
     "tests/lab/client/test_leaks.py",
-    "tests/lab/command/failover/test_up_logins.py",
     "tests/lab/command/test_up_ending.py",
     "tests/foreign/test_template.py",
-    "tests/lab/command/failover/test_up_faults.py",
-    "tests/lab/command/failover/test_up_clients.py",
     "tests/lab/command/test_up_policies.py",
-    "tests/lab/command/failover/test_deploy_region.py",
 )
 #: pytest's exit status where nothing was left to run.
 _NOTHING = 5
@@ -56,6 +55,11 @@ def phase_of(path: str) -> str:
     if path in ALONE:
         return "alone"
     return "together" if path.startswith(_WITH_PROCESSES) else "light"
+
+
+def group_of(path: str) -> str:
+    """What one worker of the phase `together` takes whole: the file at ``path``, or its folder of ONE_LAB."""
+    return next((folder for folder in ONE_LAB if path.startswith(folder)), path)
 
 
 def _names_a_path(arguments: Sequence[str]) -> bool:

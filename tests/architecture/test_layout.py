@@ -69,7 +69,10 @@ def test_a_unit_test_starts_no_lab_and_no_server_of_its_own(test: Path) -> None:
 def test_every_story_and_every_file_with_a_place_of_its_own_is_there() -> None:
     """A file that was renamed would silently lose its phase."""
     assert {(UNIT / story).exists() for story in STORIES} == {True}
-    assert {*phases.ALONE, *phases.LONGEST} <= set(FILES)
+    assert {*phases.ALONE, *phases.LONGEST} <= {*FILES, *phases.ONE_LAB}
+    assert {folder for folder in phases.ONE_LAB if any(path.startswith(folder) for path in FILES)} == {
+        *phases.ONE_LAB
+    }
 
 
 def test_every_folder_of_tests_belongs_to_one_phase_and_has_a_budget() -> None:

@@ -142,7 +142,7 @@ class Front:
 async def serving(
     directory: Path, *, api: ApiResource = API, reserved: int | None = None
 ) -> AsyncIterator[Front]:
-    """A gateway over one real function with a 1 s timeout."""
+    """A gateway over one real function with a timeout of 5 s: a cold start can take 2 s."""
     code = directory / "code"
     code.mkdir()
     (code / "work.py").write_text(HANDLER)
@@ -153,7 +153,7 @@ async def serving(
         code_dir=code,
         layer_dirs=(),
         environment={},
-        timeout_s=1,
+        timeout_s=5,
         memory_mb=256,
         reserved_concurrency=reserved,
         async_max_age_s=60,

@@ -432,13 +432,6 @@ def up_for_module() -> Iterator[Up]:
         yield upper(given)
 
 
-@pytest.fixture(scope="package")
-def up_for_package() -> Iterator[Up]:
-    """Starts labs for all tests of a directory."""
-    with starter() as given:
-        yield upper(given)
-
-
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A home for one test."""

@@ -206,7 +206,7 @@ def test_the_distances_are_jittered(jitter: Callable[[float, float], float], fir
     assert view.turn_s("a", 10.0 + first_s) == first_s
 
 
-def test_a_connect_that_started_at_the_moment_of_the_refusal_says_what_came_of_it() -> None:
+def test_a_connect_that_started_at_the_moment_of_the_refusal_says_what_happened() -> None:
     """Refused, it doubles the distance; logged in, it halves it."""
     refused, succeeded = LocalView(middle), LocalView(middle)
     for view in (refused, succeeded):
