@@ -76,3 +76,25 @@ def test_a_prediction_is_in_order(failing: bool, speed: float) -> None:
 def test_a_span_reads_as_its_bounds() -> None:
     """The expected value is left to the caller."""
     assert str(Span(1.0, 2.0, 3.25)) == "1.0-3.2"
+
+
+def test_without_other_words_there_are_sixteen_checkers_at_their_distances() -> None:
+    """What connecting takes a far checker, and what the lab's machine may add."""
+    usual = Timings(10.0, 3, 60.0, 1.0, 1.0, 5, 2, 90.0)
+    assert (usual.checkers, usual.distance_s, usual.slack_s) == (16, 0.9, 1.5)
+    assert dns_after(usual, failing=True, answer_s=1.0).latest_s == pytest.approx(3 * (11 + 0.9) + 1.5)
+    assert ssm_after(usual).latest_s == pytest.approx(63.0 + 1.5)
+
+
+def test_of_a_hundred_checkers_the_nineteenth_brings_the_recovery() -> None:
+    """18 of 100 are exactly 18 %, which is not more than that; the 82nd failure turns the check."""
+    timings = replace(TIMINGS, checkers=100, distance_s=0.0)
+    recovering = dns_after(timings, failing=False, answer_s=0.0)
+    failing = dns_after(timings, failing=True, answer_s=0.0)
+    assert recovering.expected_s == pytest.approx((2 + 19 / 101) * 10)
+    assert failing.expected_s == pytest.approx((2 + 82 / 101) * 10)
+
+
+def test_an_edge_is_never_later_than_the_next_tick() -> None:
+    """Where the schedule is quicker than the checkers, it notices first."""
+    assert ssm_after(replace(TIMINGS, publish_every_s=1.0), edge=True).expected_s == 0.5

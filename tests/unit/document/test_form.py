@@ -429,6 +429,76 @@ def test_every_fault_is_reported_at_once() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (with_member("valid_until", None), "valid_until is no instant in UTC"),
+        (with_member("counted_at", 1), "counted_at is no instant in UTC"),
+        (with_member("service", 1), "service is no string"),
+        (with_member("target", None), "target is no string"),
+        (with_member("endpoints", [1]), "endpoint 1 is no object"),
+        (with_row("host", 1), "endpoint 1: region or host is no string"),
+        (with_row("region", 1), "endpoint 1: region or host is no string"),
+        (json.dumps(good()).replace("1.5", "NaN"), "NaN is no JSON number"),
+        (
+            changed(lambda value: value["endpoints"].append(value["endpoints"][0])),
+            "an endpoint is named twice",
+        ),
+        (
+            with_row("host", "z" * 26 + ".dsql.us-east-1.on.aws"),
+            "endpoint 1 is none of the configured ones",
+        ),
+    ],
+)
+def test_a_reason_names_the_member_and_the_fault(text: str, reason: str) -> None:
+    """So that an operator finds it; the endpoints are counted from 1."""
+    assert reason in refused(text)
+
+
+def test_an_error_says_every_reason() -> None:
+    """In one line."""
+    error = DocumentError(["first", "second"])
+    assert (error.reasons, str(error)) == (("first", "second"), "first; second")
+
+
+@pytest.mark.parametrize(("ms", "accepted"), [(0, True), (1, False)])
+def test_a_document_holds_for_a_day_and_no_longer(ms: int, *, accepted: bool) -> None:
+    """A stored one that never ends would keep a Region out for as long."""
+    document = replace(GOOD, valid_until=NOW + timedelta(days=1, milliseconds=ms))
+    if accepted:
+        assert parse(serialize(document), EXPECTED, NOW) == document
+    else:
+        assert refused(serialize(document)) == ("valid_until is not within a day after as_of",)
+
+
+def test_a_document_of_exactly_4096_bytes_is_written_and_read() -> None:
+    """A parameter holds so many."""
+    filler = MAX_BYTES - len(serialize(replace(GOOD, service="")))
+    document = replace(GOOD, service="x" * filler)
+    text = serialize(document)
+    assert len(text) == MAX_BYTES
+    assert parse(text, replace(EXPECTED, service=document.service), NOW) == document
+    with pytest.raises(ValueError, match="4097 bytes"):
+        serialize(replace(GOOD, service="x" * (filler + 1)))
+
+
+def test_a_streak_of_a_million_is_read_and_a_longer_one_is_not() -> None:
+    """No count of observations gets there."""
+    assert parse(with_row("streak", 1_000_000), EXPECTED, NOW).endpoints[0].streak == 1_000_000
+    assert refused(with_row("streak", 1_000_001)) == (
+        "endpoint 1: streak is no whole number from 0 to 1000000",
+    )
+
+
+def test_a_latency_is_written_to_the_tenth_of_a_millisecond_and_never_as_what_json_lacks() -> None:
+    """More digits would be noise in a parameter of 4 KB."""
+    first = GOOD.endpoints[0]
+    written = json.loads(serialize(replace(GOOD, endpoints=(replace(first, latency_ms=12.3456),))))
+    assert written["endpoints"][0]["latency_ms"] == 12.3
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        serialize(replace(GOOD, endpoints=(replace(first, latency_ms=float("nan")),)))
+
+
 def test_a_reader_that_knows_no_hosts_takes_any_dsql_endpoint() -> None:
     """But still no other host."""
     anyone = replace(EXPECTED, hosts=())

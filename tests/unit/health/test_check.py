@@ -236,6 +236,13 @@ def test_a_probe_that_cannot_be_made_is_a_warning(capsys: pytest.CaptureFixture[
     assert (told["level"], told["message"], told["error"]) == ("ERROR", "the probe cannot be made", "OSError")
 
 
+def test_a_region_and_a_service_without_a_name_are_called_unknown() -> None:
+    """Nothing of what the environment holds instead is repeated."""
+    result = HealthCheck({}).answer(REST_GET)
+    assert json.loads(well_formed(result)[1])["serviceId"] == "unknown/unknown"
+    assert result["headers"]["X-Beacon-Region"] == "unknown"  # type: ignore[index]
+
+
 def test_a_drain_outlives_a_probe_that_breaks_down() -> None:
     """The sandbox remembers what it read last."""
     probe = FakeProbe(ProbeReport(GOOD.observation, {"us-east-1": Intent("us-east-1", Forced.DRAIN)}))

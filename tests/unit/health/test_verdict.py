@@ -199,6 +199,8 @@ def test_head_has_the_same_answer_without_a_body() -> None:
 def test_a_refusal_names_what_is_allowed() -> None:
     """405 names the methods; neither refusal could be taken for serving."""
     refused, rubbish = not_allowed(REGION), undecipherable(REGION)
+    assert refused.body == '{"status":"fail","output":"method not allowed"}'
+    assert rubbish.body == '{"status":"fail","output":"not a request"}'
     assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
     assert rubbish.status_code == 400
     for response in (refused, rubbish):

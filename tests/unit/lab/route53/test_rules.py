@@ -17,7 +17,7 @@ MATCH_TYPES = (CheckType.HTTP_STR_MATCH, CheckType.HTTPS_STR_MATCH)
 
 
 def a_check(kind: CheckType = CheckType.HTTPS_STR_MATCH, **changes: Any) -> HealthCheck:  # noqa: ANN401
-    return HealthCheck("hc", kind, fqdn="api.example.test", **{"search_string": WANTED, **changes})
+    return HealthCheck("hc", kind, **{"fqdn": "api.example.test", "search_string": WANTED, **changes})
 
 
 def an_answer(**changes: Any) -> PollAttempt:  # noqa: ANN401
@@ -193,3 +193,85 @@ def test_a_check_that_route_53_refuses_is_refused(changes: dict[str, Any], sente
                 **changes,
             }
         )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"port": 1},
+        {"port": 65535},
+        {"request_interval_s": 10},
+        {"request_interval_s": 30},
+        {"failure_threshold": 1},
+        {"failure_threshold": 10},
+        {"search_string": "x"},
+        {"search_string": "x" * 255},
+        {"fqdn": "", "ip_address": "192.0.2.1"},
+        {"regions": ("us-east-1", "us-west-1", "eu-west-1")},
+        {"type": CheckType.TCP, "search_string": ""},
+        {"type": CheckType.HTTPS, "search_string": ""},
+        {"type": CheckType.CALCULATED, "fqdn": "", "health_threshold": 256, "children": ("id",) * 255},
+    ],
+)
+def test_a_check_at_its_limits_is_accepted(changes: dict[str, Any]) -> None:
+    """The limits are within; only a check that matches a string needs one."""
+    kind = changes.pop("type", CheckType.HTTPS_STR_MATCH)
+    check = a_check(kind, **changes)
+    assert all(getattr(check, name) == value for name, value in changes.items())
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (CheckType.HTTPS, {"port": 65536}),
+        (CheckType.HTTP_STR_MATCH, {"search_string": ""}),
+        (CheckType.CALCULATED, {"health_threshold": -1}),
+        (CheckType.CALCULATED, {"health_threshold": 257}),
+        (CheckType.CALCULATED, {"children": ("id",) * 256}),
+    ],
+)
+def test_a_check_just_beyond_a_limit_is_refused(kind: CheckType, changes: dict[str, Any]) -> None:
+    """By its identity, so that an operator finds it."""
+    with pytest.raises(ValueError, match=r"check hc\b"):
+        a_check(kind, **changes)
+
+
+def test_a_check_has_the_defaults_of_the_api() -> None:
+    """HealthCheckConfig: 30 s, three in a row, HTTPS on 443, every checker, neither inverted nor disabled."""
+    check = HealthCheck("hc", CheckType.HTTPS, fqdn="api.example.test")
+    assert (check.port, check.path, check.request_interval_s, check.failure_threshold) == (443, "/", 30, 3)
+    assert (check.inverted, check.disabled, check.enable_sni) == (False, False, False)
+    assert check.regions == rules.CHECKER_REGIONS
+    assert len(set(rules.CHECKER_REGIONS)) == 8
+    assert (check.children, check.health_threshold) == ((), 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "tls", "matches"),
+    [
+        (CheckType.HTTP, False, False),
+        (CheckType.HTTPS, True, False),
+        (CheckType.HTTP_STR_MATCH, False, True),
+        (CheckType.HTTPS_STR_MATCH, True, True),
+        (CheckType.TCP, False, False),
+        (CheckType.CALCULATED, False, False),
+    ],
+)
+def test_a_type_says_whether_checkers_speak_tls_and_look_for_a_string(
+    kind: CheckType, tls: bool, matches: bool
+) -> None:
+    """Its name in the API says both."""
+    assert (kind.tls, kind.matches_string) == (tls, matches)
+    assert kind == kind.name
+
+
+@pytest.mark.parametrize(
+    ("disabled", "inverted", "healthy"),
+    [(False, False, False), (False, True, True), (True, False, True), (True, True, False)],
+)
+def test_a_calculated_check_may_be_disabled_and_inverted(
+    disabled: bool, inverted: bool, healthy: bool
+) -> None:
+    """As any other: table 3."""
+    check = HealthCheck("sum", CheckType.CALCULATED, health_threshold=1, disabled=disabled, inverted=inverted)
+    assert rules.calculated_status(check, [False]) is healthy
