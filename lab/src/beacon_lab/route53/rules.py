@@ -56,12 +56,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from beacon.predict import HEALTHY_SHARE_PERCENT
+
 CONNECT_LIMIT_S = 4.0
 TCP_CONNECT_LIMIT_S = 10.0
 STATUS_LIMIT_S = 2.0
 BODY_LIMIT_S = 2.0
 BODY_BYTES = 5120
-HEALTHY_SHARE_PERCENT = 18
 #: The eight documented places that checkers stand in.
 CHECKER_REGIONS = (
     "us-east-1",
