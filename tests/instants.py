@@ -1,4 +1,8 @@
-"""Finds monotonic instants in what outlives a call: floats in a range that no other number comes near."""
+"""Finds readings of the monotonic clock in objects that outlive a call.
+
+In tests that clock reads from :data:`FIRST` to :data:`LAST`, where no other number of a test lies. So each float
+in that range is such a reading.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What breaks in the lab's own code while it is up: the first defect ends the lab, so that none passes for a
-Region's failure."""
+"""Defects of the lab's own code while it is up: the first one ends the lab, or it would look like a Region's
+failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A share of events that meet a fault, chosen at random from a seed. Pure but for its own dice."""
+"""Chooses at random, from a seed, which events meet a fault: a share of them. No I/O and no clock."""
 
 import random
 

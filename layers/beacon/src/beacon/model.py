@@ -150,7 +150,7 @@ class EndpointState:
 
     @property
     def wants_out(self) -> bool:
-        """Whether routing should do without it: drained by an operator or observed down."""
+        """Whether the endpoint should be out: an operator drains its Region, or it is observed down."""
         return self.forced is Forced.DRAIN or self.observed is Observed.DOWN
 
 

@@ -2,10 +2,10 @@
 
 DNS. A checker waits the interval after each answer, so its period is the interval and what an answer takes
 (Route 53 API Reference, RequestInterval). It changes its mind at the threshold-th answer in a row, which
-comes between (threshold - 1) and threshold periods after the change. A check turns when the share of checkers
-that call it healthy crosses 18 %: for 16 checkers with the 14th that has seen the failure, or the 3rd that
-has seen the recovery. With evenly spread phases the k-th of n checkers is expected at k / (n + 1) of a
-period.
+comes between (threshold - 1) and threshold periods after the change. A check is healthy while more than 18 %
+of its checkers say so. Of 16 checkers, 2 are 12.5 % and 3 are 18.75 %. So the check fails with the 14th
+checker that has seen the failure, which leaves 2, and recovers with the 3rd that has seen the recovery. With
+evenly spread phases the k-th of n checkers is expected at k / (n + 1) of a period.
 
 SSM. The publisher comes by at its next tick, or sooner: a Region that stops serving starts it as soon as the
 first checker has seen so. A failure is then confirmed by rechecks in the same run; an operator's intent needs

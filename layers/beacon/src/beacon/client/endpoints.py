@@ -1,8 +1,8 @@
-"""The endpoints that a client may connect to, best first: from sources in order, cached, known to the end.
+"""The endpoints that a client may connect to, best first: from several sources, kept in memory.
 
 Give it to :func:`beacon.connect` and the pools. One object serves a whole process. It asks its sources in the
-background, and once it knows an endpoint, no call waits for a source again. Past its ``valid_until`` a
-document still ranks, and all of its endpoints are candidates, so that a client always has one.
+background, and once it knows an endpoint, no call waits for a source again. After ``valid_until`` of a
+document has passed, its order still counts, and all of its endpoints are candidates: a client always has one.
 
 Once a document and credentials are known, a connect needs neither SSM nor STS.
 """

@@ -23,11 +23,13 @@ from beacon.outcome import Reason, classify_message, classify_refusal
 
 __all__ = ["Leg", "MakeConninfo"]
 
-#: An address younger than this is used as it is; an older one only if the new look-up takes longer than this.
+#: An address that was looked up in the last ``_FRESH_S`` is used without a new look-up. An older address is
+#: used only when its new look-up takes longer than ``_LOOK_UP_S``.
 _FRESH_S, _LOOK_UP_S = 30.0, 0.05
-#: How much of its stagger a login that is asked has for its answer before its silence counts. The stagger is
-#: three usual logins, each of about six round trips, and an answer takes one. Not more than half: the login
-#: itself has used a part of the stagger, and an endpoint that stays silent must be left at the first race.
+#: The share of the stagger that a login has for its answer to ``SELECT 1`` before its silence counts. Half is
+#: enough: the stagger is as long as three usual logins, each of about six round trips, and an answer takes one
+#: round trip. More than half is too much: the login itself has used a part of the stagger, and the first race
+#: must leave an endpoint that stays silent.
 _ANSWER_SHARE = 0.5
 #: The statement that a login has to answer where its endpoint failed or was silent; it takes no snapshot.
 _QUESTION = b"SELECT 1"

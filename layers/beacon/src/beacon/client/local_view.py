@@ -7,9 +7,10 @@ a fresh connection failed, or was still         is passed over: tried after the 
 silent when another one had logged in
 a connection got no answer in time              is suspected: the next login to it counts only after it has
                                                 answered a statement (:mod:`beacon.client.race`)
-the same again, at a connection that was        is passed over: it logs clients in and answers nothing
-opened since
-a login, and no more                            stays as it is
+a connection that was opened after that got     is passed over: it logs clients in and answers nothing
+no answer in time either
+a fresh connection logged in; no statement was  stays as it is
+sent
 a fresh connection answered a statement         is neither suspected nor passed over any more
 too many connections (53300, 53400)             keeps its place: a few connects at growing distances, and
                                                 more often again when they succeed

@@ -6,9 +6,8 @@ the connection                                    treatment
 is older than ``max_age_s``                       replace, but only so many a second: all within
                                                   ``RETIRE_S`` (DSQL ends one at 60 minutes); until
                                                   then look
-leads to an endpoint at which another connection  replace: neither an old connection nor a new one got
-was silent and, within ``_TOGETHER_S`` of that,   through
-a fresh one failed
+leads to an endpoint that has failed (below)      replace: neither an old connection nor a new one got
+                                                  through
 leads to an endpoint that the sources hold out    replace, but only so many a second: within
                                                   ``RETIRE_S`` all of them are elsewhere
 leads to another endpoint than the best one       replace, much more slowly: all within ``HOME_S``
@@ -19,10 +18,11 @@ has been idle for ``check_idle_s``                look
 is none of these                                  use
 ================================================  ==================================================
 
-One silent connection proves nothing about its endpoint: networks drop connections without a word. While no
-better endpoint can be reached, no connection is retired for its endpoint's sake. An overloaded endpoint has
-not failed. A fresh connection to an endpoint that was silent has failed, too, when it logged in, had time for
-an answer and gave none (:mod:`beacon.client.race`).
+An endpoint has failed when one connection to it was silent and a fresh one failed, at most 15 s apart. One
+silent connection alone proves nothing: networks drop connections without a word. A fresh connection to an
+endpoint that was silent also fails when it logged in, had time for an answer and gave none
+(:mod:`beacon.client.race`). An overloaded endpoint has not failed. While no other endpoint can be reached, no
+connection is replaced because of its endpoint.
 
 All ages are of the clock that counts the time in which a sandbox was frozen. A wall clock that is set forward
 makes every connection old at once, and the pool replaces them just as slowly.
@@ -113,7 +113,7 @@ class Member(Protocol):
 
     @property
     def closed(self) -> bool:
-        """Whether it is."""
+        """Whether the connection is closed."""
 
 
 class PoolCare:
@@ -172,7 +172,7 @@ class PoolCare:
         return left_s <= self._local.least_answer_s(host)
 
     def treatment(self, host: str, *, opened_at: float, used_at: float) -> Treatment:
-        """Judge an idle connection by the module's rules; a retirement is counted when it is said."""
+        """Judge an idle connection by the module's rules. The answer ``REPLACE`` takes one turn of its pace."""
         now, local = self.now(), self._local
         old = now - opened_at >= self.policy.max_age_s
         if old and self._is_its_turn(_Why.OLD, now):
@@ -240,7 +240,8 @@ class PoolCare:
         best = self._best(now)
         if best is None or host == best.endpoint.host:
             return False
-        # Named by a later source alone is held out too: a DNS record says which one, and not the others.
+        # An endpoint that only a later source names is also held out. A DNS record names one endpoint; it says
+        # nothing about the others.
         held_out = not any(
             host == each.endpoint.host and not each.last_resort and each.source <= best.source
             for each in self._endpoints.published()

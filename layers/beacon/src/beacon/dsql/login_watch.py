@@ -11,18 +11,19 @@ is refused, rejected, reset or fails in        fail, with its reason
 another way
 meets too many connections (53300, 53400)      pass with the warning ``too_many_connections``: the herd that
                                                reconnects after a failover must not take the survivor down
-is silent, and the last login is young         pass: it was opened because the open session was slow
-is silent, for less than the patience          pass with the warning ``slow_login``: the next probe tries
-                                               again with nearly the whole deadline, and an idle cluster
+gives no answer, and no login was due          pass: it was opened because the open session was slow
+gives no answer, and a login was due:          pass with the warning ``slow_login``: the next probe tries
+logins have given none for less than 15 s      again with nearly the whole deadline, and an idle cluster
                                                has the time to wake
-is silent, for longer                          fail ``timeout``
+gives no answer, and a login was due:          fail ``timeout``
+logins have given none for 15 s or longer
 fails by a fault of ours                       pass with the reason as the warning
 =============================================  ==========================================================
 
 A failure keeps the intents that the open session has read. It leaves the login due, so that each probe tries
-until one succeeds. Too many connections put the login off to the usual distance, because a herd needs no
-further login, and end a silence that came before. The patience is 15 s for the health function. It is none
-for the publisher, which rechecks a failure before it believes it.
+until one succeeds. After too many connections the next login is due 30 to 45 s later, because a herd needs no
+further login. They also are an answer: the 15 s start again. The 15 s (:data:`PATIENCE_S`) are the health
+function's. The publisher's are 0 s, because it rechecks a failure before it believes it.
 
 The open session is never closed for its age: where no login succeeds it is all there is, and DSQL itself ends
 it after 60 minutes, which is no verdict.

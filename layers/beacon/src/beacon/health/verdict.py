@@ -49,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP answer; what it looks like as a Lambda proxy result is :meth:`as_proxy_result`'s affair."""
+    """An HTTP answer. :meth:`as_proxy_result` gives it the form that API Gateway takes from Lambda."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -68,7 +68,8 @@ class Response:
 class IntentMemory:
     """The last intent of this Region that a sandbox read, kept for when it cannot be read any more.
 
-    Its instants are of a clock that counts frozen time: on one that does not, half an hour lasts for days.
+    Its instants are of a clock that also counts the time in which the sandbox was frozen. On a clock that stands
+    still meanwhile, a drain of half an hour could last for days.
     """
 
     __slots__ = ("_intent", "_read_at")

@@ -23,12 +23,12 @@ The rules, in the order in which they are applied:
    Until then the state stays, and ``streak`` counts. A change of state, or an observation that confirms the
    present one, starts the count again at 0.
 
-   Quick to confirm, slow to return: fails count as they come, but of what is down **one pass a round**
-   counts, and only in a round that is ``rise_apart_s`` or more after the last one whose passes counted (the
-   document remembers it as ``counted_at``). Rounds can follow each other immediately, when events have queued
-   up during an outage; without the distance they would make ``rise`` passes out of one good second. The
-   distance is kept between rounds that count, not between all rounds: otherwise a stream of rounds would keep
-   every endpoint out.
+   Quick to confirm, slow to return. Every fail counts. For an endpoint that is down, **one pass a round**
+   counts, and only in a round that is ``rise_apart_s`` or more after the last round whose passes counted (the
+   document keeps its time as ``counted_at``). Rounds can follow each other immediately, when events have
+   queued up during an outage. Without the distance, one good second would then give ``rise`` passes. The
+   distance is measured from the last round that counted, not from the last round: otherwise a stream of
+   rounds would keep every endpoint out.
 4. **Forced wins over observed.** A valid ``drain`` puts a Region out.
 
    ==================  ==============================================================================
@@ -44,9 +44,9 @@ The rules, in the order in which they are applied:
    turn with reason ``deferred``, ranked behind all that may stay.
 6. **Never empty.** If none were left, all are in, ranked: up, then drained but up, then the rest in the last
    order; the document says ``frozen`` with note ``would_be_empty``.
-7. **Ranking** by ``priority`` or ``latency``; who recovered less than ``failback_hold_s`` ago is in, but
-   preferred only where there is no other (:mod:`beacon.publisher.rank`). A drain that is released waits for
-   nothing: an operator says when. Latencies are smoothed, and one counts as thrice the smoothed one at the
+7. **Ranking** by ``priority`` or ``latency``. An endpoint that recovered less than ``failback_hold_s`` ago is
+   in, but preferred only where there is no other (:mod:`beacon.publisher.rank`). After a drain is released
+   there is no hold: an operator says when. Latencies are smoothed, and one counts as thrice the smoothed one at the
    most: a single late answer changes no rank.
 8. **Epochs rise strictly**, and follow the clock in milliseconds.
 """

@@ -9,7 +9,8 @@ Those that are in come first, and among them, group after group:
    are candidates, but preferred only if there is no other;
 3. those that wait their turn to leave;
 
-then those that are out. An endpoint that recovers and fails again within the hold moves no client twice.
+then those that are out. During the hold clients stay where they are, so an endpoint that fails again within
+it moves none of them.
 """
 
 from __future__ import annotations
