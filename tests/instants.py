@@ -1,7 +1,7 @@
 """Finds readings of the monotonic clock in objects that outlive a call.
 
-In tests that clock reads from :data:`FIRST` to :data:`LAST`, where no other number of a test lies. So each float
-in that range is such a reading.
+In tests that clock reads from :data:`FIRST` to :data:`LAST`, where no other number of a test lies. So each
+float in that range is such a reading.
 """
 
 from __future__ import annotations

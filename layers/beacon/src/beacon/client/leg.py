@@ -27,9 +27,9 @@ __all__ = ["Leg", "MakeConninfo"]
 #: used only when its new look-up takes longer than ``_LOOK_UP_S``.
 _FRESH_S, _LOOK_UP_S = 30.0, 0.05
 #: The share of the stagger that a login has for its answer to ``SELECT 1`` before its silence counts. Half is
-#: enough: the stagger is as long as three usual logins, each of about six round trips, and an answer takes one
-#: round trip. More than half is too much: the login itself has used a part of the stagger, and the first race
-#: must leave an endpoint that stays silent.
+#: enough: the stagger is as long as three usual logins, each of about six round trips, and an answer takes
+#: one round trip. More than half is too much: the login itself has used a part of the stagger, and the first
+#: race must leave an endpoint that stays silent.
 _ANSWER_SHARE = 0.5
 #: The statement that a login has to answer where its endpoint failed or was silent; it takes no snapshot.
 _QUESTION = b"SELECT 1"

@@ -172,7 +172,7 @@ class PoolCare:
         return left_s <= self._local.least_answer_s(host)
 
     def treatment(self, host: str, *, opened_at: float, used_at: float) -> Treatment:
-        """Judge an idle connection by the module's rules. The answer ``REPLACE`` takes one turn of its pace."""
+        """Judge an idle connection by the module's rules. ``REPLACE`` takes one turn of its pace."""
         now, local = self.now(), self._local
         old = now - opened_at >= self.policy.max_age_s
         if old and self._is_its_turn(_Why.OLD, now):
@@ -240,8 +240,8 @@ class PoolCare:
         best = self._best(now)
         if best is None or host == best.endpoint.host:
             return False
-        # An endpoint that only a later source names is also held out. A DNS record names one endpoint; it says
-        # nothing about the others.
+        # An endpoint that only a later source names is also held out. A DNS record names one endpoint; it
+        # says nothing about the others.
         held_out = not any(
             host == each.endpoint.host and not each.last_resort and each.source <= best.source
             for each in self._endpoints.published()

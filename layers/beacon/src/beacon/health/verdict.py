@@ -68,8 +68,8 @@ class Response:
 class IntentMemory:
     """The last intent of this Region that a sandbox read, kept for when it cannot be read any more.
 
-    Its instants are of a clock that also counts the time in which the sandbox was frozen. On a clock that stands
-    still meanwhile, a drain of half an hour could last for days.
+    Its instants are of a clock that also counts the time in which the sandbox was frozen. On a clock that
+    stands still meanwhile, a drain of half an hour could last for days.
     """
 
     __slots__ = ("_intent", "_read_at")

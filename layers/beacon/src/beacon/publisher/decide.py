@@ -46,8 +46,8 @@ The rules, in the order in which they are applied:
    order; the document says ``frozen`` with note ``would_be_empty``.
 7. **Ranking** by ``priority`` or ``latency``. An endpoint that recovered less than ``failback_hold_s`` ago is
    in, but preferred only where there is no other (:mod:`beacon.publisher.rank`). After a drain is released
-   there is no hold: an operator says when. Latencies are smoothed, and one counts as thrice the smoothed one at the
-   most: a single late answer changes no rank.
+   there is no hold: an operator says when. Latencies are smoothed, and one counts as at most three times
+   the smoothed one: a single late answer changes no rank.
 8. **Epochs rise strictly**, and follow the clock in milliseconds.
 """
 
