@@ -18,11 +18,19 @@ _BLOCK = re.compile(r"(<!-- figures -->\n).*?(<!-- end of figures -->)", re.DOTA
 SHOWN = (
     ("lab.fault_to_dns_s", "frozen endpoint → another DNS answer, real-time speed", "fault_to_dns"),
     ("lab.fault_to_ssm_s", "frozen endpoint → another SSM value, real-time speed", "fault_to_dns"),
-    ("publish.fault_to_ssm_max_s", "the same, largest of all runs", "publish"),
-    ("health.warm_ratio_p50", "a warm pass, beside psycopg with the same SELECT", "warm"),
-    ("health.cold_ratio_floor", "cold start to first answer, beside bare psycopg with bytecode", "cold"),
-    ("health.cold_ratio_usual", "the same, beside boto3 and Powertools as `sam build` ships them", "cold"),
-    ("health.cold_1769mb_ms", "the same as a time, on one processor (1,769 MB)", "cold"),
+    ("publish.fault_to_ssm_max_s", "frozen endpoint → another SSM value, largest of all runs", "publish"),
+    ("health.warm_ratio_p50", "time of a warm pass, divided by psycopg's time for the same SELECT", "warm"),
+    (
+        "health.cold_ratio_floor",
+        "cold start to first answer, divided by that of bare psycopg with bytecode",
+        "cold",
+    ),
+    (
+        "health.cold_ratio_usual",
+        "cold start to first answer, divided by that of boto3 and Powertools as `sam build` ships them",
+        "cold",
+    ),
+    ("health.cold_1769mb_ms", "cold start to first answer, on one processor (1,769 MB)", "cold"),
     ("health.fault_freeze_open_max_ms", "largest answer time when the database freezes", "faults"),
     ("health.fault_max_over_deadline_s", "largest overrun of the deadline, 14 kinds of fault", "faults"),
     ("sim.false_ejections_per_year_1pct", "false ejections per endpoint-year, 1 % of probes lost", "sim"),
@@ -32,7 +40,7 @@ SHOWN = (
     ("client.noname_max_s", "its name does not resolve → connected elsewhere, largest of all runs", "client"),
     (
         "client.control_planes_down_ratio",
-        "a connect while SSM and STS are silent, beside one while not",
+        "time of a connect while SSM and STS are silent, divided by its time while they answer",
         "client",
     ),
     (
@@ -40,13 +48,17 @@ SHOWN = (
         "endpoint of a busy pool of 20 frozen → first request served elsewhere",
         "client_pool",
     ),
-    ("client.pool_last_s", "the same → all 20 connections elsewhere", "client_pool"),
+    (
+        "client.pool_last_s",
+        "endpoint of a busy pool of 20 frozen → all 20 connections elsewhere",
+        "client_pool",
+    ),
     (
         "client.chaos_longest_gap_s",
         "ten minutes of chaos: longest time without a commit, any service",
         "chaos",
     ),
-    ("client.chaos_lost", "the same: acknowledged rows that were not found again", "chaos"),
+    ("client.chaos_lost", "ten minutes of chaos: acknowledged rows that were not found again", "chaos"),
     ("layer.zip_mb", "size of the built layer, zipped", "size"),
 )
 
