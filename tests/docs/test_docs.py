@@ -246,6 +246,17 @@ def test_every_module_is_in_a_folder(heading: str, package: Path) -> None:
     assert {path.parent for path in package.rglob("*.py")} == known
 
 
+def test_the_map_says_where_to_look_in_files_that_exist() -> None:
+    """Drain, token, share of the checkers and pool: each row names a file at least."""
+    text = page("architecture.md").split("### Where is …")[1].split("\n### ")[0]
+    rows = re.findall(r"^\| (?!looking for|---)[^|]+ \| (.+) \|$", text, re.MULTILINE)
+    assert len(rows) >= 6
+    for row in rows:
+        files = re.findall(r"`([\w./]+\.py)`", row)
+        assert files, row
+        assert not [name for name in files if not (ROOT / name).is_file()], row
+
+
 CONTROLS = {
     *(f"APIGateway.{n}" for n in (1, 2, 3, 4, 5, 8, 9, 10, 11)),
     *(f"Lambda.{n}" for n in (1, 2, 3, 5, 6, 7)),
