@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from psycopg.rows import dict_row
 import beacon
 from beacon import AsyncPool, Connection, Endpoints, Pool, PoolPolicy, StaticList
 from beacon.client.connect_error import Attempt, ConnectError
+from beacon.client.connect_options import connection_problems
 from beacon.client.pool_care import PoolCare
 from beacon.client.pool_options import PASSED_ON
 
@@ -137,7 +139,7 @@ CASES: list[tuple[str, Call, str]] = [
     (
         "an address with its port",
         lambda: api.Endpoints(api.StaticList([HOST]), dial={HOST: "127.0.0.1:5432"}),
-        f"dial of '{HOST}' must be (address, port), such as ('127.0.0.1', 5432), not '127.0.0.1:5432'",
+        f"dial of '{HOST}' must be (address, port), such as ('127.0.0.1', 5432), not text",
     ),
     (
         "dial",
@@ -216,7 +218,7 @@ CASES: list[tuple[str, Call, str]] = [
         "options must be text, not a dict: pass each of its members by its name",
     ),
     ("a user", lambda: of_connect(user=None), "user must be text, not NoneType"),
-    ("autocommit", lambda: of_connect(autocommit="yes"), "autocommit must be True or False, not 'yes'"),
+    ("autocommit", lambda: of_connect(autocommit="yes"), "autocommit must be True or False, not text"),
     (
         "a row factory",
         lambda: of_connect(row_factory=dict),
@@ -287,7 +289,7 @@ CASES: list[tuple[str, Call, str]] = [
         lambda: of_pool(options="application_name=orders"),
         "options must be a dict, such as {'application_name': 'orders'}, not text",
     ),
-    ("open", lambda: of_pool(open="yes"), "open must be True or False, not 'yes'"),
+    ("open", lambda: of_pool(open="yes"), "open must be True or False, not text"),
     (
         "endpoints",
         lambda: api.Pool("host", user="orders"),
@@ -354,7 +356,7 @@ CASES: list[tuple[str, Call, str]] = [
     (
         "idempotent",
         lambda: api.transact(Opened, work, idempotent="yes"),
-        "idempotent must be True or False, not 'yes'",
+        "idempotent must be True or False, not text",
     ),
     (
         "a pool for asyncio",
@@ -585,3 +587,69 @@ def test_a_function_that_calls_connect_async_opens_a_connection_for_a_transactio
 
     asyncio.run(api.transact_async(connected, work_async))
     assert connection.transactions.left == 1
+
+
+SECRET = "canary-9f3"
+CONNINFO = f"postgresql://orders:{SECRET}@{HOST}/orders"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: api.connect(CONNINFO, user="orders"),
+        lambda: api.connect(f"host={HOST} password={SECRET}", user="orders"),
+        lambda: api.Pool(CONNINFO, user="orders"),
+        lambda: Endpoints(api.StaticList(CONNINFO)),
+        lambda: Endpoints(api.StaticList([CONNINFO])),
+        lambda: Endpoints(api.StaticList([f"{HOST}:{SECRET} {SECRET}"])),
+        lambda: api.Endpoints(CONNINFO),
+        lambda: api.DnsRecord(CONNINFO),
+        lambda: api.DnsRecord("db.example.com", nameservers=[CONNINFO]),
+        lambda: api.DnsRecord("db.example.com", nameservers=CONNINFO),
+        lambda: of_document(hosts=[CONNINFO]),
+        lambda: of_document(hosts=CONNINFO),
+        lambda: api.Endpoints(StaticList([HOST]), dial={HOST: CONNINFO}),
+        lambda: api.Endpoints(StaticList([HOST]), dial={CONNINFO: 1}),
+        lambda: of_connect(autocommit=CONNINFO),
+        lambda: of_connect(timeout_s=CONNINFO),
+        lambda: of_connect(row_factory=CONNINFO),
+        lambda: of_pool(min_size=CONNINFO),
+    ],
+)
+def test_no_sentence_repeats_a_connection_string(call: Callable[[], object]) -> None:
+    """psycopg takes one where Endpoints belong, and it holds a password."""
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - every one of them
+        call()
+    assert SECRET not in str(caught.value)
+
+
+def test_hosts_of_a_generator_are_hosts() -> None:
+    """A check that went through them would leave nothing, and nothing means that any host is believed."""
+    source = of_document(hosts=(host for host in [HOST]))
+    assert vars(source)["_reader"]._expected.hosts == {HOST}
+    listed = api.StaticList(iter([HOST]))
+    assert [each.endpoint.host for each in listed.candidates(datetime.now(UTC))] == [HOST]
+    record = api.DnsRecord("db.example.com", nameservers=(each for each in ["192.0.2.1"]))
+    assert vars(record)["_nameservers"] == ("192.0.2.1",)
+
+
+def test_a_row_factory_may_be_any_callable() -> None:
+    """Also one without a hash."""
+
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, cursor: object) -> object:
+            return cursor
+
+    assert connection_problems(autocommit=False, row_factory=Unhashable(), prepare_threshold=None) == []
+
+
+def test_a_function_named_getconn_that_is_no_pools_is_a_callers_own() -> None:
+    """Its connections come back if the function gives them back."""
+
+    def getconn() -> Opened:
+        return Opened()
+
+    with pytest.raises(AssertionError, match="nothing is opened"):
+        api.transact(getconn, work)

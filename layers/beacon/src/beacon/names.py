@@ -13,6 +13,7 @@ __all__ = [
     "region_of_host",
     "search_string",
     "service_name",
+    "shown",
 ]
 
 TARGET = "dsql"
@@ -34,11 +35,20 @@ def search_string(service: str, region: str) -> str:
     return f"beacon:{service}:{region}:serving"
 
 
+def shown(text: str) -> str:
+    """What an error may repeat of ``text``: a host name as it is; of anything else nothing.
+
+    A connection string in place of a host name holds a password, and a space, ``=``, ``@`` or ``/``.
+    """
+    plain = re.fullmatch(r"[A-Za-z0-9._-]{0,253}(:[0-9]{1,5})?", text)
+    return repr(text) if plain else "a text that is no host name"
+
+
 def host_problem(host: str, region: str) -> str | None:
     """Why ``host`` cannot be a DSQL endpoint of ``region``, or ``None`` when it can be one."""
     match = _DSQL_HOST.fullmatch(host)
     if match is None:
-        return f"{host!r} is not a DSQL endpoint (<26 characters>.dsql.<region>.on.aws, lower case)"
+        return f"{shown(host)} is not a DSQL endpoint (<26 characters>.dsql.<region>.on.aws, lower case)"
     if match["region"] != region:
         return f"{host!r} is an endpoint of {match['region']}, not of {region!r}"
     return None

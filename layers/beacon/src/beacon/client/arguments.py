@@ -6,9 +6,21 @@ returns its problems; :func:`require_none` raises all of them at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-__all__ = ["choices", "closest", "flag", "kind_of", "number", "require_none", "text"]
+from beacon.names import shown
+
+__all__ = [
+    "choices",
+    "closest",
+    "flag",
+    "host_example",
+    "kind_of",
+    "listed",
+    "number",
+    "require_none",
+    "text",
+]
 
 
 def require_none(problems: Iterable[str]) -> None:
@@ -47,16 +59,26 @@ def text(name: str, value: object, example: str = "") -> list[str]:
 
 def flag(name: str, value: object) -> list[str]:
     """Problems of True or False."""
-    return [] if isinstance(value, bool) else [f"{name} must be True or False, not {value!r}"]
+    return [] if isinstance(value, bool) else [f"{name} must be True or False, not {_shown(value)}"]
 
 
 def choices(name: str, value: object, example: str) -> list[str]:
     """Problems of a list of texts; a single text would be taken for its letters."""
     if isinstance(value, str):
-        return [f"{name} must be a list, not one text: write {example.format(repr(value))}"]
+        return [f"{name} must be a list, not one text: write {example.format(host_example(value))}"]
     if not isinstance(value, Iterable):
         return [f"{name} must be a list of text, not {kind_of(value)}"]
     return [f"{name} must hold text, not {kind_of(each)}" for each in value if not isinstance(each, str)]
+
+
+def host_example(given: str) -> str:
+    """``given`` as a corrected call writes it; HOST for a text that may hold more than a host name."""
+    return repr(given) if given and shown(given) == repr(given) else "'HOST'"
+
+
+def listed(value: Collection[str]) -> Collection[str]:
+    """The same, safe to go through twice: a generator would be empty after it was checked."""
+    return value if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -118,7 +118,9 @@ class Login:
 def connection_problems(autocommit: object, row_factory: object, prepare_threshold: object) -> list[str]:
     """What is wrong with the parameters that go to psycopg as they are."""
     problems = flag("autocommit", autocommit)
-    if row_factory is not None and (row_factory in {dict, tuple, list} or not callable(row_factory)):
+    if row_factory is not None and (
+        any(row_factory is each for each in (dict, tuple, list)) or not callable(row_factory)
+    ):
         problems.append("row_factory must be one of psycopg.rows, such as dict_row, or None for tuples")
     problems += number("prepare_threshold", prepare_threshold, 0, 1_000_000, whole=True, or_none=True)
     return problems

@@ -18,7 +18,7 @@ from typing import Self
 
 from beacon.aws.credentials import CredentialChain
 from beacon.aws.sigv4 import Credentials
-from beacon.client.arguments import kind_of, number, require_none
+from beacon.client.arguments import host_example, kind_of, number, require_none
 from beacon.client.candidates import Candidate, merged
 from beacon.client.disk_copy import DiskCopy
 from beacon.client.feed import Feed, SourceStatus
@@ -26,6 +26,7 @@ from beacon.client.local_view import LocalView
 from beacon.client.sources import Source
 from beacon.client.surroundings import Surroundings
 from beacon.dsql.resolver import Resolver
+from beacon.names import shown
 from beacon.suspend_clock import suspend_aware
 
 __all__ = ["Endpoints", "endpoints_problems"]
@@ -177,7 +178,7 @@ def endpoints_problems(caller: str, given: object) -> list[str]:
     if isinstance(given, Endpoints):
         return []
     if isinstance(given, str):
-        return [f"{caller} takes Endpoints, not text: Endpoints(StaticList([{given!r}]))"]
+        return [f"{caller} takes Endpoints, not text: Endpoints(StaticList([{host_example(given)}]))"]
     if _looks_like_a_source(given):
         return [f"{caller} takes Endpoints, not a source alone: Endpoints({type(given).__name__}(...))"]
     return [f"{caller} takes Endpoints, such as Endpoints(SsmDocument(app, env)), not {kind_of(given)}"]
@@ -189,7 +190,8 @@ def _looks_like_a_source(given: object) -> bool:
 
 def _source_problems(given: object) -> list[str]:
     if isinstance(given, str):
-        return [f"a source must be an object, not text: StaticList([{given!r}]), or DnsRecord({given!r})"]
+        host = host_example(given)
+        return [f"a source must be an object, not text: StaticList([{host}]), or DnsRecord({host})"]
     if isinstance(given, type):
         return [f"a source must be an object, not the class {given.__name__}: call {given.__name__}(...)"]
     if isinstance(given, list | tuple | set):
@@ -218,7 +220,8 @@ def _dial_problems(dial: object) -> list[str]:
     if not isinstance(dial, Mapping):
         return [f"dial must be a dict, such as {{host: ('127.0.0.1', 5432)}}, not {kind_of(dial)}"]
     return [
-        f"dial of {host!r} must be (address, port), such as ('127.0.0.1', 5432), not {target!r}"
+        f"dial of {shown(str(host))} must be (address, port), such as ('127.0.0.1', 5432),"
+        f" not {kind_of(target)}"
         for host, target in dial.items()
         if not _is_target(target)
     ]

@@ -77,7 +77,9 @@ class RetryPolicy:
 def require_calls(name: str, connections: object, work: object, *, idempotent: object, retry: object) -> None:
     """Raise ``ValueError`` with everything that is wrong with the arguments of ``name``, a function."""
     problems = []
-    if getattr(connections, "__name__", "") == "getconn":
+    if getattr(connections, "__name__", "") == "getconn" and hasattr(
+        getattr(connections, "__self__", None), "connection"
+    ):
         problems.append(
             f"{name} takes pool.connection, not pool.getconn, whose connection would not come back"
         )

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
-from beacon.client.arguments import choices, number, require_none, text
+from beacon.client.arguments import choices, listed, number, require_none, text
 from beacon.client.candidates import Candidate, from_document
 from beacon.document.form import DocumentError, Expected
 from beacon.document.reader import Reader
 from beacon.model import Endpoint
-from beacon.names import TARGET, host_problem, region_of_host, service_name
+from beacon.names import TARGET, host_problem, region_of_host, service_name, shown
 
 if TYPE_CHECKING:
     from beacon.document.store import ParameterStore
@@ -102,6 +102,7 @@ class SsmDocument:
             problems.append("no Region: set AWS_REGION, or pass region=")
         else:
             problems += text("region", found, "us-east-1")
+        hosts = listed(hosts)
         problems += choices("hosts", hosts, "hosts=[{}]") or [
             problem for host in hosts if (problem := host_problem(host, region_of_host(host) or ""))
         ]
@@ -164,9 +165,10 @@ class DnsRecord:
     def __init__(self, record: str, *, nameservers: Collection[str] = (), port: int = 53) -> None:
         problems = text("record", record, "db.example.com") if record != "" else []
         if not problems and not _DNS_NAME.fullmatch(record):
-            problems.append(f"{record!r} is not a DNS name")
+            problems.append(f"{shown(record)} is not a DNS name")
+        nameservers = listed(nameservers)
         problems += choices("nameservers", nameservers, "nameservers=[{}]") or [
-            f"{each!r} is not an address" for each in nameservers if not _is_address(each)
+            f"{shown(each)} is not an address" for each in nameservers if not _is_address(each)
         ]
         require_none(problems + number("port", port, 1, 65535, whole=True))
         self._record = record
@@ -226,6 +228,7 @@ class StaticList:
     """
 
     def __init__(self, endpoints: Collection[str]) -> None:
+        endpoints = listed(endpoints)
         require_none(choices("endpoints", endpoints, "StaticList([{}])"))
         problems: list[str] = []
         found: list[Endpoint] = []
@@ -238,7 +241,7 @@ class StaticList:
                 and colon
                 and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)
             ):
-                problem = f"{port!r} is not a port"
+                problem = f"{shown(port)} is not a port"
             if problem is None and any(host == other.host for other in found):
                 problem = f"{host} is named twice"
             if problem is not None:
