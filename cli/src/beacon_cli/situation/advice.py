@@ -32,7 +32,7 @@ ALARM_ADVICE: dict[str, str] = {
     "publisher-fails": "the publisher ends with an error; its log names the setting",
     "health-fails": "the health function crashes; look at what was deployed last",
     "health-throttled": "Lambda rejects requests; raise HealthReservedConcurrency",
-    "probes-fail": "probes failed in five of ten minutes; if the Region is in, drain it",
+    "probes-fail": "probes failed in five of ten minutes",
     "intent-unreadable": "a function cannot read the intents, so a drain may go unseen",
     "logins-in-trouble": "new logins meet limits; lower your pools' sizes if it lasts",
     "drained-too-long": "a Region has been drained for two hours; was it forgotten?",

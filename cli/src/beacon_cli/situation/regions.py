@@ -9,6 +9,7 @@ from __future__ import annotations
 from beacon.model import EndpointState, Forced, Observed
 from beacon.predict import Span, dns_after, ssm_after
 from beacon_cli.situation.advice import ADVICE, alarm_advice
+from beacon_cli.situation.drains import drain_advice, release_command
 from beacon_cli.situation.finding import Finding, Level, clock, joined, span
 from beacon_cli.situation.model import Alarm, CheckReport, ForcedState, RegionSituation, Situation, known
 
@@ -67,7 +68,8 @@ def _share(situation: Situation, region: str, report: CheckReport, share: str) -
     if counted.passed * 100 >= _AGREE_PERCENT * counted.fresh:
         return Finding(Level.DETAIL, f"{region} is in DNS: {share}.", "", region)
     text = f"{region} is in DNS, and only {share}; most of the others say: {failure}."
-    return Finding(Level.WARN, text, _drain(situation, region, "checkers disagree"), region)
+    advice, command = drain_advice(situation, region, "checkers disagree")
+    return Finding(Level.WARN, f"{text} {advice}", command, region)
 
 
 def _short(status: str) -> str:
@@ -99,7 +101,7 @@ def _forced(situation: Situation, one: RegionSituation) -> list[Finding]:
         until = next((rows[name].forced_until for name in drained_in if rows[name].forced_until), None)
         ends = f" until {clock(until, situation.at)}" if until else " until it is released"
         text = f"{region} is drained{ends}, by the document of {joined(drained_in)}; by whom is not known."
-        return [Finding(Level.WARN, text, _release(situation, region), region)]
+        return [Finding(Level.WARN, text, release_command(situation, region), region)]
     row = forced.of(region)
     if row is None or not row.forced:
         if not drained_in:
@@ -129,8 +131,8 @@ def _drained(situation: Situation, one: RegionSituation, row: ForcedState) -> Fi
     passes = any(state.observed is Observed.UP for state in rows.values())
     if others and passes and all(other.healthy is False for other in others):
         text += " It works, and no other Region does: release it."
-        return Finding(Level.BAD, text, _release(situation, row.region), row.region)
-    return Finding(Level.WARN, text, _release(situation, row.region), row.region)
+        return Finding(Level.BAD, text, release_command(situation, row.region), row.region)
+    return Finding(Level.WARN, text, release_command(situation, row.region), row.region)
 
 
 def _observed(situation: Situation, one: RegionSituation) -> list[Finding]:
@@ -202,27 +204,20 @@ def _around(one: RegionSituation, situation: Situation) -> list[Finding]:
     if canary is not None and canary.failed:
         text = (
             f"{canary.failed} commits of the write canary failed in {one.region} within {canary.minutes} min."
-            " Nothing is taken out by itself: drain it if your application writes."
+            " Nothing is taken out by itself."
         )
-        found.append(Finding(Level.WARN, text, _drain(situation, one.region, "writes fail"), one.region))
+        advice, command = drain_advice(situation, one.region, "writes fail")
+        if command:
+            text += " Drain it if your application writes."
+        found.append(Finding(Level.WARN, f"{text} {advice}", command, one.region))
     return found
 
 
 def _alarm(alarm: Alarm, region: str, situation: Situation) -> Finding:
     said = alarm_advice(alarm.name)
     since = f" since {clock(alarm.since, situation.at)}" if alarm.since else ""
-    return Finding(Level.WARN, f"Alarm {alarm.name}{since}{': ' + said if said else ''}.", "", region)
-
-
-def _drain(situation: Situation, region: str, reason: str) -> str:
-    return _script(situation, region, "drain", reason, " -v minutes=30")
-
-
-def _release(situation: Situation, region: str) -> str:
-    return _script(situation, region, "release", "repaired")
-
-
-def _script(situation: Situation, region: str, name: str, reason: str, more: str = "") -> str:
-    """The runbook's command: it works after the runbook's login through a Region that answers."""
-    variables = f"-v service={situation.service} -v target=dsql -v region={region} -v reason='{reason}'"
-    return f'timeout 30 psql -w {variables} -v actor="$(id -un)"{more} -f sql/{name}.sql'
+    text, command = f"Alarm {alarm.name}{since}{': ' + said if said else ''}.", ""
+    if alarm.name.endswith("-probes-fail") and situation.region(region).healthy is not False:
+        advice, command = drain_advice(situation, region, "probes fail")
+        text += f" {'Drain it if clients fail. ' if command else ''}{advice}"
+    return Finding(Level.WARN, text, command, region)

@@ -1,0 +1,70 @@
+"""Whether to drain a Region or to release it, in words, and the runbook's command where it may run now. Pure.
+
+======================================================  =====================================================
+a drain is worth considering, and                       what is said
+======================================================  =====================================================
+the Region is drained already                           that; a second drain would replace the first one
+another Region is known to serve and is not drained     the command, and when the drain ends
+none is                                                 not to drain
+======================================================  =====================================================
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from beacon.model import Forced
+from beacon_cli.situation.finding import clock
+from beacon_cli.situation.model import Situation, known
+
+__all__ = ["drain_advice", "is_drained", "release_command", "serves"]
+
+#: How long a drain lasts that the runbook starts.
+_MINUTES = 60
+
+
+def is_drained(situation: Situation, region: str) -> bool:
+    """Whether ``region`` is drained: by the database or, where that is not known, by a document."""
+    forced = known(situation.forced)
+    if forced is not None:
+        row = forced.of(region)
+        return row is not None and bool(row.forced)
+    return any(
+        state is not None and state.forced is Forced.DRAIN
+        for one in situation.regions
+        if (published := known(one.document))
+        for state in [published.document.state_of(region)]
+    )
+
+
+def serves(situation: Situation, region: str) -> bool:
+    """Whether ``region`` is known to serve: checkers find it healthy, and it is not drained.
+
+    A check that is disabled or inverted, or that no checker reports on, proves nothing.
+    """
+    report = known(situation.region(region).check)
+    if report is None or report.check.disabled or report.check.inverted or not report.tally.known:
+        return False
+    return report.healthy is True and not is_drained(situation, region)
+
+
+def drain_advice(situation: Situation, region: str, reason: str) -> tuple[str, str]:
+    """The module's table: a sentence, and the command or nothing."""
+    if is_drained(situation, region):
+        return "It is drained already.", ""
+    if not any(serves(situation, one.region) for one in situation.regions if one.region != region):
+        return "Do not drain: no other Region is known to serve.", ""
+    ends = clock(situation.at + timedelta(minutes=_MINUTES), situation.at)
+    command = _script(situation, region, "drain", reason, f" -v minutes={_MINUTES}")
+    return f"A drain started now ends by itself at {ends} ({_MINUTES} min).", command
+
+
+def release_command(situation: Situation, region: str) -> str:
+    """The command that ends the drain of ``region``."""
+    return _script(situation, region, "release", "repaired")
+
+
+def _script(situation: Situation, region: str, name: str, reason: str, more: str = "") -> str:
+    """The runbook's command: it works after the runbook's login through a Region that answers."""
+    variables = f"-v service={situation.service} -v target=dsql -v region={region} -v reason='{reason}'"
+    return f'timeout 30 psql -w {variables} -v actor="$(id -un)"{more} -f sql/{name}.sql'

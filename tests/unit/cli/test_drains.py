@@ -1,0 +1,74 @@
+"""When the command line suggests a drain or a release, and when it advises against one."""
+
+from typing import Any
+
+import pytest
+from tests.unit.cli.situations import (
+    FAR,
+    NEAR,
+    ago,
+    check,
+    drained,
+    forced,
+    published,
+    situation,
+    state,
+)
+
+from beacon_cli.situation.finding import Finding
+from beacon_cli.situation.model import Alarm, Canary, Known, Unknown
+from beacon_cli.situation.sentences import explain
+
+GONE = Unknown("gone")
+#: The three findings after which an operator may drain the near Region.
+CAUSES = {
+    "is in DNS, and only 4 of 6": {"check": check(NEAR, passed=4)},
+    "write canary failed": {"canary": Known(Canary(3, 15))},
+    "Alarm shop-test-probes-fail": {"alarms": Known((Alarm("shop-test-probes-fail", "ALARM", ago(60)),))},
+}
+
+
+def finding(part: str, near: dict[str, Any], far: dict[str, Any], **changes: Any) -> Finding:  # noqa: ANN401
+    told = explain(situation(near, far, **changes), NEAR).findings
+    fitting = [one for one in told if part in one.text]
+    assert len(fitting) == 1, [one.text for one in told]
+    return fitting[0]
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_drain_is_suggested_while_another_region_serves(cause: str) -> None:
+    """The runbook's command, and the end of the drain."""
+    one = finding(cause, CAUSES[cause], {})
+    assert one.command.endswith("-v minutes=60 -f sql/drain.sql")
+    assert "A drain started now ends by itself at 04:00:00 UTC (60 min)." in one.text
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize(
+    ("far", "changes"),
+    [
+        ({"check": check(FAR, passed=0)}, {}),
+        ({"check": GONE}, {}),
+        ({"check": check(FAR, passed=2, fresh=2)}, {}),
+        ({"check": check(FAR, disabled=True)}, {}),
+        ({"check": check(FAR, passed=0, inverted=True)}, {}),
+        ({}, {"forced": forced(FAR)}),
+        ({"document": published(FAR, state(NEAR), drained(FAR))}, {"forced": GONE}),
+    ],
+    ids=["out", "not read", "few reports", "disabled", "inverted", "drained", "drained by a document"],
+)
+def test_no_drain_is_suggested_where_no_other_region_is_known_to_serve(
+    cause: str, far: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """It would leave clients without a Region."""
+    one = finding(cause, CAUSES[cause], far, **changes)
+    assert one.command == ""
+    assert "Do not drain: no other Region is known to serve." in one.text
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_region_that_is_drained_is_not_drained_again(cause: str) -> None:
+    """The second drain would replace the first, which may last longer."""
+    one = finding(cause, CAUSES[cause], {}, forced=forced(NEAR))
+    assert one.command == ""
+    assert "It is drained already." in one.text
