@@ -91,7 +91,8 @@ def _checkers(one: RegionSituation) -> str:
     if report is None:
         return _UNREAD
     mark = "disabled" if report.check.disabled else "inverted" if report.check.inverted else ""
-    return f"{report.tally.passed}/{report.tally.fresh} {mark or ('in' if report.healthy else 'out')}"
+    mark = mark or {True: "in", False: "out", None: _UNREAD}[report.healthy]
+    return f"{report.tally.passed}/{report.tally.fresh} {mark}"
 
 
 def _state(state: EndpointState | None) -> tuple[str, str, str]:

@@ -8,6 +8,7 @@ from tests.unit.cli.situations import (
     NEAR,
     ago,
     check,
+    down,
     drained,
     forced,
     published,
@@ -72,3 +73,62 @@ def test_a_region_that_is_drained_is_not_drained_again(cause: str) -> None:
     one = finding(cause, CAUSES[cause], {}, forced=forced(NEAR))
     assert one.command == ""
     assert "It is drained already." in one.text
+
+
+def drain(near: dict[str, Any], **changes: Any) -> Finding:  # noqa: ANN401 - any fact's
+    given = {"forced": forced(NEAR)} | changes
+    return finding("drained us-east-1" if given["forced"] is not GONE else "is drained", near, {}, **given)
+
+
+def alarm(name: str) -> dict[str, Any]:
+    return {"alarms": Known((Alarm(f"shop-test-{name}", "ALARM", ago(60)),))}
+
+
+REPAIRED = {"document": published(NEAR, state(FAR), drained(NEAR))}
+
+
+@pytest.mark.parametrize(
+    "near",
+    [
+        {},
+        {"canary": Known(Canary(0, 15))},
+        alarm("drained-too-long"),
+        alarm("us-east-1-unhealthy"),
+        alarm("us-east-1-checkers-disagree"),
+    ],
+)
+@pytest.mark.parametrize("intents", [forced(NEAR), GONE])
+def test_a_drained_region_that_works_again_may_be_released(near: dict[str, Any], intents: object) -> None:
+    """Alarms that the drain itself turns on do not count."""
+    one = drain(REPAIRED | near, forced=intents)
+    assert one.text.endswith(" It looks repaired: release it.")
+    assert one.command.endswith("-f sql/release.sql")
+
+
+@pytest.mark.parametrize(
+    "near",
+    [
+        {"document": published(NEAR, state(FAR), drained(NEAR, observed=down(NEAR).observed))},
+        {"document": GONE},
+        {"document": published(NEAR, state(FAR), drained(NEAR), valid_until=ago(1))},
+        {"canary": Known(Canary(1, 15))},
+        {"canary": GONE},
+        {"alarms": GONE},
+        alarm("probes-fail"),
+    ],
+    ids=["down", "no document", "old", "writes fail", "no canary", "no alarms", "an alarm"],
+)
+def test_no_release_is_suggested_before_the_repair(near: dict[str, Any]) -> None:
+    """Clients would be sent back to what the drain keeps them from."""
+    one = drain(REPAIRED | near)
+    assert one.text.endswith(" Release it when it is repaired.")
+    assert one.command == ""
+
+
+def test_a_release_is_suggested_only_after_a_document_without_the_database_too() -> None:
+    """The far document shows the drain; the near Region's own says nothing."""
+    given = situation(
+        {"document": GONE}, {"document": published(FAR, state(FAR), drained(NEAR))}, forced=GONE
+    )
+    one = next(one for one in explain(given, NEAR).findings if "is drained" in one.text)
+    assert (one.text.endswith("Release it when it is repaired."), one.command) == (True, "")

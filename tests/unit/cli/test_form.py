@@ -12,6 +12,7 @@ from tests.unit.cli.situations import (
     NOW,
     ago,
     answer,
+    check,
     down,
     forced,
     frozen_region,
@@ -34,6 +35,7 @@ SITUATIONS = {
     "nothing is known": situation(
         NOTHING, NOTHING, authoritative=GONE, cached=GONE, forced=GONE, global_alarms=GONE
     ),
+    "few reports": situation({"check": check(NEAR, passed=1, fresh=1)}),
     "no record": situation(authoritative=None, cached=None, record_name=""),
     "drained": situation(
         forced=forced(NEAR, until=NOW, changes=(ForcedChange(ago(1), FAR, "", "done", "bob", None),)),

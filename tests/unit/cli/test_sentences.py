@@ -87,8 +87,8 @@ NO_NEAR, NO_FAR = {"check": THROTTLED}, {"check": THROTTLED}
         ),
         (
             situation(far=NO_FAR),
-            Level.DETAIL,
-            "us-east-1 is healthy. DNS sends clients to us-east-1.",
+            Level.UNKNOWN,
+            "us-east-1 is healthy. Whether us-east-2 serves is not known. DNS sends clients to us-east-1.",
         ),
         (
             situation(authoritative=Unknown("silent")),
@@ -150,6 +150,7 @@ def test_a_drain_says_by_whom_why_and_until_when() -> None:
     one = found(given, "alice has drained")
     assert one.text == (
         "alice has drained us-east-1 since 02:56:00 UTC, until 03:27:00 UTC (27 min left): 'writes fail'."
+        " It looks repaired: release it."
     )
     assert one.command == (
         "timeout 30 psql -w -v service=shop-test -v target=dsql -v region=us-east-1 -v reason='repaired'"
@@ -183,7 +184,7 @@ def test_without_the_database_the_documents_still_show_a_drain() -> None:
     )
     assert found(given, "by whom is not known").text == (
         "us-east-1 is drained until 03:05:00 UTC, by the document of us-east-1 and us-east-2; by whom is not"
-        " known."
+        " known. It looks repaired: release it."
     )
 
 
@@ -228,6 +229,18 @@ def test_the_only_region_that_works_is_drained() -> None:
                 "timeout 30 psql -w -v service=shop-test -v target=dsql -v region=us-east-1"
                 """ -v reason='checkers disagree' -v actor="$(id -un)" -v minutes=60 -f sql/drain.sql"""
             ),
+        ),
+        (
+            check(NEAR, disabled=True, inverted=True),
+            Level.WARN,
+            "is disabled and inverted: Route 53 counts it as unhealthy",
+            "aws route53 update-health-check --health-check-id id-us-east-1 --no-disabled --no-inverted",
+        ),
+        (
+            check(NEAR, passed=2, fresh=2, inverted=True),
+            Level.WARN,
+            "is inverted, and only 2 of 6 checkers have reported lately",
+            "aws route53 update-health-check --health-check-id id-us-east-1 --no-inverted",
         ),
         (check(NEAR, passed=2, fresh=2), Level.WARN, "only 2 of 6 checkers have reported lately", ""),
     ],

@@ -6,6 +6,9 @@ a drain is worth considering, and                       what is said
 the Region is drained already                           that; a second drain would replace the first one
 another Region is known to serve and is not drained     the command, and when the drain ends
 none is                                                 not to drain
+a drained Region whose own document observes it up,     to release it, and the command
+without an alarm and a commit that failed
+any other drained Region                                to release it when it is repaired
 ======================================================  =====================================================
 """
 
@@ -13,14 +16,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from beacon.model import Forced
+from beacon.model import Forced, Observed
 from beacon_cli.situation.finding import clock
-from beacon_cli.situation.model import Situation, known
+from beacon_cli.situation.model import RegionSituation, Situation, known
 
-__all__ = ["drain_advice", "is_drained", "release_command", "serves"]
+__all__ = ["drain_advice", "is_drained", "release_advice", "release_command", "serves"]
 
 #: How long a drain lasts that the runbook starts.
 _MINUTES = 60
+#: Alarms that a drain turns on by itself.
+_OF_A_DRAIN = ("-drained-too-long", "-unhealthy", "-checkers-disagree")
 
 
 def is_drained(situation: Situation, region: str) -> bool:
@@ -57,6 +62,27 @@ def drain_advice(situation: Situation, region: str, reason: str) -> tuple[str, s
     ends = clock(situation.at + timedelta(minutes=_MINUTES), situation.at)
     command = _script(situation, region, "drain", reason, f" -v minutes={_MINUTES}")
     return f"A drain started now ends by itself at {ends} ({_MINUTES} min).", command
+
+
+def release_advice(situation: Situation, region: str) -> tuple[str, str]:
+    """What to do about the drain of ``region``: a sentence, and the command or nothing."""
+    if _looks_repaired(situation, situation.region(region)):
+        return "It looks repaired: release it.", release_command(situation, region)
+    return "Release it when it is repaired.", ""
+
+
+def _looks_repaired(situation: Situation, one: RegionSituation) -> bool:
+    """Whether its own document observes it up, without an alarm and without a commit that failed lately.
+
+    What is not known counts as not repaired; a canary that is off does not count.
+    """
+    published, alarms, canary = known(one.document), known(one.alarms), known(one.canary)
+    if published is None or published.stale(situation.at) or alarms is None:
+        return False
+    own = published.document.state_of(one.region)
+    writes = one.canary is None or (canary is not None and canary.failed == 0)
+    troubled = any(alarm.state == "ALARM" and not alarm.name.endswith(_OF_A_DRAIN) for alarm in alarms)
+    return own is not None and own.observed is Observed.UP and writes and not troubled
 
 
 def release_command(situation: Situation, region: str) -> str:

@@ -79,12 +79,15 @@ class CheckReport:
     tally: Tally
 
     @property
-    def healthy(self) -> bool:
-        """What Route 53 makes of it: a disabled check is healthy, an inverted one turns its share around."""
-        if self.check.disabled:
-            return True
-        if self.tally.fresh == 0:
-            return not self.check.inverted  # as Route 53 has it until there is data
+    def healthy(self) -> bool | None:
+        """What Route 53 makes of it; ``None`` where half of the reports or more are too old to count.
+
+        A disabled check counts as healthy, and so does one without data; an inverted one is turned around.
+        """
+        if self.check.disabled or self.tally.reported == 0:
+            return not self.check.inverted
+        if not self.tally.known:
+            return None
         return self.tally.healthy != self.check.inverted
 
 

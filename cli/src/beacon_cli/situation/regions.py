@@ -9,7 +9,7 @@ from __future__ import annotations
 from beacon.model import EndpointState, Forced, Observed
 from beacon.predict import Span, dns_after, ssm_after
 from beacon_cli.situation.advice import ADVICE, alarm_advice
-from beacon_cli.situation.drains import drain_advice, release_command
+from beacon_cli.situation.drains import drain_advice, release_advice, release_command
 from beacon_cli.situation.finding import Finding, Level, clock, joined, span
 from beacon_cli.situation.model import Alarm, CheckReport, ForcedState, RegionSituation, Situation, known
 
@@ -50,6 +50,9 @@ def _check(situation: Situation, one: RegionSituation) -> list[Finding]:
     region, check, counted = one.region, report.check, report.tally
     share = f"{counted.passed} of {counted.fresh} checkers find it healthy"
     repair = f"aws route53 update-health-check --health-check-id {check.id}"
+    if check.disabled and check.inverted:
+        text = f"The health check of {region} is disabled and inverted: Route 53 counts it as unhealthy."
+        return [Finding(Level.WARN, text, f"{repair} --no-disabled --no-inverted", region)]
     if check.disabled:
         text = f"The health check of {region} is disabled: Route 53 counts it as healthy in any case."
         return [Finding(Level.BAD, text, f"{repair} --no-disabled", region)]
@@ -79,6 +82,16 @@ def _short(status: str) -> str:
 
 def _inverted(region: str, report: CheckReport, share: str) -> Finding:
     command = f"aws route53 update-health-check --health-check-id {report.check.id} --no-inverted"
+    if report.healthy is None:
+        text = (
+            f"The health check of {region} is inverted, and only {report.tally.fresh} of"
+            f" {report.tally.reported} checkers have reported lately:"
+            f" whether {region} is in DNS is not known."
+        )
+        return Finding(Level.WARN, text, command, region)
+    if report.tally.reported == 0:
+        text = f"The health check of {region} is inverted and has no data: Route 53 counts it as unhealthy."
+        return Finding(Level.WARN, text, command, region)
     if report.healthy:
         text = (
             f"The health check of {region} is inverted while {region} fails ({share}): Route 53 counts it as"
@@ -101,7 +114,8 @@ def _forced(situation: Situation, one: RegionSituation) -> list[Finding]:
         until = next((rows[name].forced_until for name in drained_in if rows[name].forced_until), None)
         ends = f" until {clock(until, situation.at)}" if until else " until it is released"
         text = f"{region} is drained{ends}, by the document of {joined(drained_in)}; by whom is not known."
-        return [Finding(Level.WARN, text, release_command(situation, region), region)]
+        advice, command = release_advice(situation, region)
+        return [Finding(Level.WARN, f"{text} {advice}", command, region)]
     row = forced.of(region)
     if row is None or not row.forced:
         if not drained_in:
@@ -132,7 +146,8 @@ def _drained(situation: Situation, one: RegionSituation, row: ForcedState) -> Fi
     if others and passes and all(other.healthy is False for other in others):
         text += " It works, and no other Region does: release it."
         return Finding(Level.BAD, text, release_command(situation, row.region), row.region)
-    return Finding(Level.WARN, text, release_command(situation, row.region), row.region)
+    advice, command = release_advice(situation, row.region)
+    return Finding(Level.WARN, f"{text} {advice}", command, row.region)
 
 
 def _observed(situation: Situation, one: RegionSituation) -> list[Finding]:

@@ -6,8 +6,10 @@ what is known                                 level    the headline
 every check is unhealthy                      bad      no Region is healthy; Route 53 answers as if all were
 DNS leads to a Region that is unhealthy, and  bad      clients are sent to a Region that is out; Route 53
 another one is healthy                                 moves them within its next answers
+as the next row, and a check is not known     unknown  the same, and which Regions are not known
 a Region is unhealthy, DNS leads to another   info     the one is out, the others serve, and where DNS leads
 a Region is unhealthy, the rest not known     warn     the same, as far as it is known
+no check is unhealthy, some are not known     unknown  which Regions are healthy, and which not known
 every check is healthy                        detail   every Region is healthy, and where DNS leads
 no check is known                             unknown  which Regions serve is not known
 ============================================  =======  ====================================================
@@ -42,12 +44,21 @@ def headline(situation: Situation) -> Finding:
             f" one of its next answers; resolvers keep the old one for up to {answer.ttl_s} s."
         )
         return Finding(Level.BAD, text)
-    if out:
-        served = f"{joined(out)} {_is(out)} out of DNS, and {joined(serving)} {_serves(serving)}."
-        return Finding(Level.INFO, f"{served} {_dns_goes(situation)}")
+    return _served(situation, out, serving)
+
+
+def _served(situation: Situation, out: list[str], serving: list[str]) -> Finding:
+    """The headline where Regions serve; a check that is not known keeps it from being good news."""
     missing = [one.region for one in situation.regions if one.healthy is None]
-    said = f"{joined(serving)} {_is(serving)} healthy" if missing else "Every Region is healthy"
-    return Finding(Level.DETAIL, f"{said}. {_dns_goes(situation)}")
+    said = "Every Region is healthy."
+    if out:
+        said = f"{joined(out)} {_is(out)} out of DNS, and {joined(serving)} {_serves(serving)}."
+    elif missing:
+        said = f"{joined(serving)} {_is(serving)} healthy."
+    if missing:
+        said += f" Whether {joined(missing)} {_serves(missing)} is not known."
+    level = Level.UNKNOWN if missing else Level.INFO if out else Level.DETAIL
+    return Finding(level, f"{said} {_dns_goes(situation)}")
 
 
 def _dns_goes(situation: Situation) -> str:
