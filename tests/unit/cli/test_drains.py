@@ -22,7 +22,7 @@ from beacon_cli.situation.sentences import explain
 
 GONE = Unknown("gone")
 #: The three findings after which an operator may drain the near Region.
-CAUSES = {
+CAUSES: dict[str, dict[str, Any]] = {
     "is in DNS, and only 4 of 6": {"check": check(NEAR, passed=4)},
     "write canary failed": {"canary": Known(Canary(3, 15))},
     "Alarm shop-test-probes-fail": {"alarms": Known((Alarm("shop-test-probes-fail", "ALARM", ago(60)),))},

@@ -251,6 +251,26 @@ def test_a_check_that_guards_nothing_is_reported(near: object, level: Level, say
     assert (one.level, one.command) == (level, command)
 
 
+@pytest.mark.parametrize(
+    ("near", "says"),
+    [
+        (check(NEAR, inverted=True), "back in DNS after its health check is no longer inverted"),
+        (check(NEAR, passed=0, inverted=True), "A repair takes us-east-1 out of DNS until"),
+        (check(NEAR, disabled=True), "DNS keeps us-east-1 in until its health check is enabled"),
+        (
+            check(NEAR, disabled=True, inverted=True),
+            "after its health check is enabled and no longer inverted",
+        ),
+    ],
+)
+def test_no_return_is_predicted_where_a_check_does_not_follow_the_checkers(near: object, says: str) -> None:
+    """Only the operator brings the Region back; a repair does not, nor a release."""
+    rows = (state(FAR), down(NEAR))
+    given = situation({"check": near, "document": published(NEAR, *rows)})
+    assert found(given, says).level is Level.INFO
+    assert not any("After the" in one.text for one in explain(given).findings)
+
+
 def test_publishers_that_disagree_point_at_the_path_between_regions() -> None:
     """Each sees the other Region only."""
     given = situation(far={"document": published(FAR, state(FAR), down(NEAR))})

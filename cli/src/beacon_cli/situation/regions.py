@@ -189,6 +189,8 @@ def _return(situation: Situation, one: RegionSituation) -> list[Finding]:
     down = any(state.observed is Observed.DOWN for state in rows.values())
     if one.healthy is not False and not drained and not down:
         return []
+    if by_hand := _return_by_hand(one):
+        return [Finding(Level.INFO, by_hand, "", one.region)]
     spans = return_of(situation, drained=drained and not down)
     after = "the repair and the release" if drained and down else "the release" if drained else "the repair"
     if spans is None:
@@ -203,6 +205,22 @@ def _return(situation: Situation, one: RegionSituation) -> list[Finding]:
         parts.append(f"may come first in SSM in {span(ssm.earliest_s)} to {span(ssm.latest_s)}")
     text = f"After {after}, {one.region} {', and '.join(parts)}."
     return [Finding(Level.INFO, text, "", one.region)]
+
+
+def _return_by_hand(one: RegionSituation) -> str:
+    """What brings the Region back where its check does not follow the checkers; empty where it does."""
+    report = known(one.check)
+    if report is None:
+        return ""
+    if report.check.disabled and report.check.inverted:
+        return f"{one.region} is back in DNS after its health check is enabled and no longer inverted."
+    if report.check.disabled:
+        return f"DNS keeps {one.region} in until its health check is enabled: a repair changes nothing there."
+    if report.check.inverted and report.healthy:
+        return f"A repair takes {one.region} out of DNS until its health check is no longer inverted."
+    if report.check.inverted:
+        return f"{one.region} is back in DNS after its health check is no longer inverted, if it works then."
+    return ""
 
 
 def _around(one: RegionSituation, situation: Situation) -> list[Finding]:
