@@ -49,11 +49,20 @@ def sentence_of(error: Exception, what: str) -> str:
         return f"{what} does not answer"
     if isinstance(error, EndpointConnectionError):
         return f"{what} cannot be reached"
-    if isinstance(error, _LOGIN):
-        return f"{what} was not asked: the AWS login has expired"
-    if isinstance(error, _MISSING):
-        return f"{what} was not asked: there are no AWS credentials"
+    if why := _unsigned(error):
+        return f"{what} was not asked: {why}"
     return f"{what} cannot be asked: {type(error).__name__}"
+
+
+def _unsigned(error: Exception) -> str:
+    """Why there is nothing to sign a call with; empty where that is not the trouble."""
+    if isinstance(error, _LOGIN):
+        return "the AWS login has expired"
+    if isinstance(error, _MISSING):
+        return "there are no AWS credentials"
+    if isinstance(error, ProfileNotFound):
+        return f"there is no AWS profile {error.kwargs.get('profile', '')!r}"
+    return ""
 
 
 def _of_code(code: str, message: str, what: str) -> str:

@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import dns.message
 import dns.rcode
@@ -15,22 +17,33 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     NoCredentialsError,
     ProfileNotFound,
     ReadTimeoutError,
     SSOTokenLoadError,
+    TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
 from tests.unit.cli.situations import FAR, HOSTS, NEAR
 
+from beacon.aws.credentials import NoCredentialsError as MissingError
 from beacon_cli.aws_failures import aws_error, sentence_of
 from beacon_cli.errors import ExitCode
 from beacon_cli.fleet import Fleet, LabPlaces, Site
+from beacon_cli.readers.assemble import Look
+from beacon_cli.readers.forced import read_forced
 from beacon_cli.readers.parallel import gather
+from beacon_cli.readers.published import read_published
 from beacon_cli.readers.record import read_authoritative
+from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Known, Unknown
 from beacon_cli.situation.settings import targets_of, timings_of
+
+
+def client_error(code: str, message: str = "") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, "GetParameters")
 
 
 def test_what_is_not_there_in_time_is_unknown_and_holds_up_nothing() -> None:
@@ -43,18 +56,53 @@ def test_what_is_not_there_in_time_is_unknown_and_holds_up_nothing() -> None:
     assert found == {"quick": 1, "SSM of us-east-1": Unknown("SSM of us-east-1 did not answer within 0.2 s")}
 
 
-def test_a_defect_of_a_reader_is_no_fact() -> None:
-    """It would look as if the source were unreachable."""
+def test_a_defect_of_a_reader_costs_its_own_fact_alone() -> None:
+    """By its type: the text of an exception may hold a secret."""
 
     def broken() -> object:
-        raise KeyError("a defect")
+        raise KeyError("a secret")
 
-    with pytest.raises(KeyError, match="a defect"):
-        gather({"broken": broken}, 5)
+    found = gather({"SSM of us-east-1": broken, "quick": lambda: 1}, 5)
+    assert found == {"SSM of us-east-1": Unknown("SSM of us-east-1 failed: KeyError"), "quick": 1}
 
 
-def client_error(code: str, message: str = "") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "GetParameters")
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (TokenRetrievalError(provider="sso", error_msg="x"), "the AWS login has expired"),
+        (UnauthorizedSSOTokenError(), "the AWS login has expired"),
+        (CredentialRetrievalError(provider="sso", error_msg="x"), "there are no AWS credentials"),
+        (MissingError("there are none"), "there are no AWS credentials"),
+        (client_error("ExpiredToken"), "the AWS session has expired"),
+    ],
+)
+def test_a_login_that_expires_during_a_watch_costs_the_intents_alone(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The credentials are read again at each look."""
+
+    def expired(*_: object, **__: object) -> None:
+        raise error
+
+    # What signing a token raises passes through the client as it is.
+    monkeypatch.setattr("beacon_cli.readers.forced.database", expired)
+    assert read_forced(Sessions(fleet()), 2) == Unknown(f"the database was not asked: {says}")
+
+
+def test_a_profile_that_is_missing_costs_its_region_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A look prepares every Region's clients, and the readers of that Region say why they have none."""
+    (tmp_path / "config").write_text("[default]\nregion = us-east-1\n", encoding="utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    near, far = fleet().sites
+    sessions = Sessions(replace(fleet(), lab=None, sites=(near, replace(far, profile="prd"))))
+    Look(sessions, 1)._prepare()
+    assert read_published(sessions, FAR) == Unknown(
+        "SSM of us-east-2 was not asked: there is no AWS profile 'prd'"
+    )
+    assert sessions.ssm(NEAR).meta.region_name == NEAR
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from beacon_cli.aws_failures import FAILURES
 from beacon_cli.fleet import Fleet
 from beacon_cli.readers import cloudwatch, forced, published, record, route53, stacks
 from beacon_cli.readers.parallel import gather
@@ -65,11 +67,14 @@ class Look:
         import psycopg  # noqa: F401, PLC0415 - heavy, and only for a look
 
         sessions = self.sessions
-        sessions.route53()
         for region in sessions.fleet.regions:
-            sessions.ssm(region)
-            sessions.cloudwatch(region)
-            sessions.cloudformation(region)
+            # A missing profile costs its Region's facts: each reader makes its client again, and says so.
+            with contextlib.suppress(*FAILURES):
+                sessions.ssm(region)
+                sessions.cloudwatch(region)
+                sessions.cloudformation(region)
+        with contextlib.suppress(*FAILURES):
+            sessions.route53()
 
     def _situation(self, fleet: Fleet, found: Mapping[str, Any], took_s: float) -> Situation:
         return Situation(

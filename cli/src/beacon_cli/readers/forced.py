@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from beacon.aws.credentials import NoCredentialsError
+from beacon_cli.aws_failures import FAILURES, sentence_of
 from beacon_cli.database import database
 from beacon_cli.errors import FailedError
 from beacon_cli.sessions import Sessions
@@ -37,6 +39,11 @@ def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
             through = connection.endpoint.region
     except FailedError as error:
         return Unknown(error.sentence)
+    except FAILURES as error:
+        # Tokens are signed with credentials that a login may have to renew.
+        return Unknown(sentence_of(error, NAME))
+    except NoCredentialsError:
+        return Unknown(f"{NAME} was not asked: there are no AWS credentials")
     except psycopg.Error as error:
         return Unknown(_why(error, user))
     if not states:
