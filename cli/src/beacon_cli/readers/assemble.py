@@ -15,10 +15,13 @@ from beacon_cli.fleet import Fleet
 from beacon_cli.readers import cloudwatch, forced, published, record, route53, stacks
 from beacon_cli.readers.parallel import gather
 from beacon_cli.sessions import Sessions
+from beacon_cli.situation import alarms
 from beacon_cli.situation.model import (
+    Alarm,
     Canary,
     CheckReport,
     Fact,
+    Known,
     RegionSituation,
     Situation,
     StackView,
@@ -31,6 +34,8 @@ __all__ = ["Look"]
 
 #: A reader with a limit of its own ends before that, so that it can say why.
 _SHARE = 0.85
+#: Looks from one reading of the stacks to the next: a minute of `--watch`.
+_STACKS_AGAIN_AFTER = 12
 _GLOBAL = "CloudWatch of the global stack"
 
 
@@ -45,6 +50,7 @@ class Look:
     """See :attr:`Situation.where`."""
     _checks: route53.CheckReader = field(init=False)
     _stacks: dict[str, Fact[StackView]] = field(default_factory=dict)
+    _looks: int = 0
 
     def __post_init__(self) -> None:
         self._checks = route53.CheckReader(self.sessions)
@@ -56,6 +62,7 @@ class Look:
         began = time.monotonic()
         found = gather(self._readers(), self.within_s)
         took_s = time.monotonic() - began
+        self._looks += 1
         for region in fleet.regions:
             stack = found.get(stacks.name_of(region))
             if stack is not None and (known(stack) is not None or region not in self._stacks):
@@ -85,7 +92,7 @@ class Look:
             authoritative=found.get(record.OWN),
             cached=found.get(record.RESOLVER),
             forced=found[forced.NAME],
-            global_alarms=found.get(_GLOBAL),
+            global_alarms=self._global_alarms(found),
             timings=timings_of(fleet, self._parameters()),
             took_s=took_s,
             where=self.where,
@@ -100,9 +107,32 @@ class Look:
             check=checks if isinstance(checks, Unknown) else checks[region],
             document=found[published.name_of(region)],
             stack=self._stacks[region],
-            alarms=found[cloudwatch.name_of(region)],
+            alarms=self._alarms(region, found),
             canary=canary,
         )
+
+    def _alarms(self, region: str, found: Mapping[str, Any]) -> Fact[tuple[Alarm, ...]]:
+        service = self.sessions.fleet.service
+        own: Fact[tuple[Alarm, ...]] = found[cloudwatch.name_of(region)]
+        if isinstance(own, Unknown):
+            return own
+        named = alarms.of_region(service, region, self._all_alarms(found))
+        return Known((*alarms.read_in(service, own.value), *named))
+
+    def _global_alarms(self, found: Mapping[str, Any]) -> Fact[tuple[Alarm, ...]] | None:
+        fleet = self.sessions.fleet
+        place = fleet.global_stack[0] if fleet.global_stack else ""
+        read: Fact[tuple[Alarm, ...]] | None = found.get(
+            cloudwatch.name_of(place) if place in fleet.regions else _GLOBAL
+        )
+        if isinstance(read, Unknown):
+            return read
+        whole = alarms.of_deployment(fleet.service, self._all_alarms(found))
+        return Known(whole) if read is not None or whole else None
+
+    def _all_alarms(self, found: Mapping[str, Any]) -> list[Alarm]:
+        names = [*map(cloudwatch.name_of, self.sessions.fleet.regions), _GLOBAL]
+        return [alarm for name in names for alarm in known(found.get(name)) or ()]
 
     def _parameters(self) -> dict[str, Mapping[str, str]]:
         """Each Region's parameters, as its stack has them or, where that is not known, as the file does."""
@@ -123,10 +153,10 @@ class Look:
             readers[cloudwatch.name_of(region)] = partial(cloudwatch.read_alarms, sessions, region)
             if parameters[region].get("WriteCanary") == "on":
                 readers[_canary_of(region)] = partial(cloudwatch.read_canary, sessions, region)
-            if known(self._stacks.get(region)) is None:
+            if self._looks % _STACKS_AGAIN_AFTER == 0 or known(self._stacks.get(region)) is None:
                 readers[stacks.name_of(region)] = partial(stacks.read_stack_view, sessions, region)
         if fleet.global_stack is not None and fleet.global_stack[0] not in fleet.regions:
-            # In a Region of the deployment its alarms come with the Region's own.
+            # In a Region of the deployment its alarms are read with the Region's own.
             readers[_GLOBAL] = partial(cloudwatch.read_alarms, sessions, fleet.global_stack[0])
         if fleet.record_name:
             targets, within_s = targets_of(fleet, parameters), self.within_s * _SHARE

@@ -13,7 +13,7 @@ from beacon_cli.situation.drains import drain_advice, release_advice, release_co
 from beacon_cli.situation.finding import Finding, Level, clock, joined, span
 from beacon_cli.situation.model import Alarm, CheckReport, ForcedState, RegionSituation, Situation, known
 
-__all__ = ["about", "return_of", "seen_by"]
+__all__ = ["about", "alarm_finding", "return_of", "seen_by"]
 
 #: Below this share of checkers a Region that is in is looked at: the alarm `checkers-disagree` has the same.
 _AGREE_PERCENT = 80
@@ -226,7 +226,9 @@ def _return_by_hand(one: RegionSituation) -> str:
 def _around(one: RegionSituation, situation: Situation) -> list[Finding]:
     """Alarms that are on, a stack in trouble, a write canary that fails."""
     found = [
-        _alarm(alarm, one.region, situation) for alarm in known(one.alarms) or () if alarm.state == "ALARM"
+        alarm_finding(alarm, one.region, situation)
+        for alarm in known(one.alarms) or ()
+        if alarm.state == "ALARM"
     ]
     stack = known(one.stack)
     if stack is not None and any(word in stack.status for word in _BROKEN):
@@ -246,11 +248,12 @@ def _around(one: RegionSituation, situation: Situation) -> list[Finding]:
     return found
 
 
-def _alarm(alarm: Alarm, region: str, situation: Situation) -> Finding:
+def alarm_finding(alarm: Alarm, region: str, situation: Situation, level: Level = Level.WARN) -> Finding:
+    """An alarm that is on, of ``region`` or, where that is empty, of the deployment."""
     said = alarm_advice(alarm.name)
     since = f" since {clock(alarm.since, situation.at)}" if alarm.since else ""
     text, command = f"Alarm {alarm.name}{since}{': ' + said if said else ''}.", ""
     if alarm.name.endswith("-probes-fail") and situation.region(region).healthy is not False:
         advice, command = drain_advice(situation, region, "probes fail")
         text += f" {'Drain it if clients fail. ' if command else ''}{advice}"
-    return Finding(Level.WARN, text, command, region)
+    return Finding(level, text, command, region)

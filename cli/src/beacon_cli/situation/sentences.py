@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from beacon_cli.situation.finding import Finding, Level, joined
 from beacon_cli.situation.model import Situation, known
-from beacon_cli.situation.regions import about
+from beacon_cli.situation.regions import about, alarm_finding
 from beacon_cli.situation.routes import by_dns, by_ssm, headline
 
 __all__ = ["Explanation", "explain"]
@@ -34,6 +34,11 @@ def explain(situation: Situation, region: str | None = None) -> Explanation:
     found = [*by_dns(situation), *by_ssm(situation)]
     for one in wanted:
         found += about(situation, one.region)
+    found += [
+        alarm_finding(alarm, "", situation, Level.BAD)
+        for alarm in known(situation.global_alarms) or ()
+        if alarm.state == "ALARM"
+    ]
     found += _versions(situation)
     found += [Finding(Level.UNKNOWN, f"Not known: {why}.") for why in situation.unknown()]
     # Sorting is stable: within a level the order stays that of the story.
