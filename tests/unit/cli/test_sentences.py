@@ -328,6 +328,31 @@ def test_the_record_leads_elsewhere() -> None:
     assert "still answers us-east-1, for another 7 s" in found(behind, "resolver").text
 
 
+def address(*shown: str, region: str = "") -> Known[RecordAnswer]:
+    return Known(RecordAnswer(shown[0], region, 7, "", frozenset(shown)))
+
+
+@pytest.mark.parametrize(
+    ("own", "cached", "behind"),
+    [
+        (address("192.0.2.1", region=NEAR), address("192.0.2.2", region=NEAR), False),
+        (address("192.0.2.1", region=NEAR), address("192.0.2.2", region=FAR), True),
+        (address("192.0.2.1", "192.0.2.2"), address("192.0.2.2", "192.0.2.1"), False),
+        (address("192.0.2.1", "192.0.2.2"), address("192.0.2.2", "192.0.2.3"), False),
+        (address("192.0.2.1", "192.0.2.2"), address("192.0.2.8", "192.0.2.9"), True),
+        (address("192.0.2.1", region=NEAR), address("192.0.2.2"), False),
+        (answer(NEAR), address("192.0.2.2", region=NEAR), False),
+        (answer(NEAR), Known(RecordAnswer("old.example.org", "", 60, "")), True),
+    ],
+)
+def test_a_resolver_is_behind_only_where_it_leads_elsewhere(
+    own: Known[RecordAnswer], cached: Known[RecordAnswer], behind: bool
+) -> None:
+    """The answers of an alias rotate its addresses."""
+    texts = [one.text for one in explain(situation(authoritative=own, cached=cached)).findings]
+    assert any("resolver still answers" in text for text in texts) is behind
+
+
 def test_each_fact_that_is_not_known_is_one_sentence_told_once() -> None:
     """Route 53 concerns both Regions, and is named once."""
     given = situation(

@@ -46,13 +46,13 @@ def read_authoritative(fleet: Fleet, targets: Mapping[str, str], within_s: float
     first = answer.answer[0]
     found = _answer(first[0].to_text(), int(first.ttl), targets, address)
     if not found.region and first.rdtype == dns.rdatatype.A:
-        shown = {row.to_text() for row in first}
-        found = replace(found, region=_region_of(shown, targets, end))
+        found = _of_addresses(found, {row.to_text() for row in first}, targets, end)
     return Known(found)
 
 
 def read_cached(fleet: Fleet, targets: Mapping[str, str], within_s: float) -> Fact[RecordAnswer]:
     """What this machine's resolver answers, with what is left of the TTL."""
+    end = time.monotonic() + within_s
     try:
         resolver = dns.resolver.Resolver()
         try:
@@ -62,12 +62,21 @@ def read_cached(fleet: Fleet, targets: Mapping[str, str], within_s: float) -> Fa
     except _ASKS as error:
         return Unknown(_why(RESOLVER, fleet.record_name, error))
     ttl = int(found.rrset.ttl) if found.rrset is not None else 0
-    return Known(_answer(found[0].to_text(), ttl, targets, str(found.nameserver or "")))
+    answer = _answer(found[0].to_text(), ttl, targets, str(found.nameserver or ""))
+    if answer.is_address:
+        answer = _of_addresses(answer, {row.to_text() for row in found}, targets, end)
+    return Known(answer)
 
 
 def _answer(text: str, ttl_s: int, targets: Mapping[str, str], server: str) -> RecordAnswer:
     target = text.rstrip(".").lower()
     return RecordAnswer(target, targets.get(target, ""), ttl_s, server)
+
+
+def _of_addresses(
+    found: RecordAnswer, shown: Collection[str], targets: Mapping[str, str], end: float
+) -> RecordAnswer:
+    return replace(found, addresses=frozenset(shown), region=_region_of(shown, targets, end))
 
 
 def _ask(query: dns.message.Message, address: str, port: int, end: float) -> dns.message.Message:

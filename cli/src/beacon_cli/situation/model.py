@@ -99,6 +99,21 @@ class RecordAnswer:
     region: str
     ttl_s: int
     server: str
+    addresses: frozenset[str] = frozenset()
+    """All addresses of an alias, whose answers rotate; empty for a name."""
+
+    def leads_elsewhere(self, other: RecordAnswer) -> bool:
+        """Whether ``other`` is known to lead to another place: by Regions, or by addresses without any.
+
+        An alias of a known Region and one of an unknown Region cannot be compared.
+        """
+        if self.region and other.region:
+            return self.region != other.region
+        if self.is_address and other.is_address:
+            neither = not self.region and not other.region
+            mine, others = self.addresses or {self.target}, other.addresses or {other.target}
+            return neither and not mine & others
+        return self.target != other.target
 
     @property
     def is_address(self) -> bool:

@@ -86,7 +86,7 @@ def by_dns(situation: Situation) -> list[Finding]:
     elif answer is not None and not answer.region:
         text = f"{situation.record_name} leads to {answer.target}, which is no Region of {situation.service}."
         found.append(Finding(Level.WARN, text, f"dig {situation.record_name}"))
-    if answer and cached and answer.target != cached.target:
+    if answer and cached and answer.leads_elsewhere(cached):
         text = (
             f"This machine's resolver still answers {cached.region or cached.target}, for another"
             f" {span(cached.ttl_s)}; clients behind such a resolver follow then."
