@@ -1,11 +1,11 @@
 """Whether to drain a Region or to release it, in words, and the runbook's command where it may run now. Pure.
 
 ======================================================  =====================================================
-a drain is worth considering, and                       what is said
+what is known                                           what is said
 ======================================================  =====================================================
-the Region is drained already                           that; a second drain would replace the first one
-another Region is known to serve and is not drained     the command, and when the drain ends
-none is                                                 not to drain
+a Region in trouble that is drained already             that; a second drain would replace the first one
+one in trouble, and another one is known to serve       the command, and when the drain ends
+one in trouble, and no other one is known to serve      not to drain
 a drained Region whose own document observes it up,     to release it, and the command
 without an alarm and a commit that failed
 any other drained Region                                to release it when it is repaired
