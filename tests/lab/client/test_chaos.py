@@ -18,8 +18,8 @@ DURATION_S = 60.0
 #: Operations a second: the first service at the promised rate, the others beside it.
 PER_S = {"ssm": 50.0}
 OTHERS_PER_S = 15.0
-#: Some operation is acknowledged within this time. A move may take 2 query limits and 0.5 s, and a drain beside
-#: a fault can make one gap of two moves. `make bench NAME=chaos` has the tighter goal of 2 s.
+#: Some operation is acknowledged within this time. A move may take 2 query limits and 0.5 s, and a drain
+#: beside a fault can make one gap of two moves. `make bench NAME=chaos` has the tighter goal of 2 s.
 LONGEST_GAP_S = 2 * (2 * QUERY_TIMEOUT_S + 0.5)
 SEED = 20261
 
