@@ -40,7 +40,7 @@ def shown(text: str) -> str:
 
     A connection string in place of a host name holds a password, and a space, ``=``, ``@`` or ``/``.
     """
-    plain = re.fullmatch(r"[A-Za-z0-9._-]{0,253}(:[0-9]{1,5})?", text)
+    plain = re.fullmatch(r"[A-Za-z0-9._-]{0,253}(:[0-9]{1,5})?\n?", text)
     return repr(text) if plain else "a text that is no host name"
 
 
