@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
@@ -32,7 +34,8 @@ from tools.mutants.mutations import Mutation
 
 __all__ = ["Baseline", "BaselineError", "Result", "Subject", "baseline", "try_all"]
 
-#: A mutant may take so much longer than its tests do without it, and so many seconds more.
+#: A mutant may use so many times the seconds that its tests take without it, and so many more. What counts is
+#: the processor's time, because a busy machine is no defect. A mutant that waits has ten times as long.
 _TIMES, MORE_S = 6.0, 10.0
 _QUIET = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly")
 #: The parent has loaded libraries whose asserts pytest would like to see first.
@@ -197,13 +200,14 @@ def try_all(
             yield from _ended(running)
         if time.monotonic() >= until:
             break
+        patience_s = more_s + _TIMES * sum(notes.took_s[test] for test in tests)
         child = os.fork()
         if child == 0:
             os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(patience_s), math.ceil(patience_s) + 1))
             mutation.apply()
             os._exit(_pytest(subject, tree, _Chosen(tests)))
-        patience_s = more_s + _TIMES * sum(notes.took_s[test] for test in tests)
-        running[child] = (mutation, time.monotonic() + patience_s)
+        running[child] = (mutation, time.monotonic() + 10 * patience_s)
     while running:
         yield from _ended(running)
 
@@ -215,7 +219,9 @@ def _ended(running: dict[int, tuple[Mutation, float]]) -> Iterator[tuple[Mutatio
         if ended:
             del running[child]
             code = os.waitstatus_to_exitcode(status)
-            yield mutation, Result.SURVIVED if code == 0 else Result.KILLED
+            timed_out = code in (-signal.SIGXCPU, -signal.SIGKILL)
+            survived = Result.SURVIVED if code == 0 else Result.KILLED
+            yield mutation, Result.TIMED_OUT if timed_out else survived
         elif time.monotonic() > too_late:
             del running[child]
             os.killpg(child, signal.SIGKILL)
