@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pytest
-from psycopg import pq
+from psycopg import OperationalError, pq
 
 from beacon.aws.credentials import CredentialChain, NoCredentialsError
 from beacon.aws.sigv4 import Credentials
@@ -49,6 +49,8 @@ class Play:
     bad: bool = False
     #: After how long it answers the statement that follows its login.
     answers_s: float = QUICK_S
+    #: How the connection is lost instead of an answer.
+    lost: str = ""
 
 
 @dataclass
@@ -183,6 +185,9 @@ class Line:
 
     def consume_input(self) -> None:
         assert self.asked
+        if self.play.lost and self.due <= self.stage.now:
+            self.status = pq.ConnStatus.BAD
+            raise OperationalError(self.play.lost)
 
     def is_busy(self) -> bool:
         return self.due > self.stage.now
@@ -192,7 +197,7 @@ class Line:
 
     def get_error_message(self) -> str:
         assert not self.finished
-        return self.play.message
+        return self.play.lost if self.asked else self.play.message
 
     def finish(self) -> None:
         assert not self.finished, "closed twice"
@@ -496,6 +501,14 @@ def test_when_none_is_left_the_error_says_what_was_tried(stage: Stage) -> None:
     assert (stage.open_lines(), stage.passed_over()) == ([], {"a", "b"})
 
 
+def test_only_a_rejected_login_has_the_error_ask_about_the_role(stage: Stage) -> None:
+    """A refused connection says nothing about it."""
+    stage.plays["a"] = refusing()
+    assert str(fails(stage, stage.race(at("a")))) == (
+        "no endpoint can be connected to; us-east-1 refused after 0.02 s"
+    )
+
+
 def test_at_its_deadline_every_silent_leg_has_failed(stage: Stage) -> None:
     """Last resorts too; everything is closed."""
     stage.plays |= {name: silent() for name in "abc"}
@@ -629,6 +642,19 @@ def test_an_endpoint_that_logs_in_and_then_is_silent_again_loses_and_is_passed_o
     assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
     assert (stage.open_lines(), stage.passed_over()) == (["b"], {"a"})
     assert stage.local.silent_at(HOSTS["a"]) == first, "a lost race is no silent connection"
+
+
+def test_a_login_whose_connection_is_lost_before_it_has_answered_has_failed(stage: Stage) -> None:
+    """The next candidate starts at once, and the error says how the connection ended."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.plays["a"] = Play(lost="server closed the connection unexpectedly")
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.started == [(0.0, "a"), (pytest.approx(2 * QUICK_S), "b")]
+    assert stage.open_lines() == ["b"]
+    error = fails(stage, stage.race(at("a")))
+    assert [attempt.reason for attempt in error.attempts] == ["reset"]
 
 
 def test_an_endpoint_that_still_answers_nothing_after_its_time_is_passed_over_for_twice_as_long(
