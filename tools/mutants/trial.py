@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -139,14 +139,19 @@ class _Recorder:
 
 
 class _Chosen:
-    """A pytest plugin that runs the named tests alone, in the order in which they are named."""
+    """A pytest plugin that runs the named tests in order, and then those that the baseline did not have.
 
-    def __init__(self, tests: Sequence[str]) -> None:
+    A mutated value can stand in the name of a parametrized test, which then has another name.
+    """
+
+    def __init__(self, tests: Sequence[str], others: Collection[str]) -> None:
         self._place = {test: number for number, test in enumerate(tests)}
+        self._left_out = frozenset(others) - set(tests)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted(
-            (item for item in items if item.nodeid in self._place), key=lambda item: self._place[item.nodeid]
+            (item for item in items if item.nodeid not in self._left_out),
+            key=lambda item: self._place.get(item.nodeid, len(self._place)),
         )
 
 
@@ -206,7 +211,7 @@ def try_all(
             os.setsid()
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(patience_s), math.ceil(patience_s) + 1))
             mutation.apply()
-            os._exit(_pytest(subject, tree, _Chosen(tests)))
+            os._exit(_pytest(subject, tree, _Chosen(tests, notes.reached)))
         running[child] = (mutation, time.monotonic() + 10 * patience_s)
     while running:
         yield from _ended(running)
