@@ -49,6 +49,8 @@ class Play:
     bad: bool = False
     #: After how long it answers the statement that follows its login.
     answers_s: float = QUICK_S
+    #: Whether the statement waits for room in the socket before it is sent.
+    full: bool = False
     #: How the connection is lost instead of an answer.
     lost: str = ""
 
@@ -134,7 +136,7 @@ class Line:
         self.due = self.stage.now + self.play.after_s
         self.status = pq.ConnStatus.BAD if self.play.bad else pq.ConnStatus.STARTED
         self.nonblocking = 0
-        self.finished = self.written = self.asked = False
+        self.finished = self.written = self.asked = self.sent = False
         self._descriptor = next(self._descriptors)
         self.stage.lines.append(self)
 
@@ -159,6 +161,8 @@ class Line:
         come = select.POLLOUT
         if self.written:
             come = select.POLLIN if self.due <= self.stage.now else 0
+        if self.asked and not self.sent:
+            come = select.POLLOUT
         return come & interests.get(self.socket, 0)
 
     def connect_poll(self) -> pq.PollingStatus:
@@ -178,10 +182,11 @@ class Line:
         assert self.nonblocking == 1, "sending could block the race"
         self.asked = True
         self.due = self.stage.now + self.play.answers_s
-        self._results = [object(), None]
+        self.results = [object(), None]
 
     def flush(self) -> int:
-        return 0
+        self.sent, self.play.full = not self.play.full, False
+        return int(not self.sent)
 
     def consume_input(self) -> None:
         assert self.asked
@@ -193,7 +198,7 @@ class Line:
         return self.due > self.stage.now
 
     def get_result(self) -> object | None:
-        return self._results.pop(0)
+        return self.results.pop(0)
 
     def get_error_message(self) -> str:
         assert not self.finished
@@ -642,6 +647,28 @@ def test_an_endpoint_that_logs_in_and_then_is_silent_again_loses_and_is_passed_o
     assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
     assert (stage.open_lines(), stage.passed_over()) == (["b"], {"a"})
     assert stage.local.silent_at(HOSTS["a"]) == first, "a lost race is no silent connection"
+
+
+def test_a_login_that_was_asked_is_waited_for_to_read_alone_and_won_with_its_answer_read(
+    stage: Stage,
+) -> None:
+    """A wait for a descriptor that is always writable would spin; a result left over spoils the next one."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.plays["a"] = Play(answers_s=0.1)
+    race = stage.race(at("a"))
+    assert stage.run(race, until_s=0.05) is None
+    (line,) = stage.lines
+    assert race.interests() == {line.socket: select.POLLIN | select.POLLHUP | select.POLLERR}
+    assert stage.run(race) is not None
+    assert line.results == []
+
+
+def test_a_statement_that_finds_no_room_in_the_socket_is_sent_when_there_is_some(stage: Stage) -> None:
+    """The race waits to write as well, until all of it is sent."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.plays["a"] = Play(full=True)
+    assert stage.run(stage.race(at("a"), timeout_s=1.0)) is not None
+    assert stage.lines[0].sent
 
 
 def test_a_login_whose_connection_is_lost_before_it_has_answered_has_failed(stage: Stage) -> None:
