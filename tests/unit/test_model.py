@@ -7,7 +7,17 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from beacon.model import Document, Effective, Endpoint, EndpointState, Forced, Observation, Observed, Policy
+from beacon.model import (
+    MAX_LATENCY_MS,
+    Document,
+    Effective,
+    Endpoint,
+    EndpointState,
+    Forced,
+    Observation,
+    Observed,
+    Policy,
+)
 from beacon.outcome import ProbeOutcome, Reason
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -116,6 +126,20 @@ def test_a_document_prefers_the_first_endpoint_that_is_in_and_knows_each_by_its_
     assert (DOCUMENT.schema, DOCUMENT.frozen, DOCUMENT.note) == (1, False, "")
 
 
+def test_the_values_that_documents_hold_are_the_published_ones() -> None:
+    """A consumer compares them as text."""
+    assert [each.value for each in Observed] == ["up", "down", "unknown"]
+    assert [each.value for each in Forced] == ["drain"]
+    assert [each.value for each in Effective] == ["in", "out"]
+    assert MAX_LATENCY_MS == 60_000.0
+
+
+def test_a_state_begins_without_latency_count_and_dates() -> None:
+    """There is no data yet."""
+    new = state("us-east-1")
+    assert (new.latency_ms, new.streak, new.observed_since, new.forced_until) == (None, 0, None, None)
+
+
 # ---- the policy
 
 
@@ -150,6 +174,12 @@ def test_the_bounds_of_a_policy_are_within_it(name: str, least: float, most: flo
     for value in (least - (0.001 if name == "smoothing" else 1), most + 0.01):
         with pytest.raises(ValueError, match=f"^{name.replace('rank_', 'rank ')} must be [^;]*$"):
             Policy(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ranking", ["latency", "priority"])
+def test_a_policy_ranks_by_latency_or_by_priority(ranking: str) -> None:
+    """And by nothing else."""
+    assert Policy(ranking=ranking).ranking == ranking
 
 
 def test_everything_wrong_with_a_policy_is_in_one_error() -> None:

@@ -98,3 +98,13 @@ def test_of_a_hundred_checkers_the_nineteenth_brings_the_recovery() -> None:
 def test_an_edge_is_never_later_than_the_next_tick() -> None:
     """Where the schedule is quicker than the checkers, it notices first."""
     assert ssm_after(replace(TIMINGS, publish_every_s=1.0), edge=True).expected_s == 0.5
+
+
+def test_rechecks_take_their_distance_each() -> None:
+    """Four of them, half a second apart, after the first look."""
+    assert ssm_after(replace(TIMINGS, recheck_s=0.5), confirming=True).earliest_s == 3.0
+
+
+def test_an_intent_that_the_region_itself_sees_needs_no_probe_to_fail() -> None:
+    """The first of 16 checkers meets the drain, and its answer starts the run."""
+    assert ssm_after(TIMINGS, edge=True).expected_s == pytest.approx(10 / 17)

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import math
 import os
 import pickle
+import resource
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -32,7 +34,8 @@ from tools.mutants.mutations import Mutation
 
 __all__ = ["Baseline", "BaselineError", "Result", "Subject", "baseline", "try_all"]
 
-#: A mutant may take so much longer than its tests do without it, and so many seconds more.
+#: A mutant may use so many times the seconds that its tests take without it, and so many more. What counts is
+#: the processor's time, because a busy machine is no defect. A mutant that waits has ten times as long.
 _TIMES, MORE_S = 6.0, 10.0
 _QUIET = ("-x", "-q", "--no-header", "-p", "no:cacheprovider", "-p", "no:randomly")
 #: The parent has loaded libraries whose asserts pytest would like to see first.
@@ -136,14 +139,19 @@ class _Recorder:
 
 
 class _Chosen:
-    """A pytest plugin that runs the named tests alone, in the order in which they are named."""
+    """A pytest plugin that runs the named tests in order, and then those that the baseline did not have.
 
-    def __init__(self, tests: Sequence[str]) -> None:
+    A mutated value can stand in the name of a parametrized test, which then has another name.
+    """
+
+    def __init__(self, tests: Sequence[str], others: Collection[str]) -> None:
         self._place = {test: number for number, test in enumerate(tests)}
+        self._left_out = frozenset(others) - set(tests)
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items[:] = sorted(
-            (item for item in items if item.nodeid in self._place), key=lambda item: self._place[item.nodeid]
+            (item for item in items if item.nodeid not in self._left_out),
+            key=lambda item: self._place.get(item.nodeid, len(self._place)),
         )
 
 
@@ -197,13 +205,14 @@ def try_all(
             yield from _ended(running)
         if time.monotonic() >= until:
             break
+        patience_s = more_s + _TIMES * sum(notes.took_s[test] for test in tests)
         child = os.fork()
         if child == 0:
             os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(patience_s), math.ceil(patience_s) + 1))
             mutation.apply()
-            os._exit(_pytest(subject, tree, _Chosen(tests)))
-        patience_s = more_s + _TIMES * sum(notes.took_s[test] for test in tests)
-        running[child] = (mutation, time.monotonic() + patience_s)
+            os._exit(_pytest(subject, tree, _Chosen(tests, notes.reached)))
+        running[child] = (mutation, time.monotonic() + 10 * patience_s)
     while running:
         yield from _ended(running)
 
@@ -215,7 +224,9 @@ def _ended(running: dict[int, tuple[Mutation, float]]) -> Iterator[tuple[Mutatio
         if ended:
             del running[child]
             code = os.waitstatus_to_exitcode(status)
-            yield mutation, Result.SURVIVED if code == 0 else Result.KILLED
+            timed_out = code in (-signal.SIGXCPU, -signal.SIGKILL)
+            survived = Result.SURVIVED if code == 0 else Result.KILLED
+            yield mutation, Result.TIMED_OUT if timed_out else survived
         elif time.monotonic() > too_late:
             del running[child]
             os.killpg(child, signal.SIGKILL)

@@ -453,6 +453,10 @@ def test_a_pool_slows_down_once_for_each_overload(ward: Ward) -> None:
     assert wait_s > 1.0
     ward.time += wait_s
     assert ward.care.must_wait_s() == 0.0
+    ward.time += 1000
+    for _ in range(5):
+        assert ward.care.must_wait_s() == 0.0, "the allowance is whole again"
+        ward.time += 0.4
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import pytest
-from psycopg import pq
+from psycopg import OperationalError, pq
 
 from beacon.aws.credentials import CredentialChain, NoCredentialsError
 from beacon.aws.sigv4 import Credentials
@@ -49,6 +49,10 @@ class Play:
     bad: bool = False
     #: After how long it answers the statement that follows its login.
     answers_s: float = QUICK_S
+    #: Whether the statement waits for room in the socket before it is sent.
+    full: bool = False
+    #: How the connection is lost instead of an answer.
+    lost: str = ""
 
 
 @dataclass
@@ -132,7 +136,7 @@ class Line:
         self.due = self.stage.now + self.play.after_s
         self.status = pq.ConnStatus.BAD if self.play.bad else pq.ConnStatus.STARTED
         self.nonblocking = 0
-        self.finished = self.written = self.asked = False
+        self.finished = self.written = self.asked = self.sent = False
         self._descriptor = next(self._descriptors)
         self.stage.lines.append(self)
 
@@ -157,6 +161,8 @@ class Line:
         come = select.POLLOUT
         if self.written:
             come = select.POLLIN if self.due <= self.stage.now else 0
+        if self.asked and not self.sent:
+            come = select.POLLOUT
         return come & interests.get(self.socket, 0)
 
     def connect_poll(self) -> pq.PollingStatus:
@@ -176,23 +182,27 @@ class Line:
         assert self.nonblocking == 1, "sending could block the race"
         self.asked = True
         self.due = self.stage.now + self.play.answers_s
-        self._results = [object(), None]
+        self.results = [object(), None]
 
     def flush(self) -> int:
-        return 0
+        self.sent, self.play.full = not self.play.full, False
+        return int(not self.sent)
 
     def consume_input(self) -> None:
         assert self.asked
+        if self.play.lost and self.due <= self.stage.now:
+            self.status = pq.ConnStatus.BAD
+            raise OperationalError(self.play.lost)
 
     def is_busy(self) -> bool:
         return self.due > self.stage.now
 
     def get_result(self) -> object | None:
-        return self._results.pop(0)
+        return self.results.pop(0)
 
     def get_error_message(self) -> str:
         assert not self.finished
-        return self.play.message
+        return self.play.lost if self.asked else self.play.message
 
     def finish(self) -> None:
         assert not self.finished, "closed twice"
@@ -496,6 +506,14 @@ def test_when_none_is_left_the_error_says_what_was_tried(stage: Stage) -> None:
     assert (stage.open_lines(), stage.passed_over()) == ([], {"a", "b"})
 
 
+def test_only_a_rejected_login_has_the_error_ask_about_the_role(stage: Stage) -> None:
+    """A refused connection says nothing about it."""
+    stage.plays["a"] = refusing()
+    assert str(fails(stage, stage.race(at("a")))) == (
+        "no endpoint can be connected to; us-east-1 refused after 0.02 s"
+    )
+
+
 def test_at_its_deadline_every_silent_leg_has_failed(stage: Stage) -> None:
     """Last resorts too; everything is closed."""
     stage.plays |= {name: silent() for name in "abc"}
@@ -629,6 +647,41 @@ def test_an_endpoint_that_logs_in_and_then_is_silent_again_loses_and_is_passed_o
     assert stage.started == [(0.0, "a"), (MOST_STAGGER_S, "b")]
     assert (stage.open_lines(), stage.passed_over()) == (["b"], {"a"})
     assert stage.local.silent_at(HOSTS["a"]) == first, "a lost race is no silent connection"
+
+
+def test_a_login_that_was_asked_is_waited_for_to_read_alone_and_won_with_its_answer_read(
+    stage: Stage,
+) -> None:
+    """A wait for a descriptor that is always writable would spin; a result left over spoils the next one."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.plays["a"] = Play(answers_s=0.1)
+    race = stage.race(at("a"))
+    assert stage.run(race, until_s=0.05) is None
+    (line,) = stage.lines
+    assert race.interests() == {line.socket: select.POLLIN | select.POLLHUP | select.POLLERR}
+    assert stage.run(race) is not None
+    assert line.results == []
+
+
+def test_a_statement_that_finds_no_room_in_the_socket_is_sent_when_there_is_some(stage: Stage) -> None:
+    """The race waits to write as well, until all of it is sent."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.plays["a"] = Play(full=True)
+    assert stage.run(stage.race(at("a"), timeout_s=1.0)) is not None
+    assert stage.lines[0].sent
+
+
+def test_a_login_whose_connection_is_lost_before_it_has_answered_has_failed(stage: Stage) -> None:
+    """The next candidate starts at once, and the error says how the connection ended."""
+    stage.local.failed(HOSTS["a"], stage.lasting)
+    stage.plays["a"] = Play(lost="server closed the connection unexpectedly")
+    won = stage.run(stage.race(at("a"), at("b")))
+    assert won is not None
+    assert won.candidate == at("b")
+    assert stage.started == [(0.0, "a"), (pytest.approx(2 * QUICK_S), "b")]
+    assert stage.open_lines() == ["b"]
+    error = fails(stage, stage.race(at("a")))
+    assert [attempt.reason for attempt in error.attempts] == ["reset"]
 
 
 def test_an_endpoint_that_still_answers_nothing_after_its_time_is_passed_over_for_twice_as_long(

@@ -242,8 +242,20 @@ def test_a_check_has_the_defaults_of_the_api() -> None:
     assert (check.port, check.path, check.request_interval_s, check.failure_threshold) == (443, "/", 30, 3)
     assert (check.inverted, check.disabled, check.enable_sni) == (False, False, False)
     assert check.regions == rules.CHECKER_REGIONS
-    assert len(set(rules.CHECKER_REGIONS)) == 8
+    assert set(rules.CHECKER_REGIONS) == {
+        *("us-east-1", "us-west-1", "us-west-2", "eu-west-1", "sa-east-1"),
+        *("ap-southeast-1", "ap-southeast-2", "ap-northeast-1"),
+    }
     assert (check.children, check.health_threshold) == ((), 0)
+
+
+def test_what_ended_an_attempt_is_said_in_words_of_their_own() -> None:
+    """The checkers' list and Route 53's last failure reason show them."""
+    assert [each.value for each in Trouble] == [
+        *("name not resolved", "connection refused", "unreachable"),
+        *("TLS failed", "connection lost", "not HTTP"),
+    ]
+    assert [each.value for each in PollResult] == [each.name.lower().replace("_", " ") for each in PollResult]
 
 
 @pytest.mark.parametrize(

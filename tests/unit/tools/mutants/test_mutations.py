@@ -112,9 +112,13 @@ def waits(a):
     while a < 3:
         a += 1
     return a
+
+
+WORD = "word"
 """
 TESTS = """
-from small_module import smaller, waits
+import pytest
+from small_module import WORD, smaller, waits
 
 
 def test_smaller():
@@ -124,6 +128,11 @@ def test_smaller():
 
 def test_waits():
     assert waits(2) == 3
+
+
+@pytest.mark.parametrize("word", [WORD])
+def test_word(word):
+    assert word == "word"
 """
 
 
@@ -156,7 +165,7 @@ for mutation, result in try_all(
     assert results.pop(("9", "1 → 2")) == "UNREACHED"
     assert results.pop(("9", "return a + 1 → return None")) == "UNREACHED"
     assert results.pop(("14", "a += 1 → pass")) == "TIMED_OUT"
-    assert results, said
+    assert results[("18", "'word' → 'word~'")] == "KILLED", "its test has another name then"
     assert set(results.values()) <= {"KILLED", "TIMED_OUT"}, results
     assert source.read_text(encoding="utf-8") == MODULE
 
