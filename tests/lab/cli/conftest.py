@@ -145,21 +145,21 @@ def silent_dns() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def module_lab() -> Iterator[LabProcess]:
-    """The lab of this folder's module; use `lab`, which heals it between tests."""
+@pytest.fixture(scope="package")
+def shared_lab() -> Iterator[LabProcess]:
+    """The lab of this folder; use `lab`, which heals it between tests."""
     with starter() as start:
         yield upper(start)()
 
 
 @pytest.fixture
-def lab(module_lab: LabProcess) -> Iterator[LabProcess]:
+def lab(shared_lab: LabProcess) -> Iterator[LabProcess]:
     """The lab on a good day."""
-    module_lab.await_settled()
-    yield module_lab
-    for region, row in module_lab.regions().items():
+    shared_lab.await_settled()
+    yield shared_lab
+    for region, row in shared_lab.regions().items():
         if row["faults"]:
-            module_lab.heal(region)
+            shared_lab.heal(region)
 
 
 def ready_copy(lab: LabProcess, place: Path, **changes: Any) -> str:  # noqa: ANN401 - any of its members

@@ -11,11 +11,11 @@ from beacon_cli.errors import FailedError
 from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Fact, ForcedChange, ForcedState, ForcedStates, Known, Unknown
 
-__all__ = ["NAME", "read_forced"]
+__all__ = ["NAME", "STATES", "read_forced", "state_of"]
 
 NAME = "the database"
-# The database's own clock says what has expired.
-_STATES = """
+#: The intents of a service and a target; the database's own clock says what has expired.
+STATES = """
     SELECT now(), region, forced, reason, actor, until, changed_at, coalesce(until <= now(), false)
       FROM beacon.intent WHERE service = %s AND target = %s ORDER BY region
 """
@@ -34,7 +34,7 @@ def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
     whose = (fleet.service, fleet.target)
     try:
         with database(sessions, user, timeout_s=within_s, query_timeout_s=within_s) as connection:
-            states = connection.execute(_STATES, whose).fetchall()
+            states = connection.execute(STATES, whose).fetchall()
             changes = connection.execute(_CHANGES, whose).fetchall()
             through = connection.endpoint.region
     except FailedError as error:
@@ -52,13 +52,14 @@ def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
         ForcedStates(
             at=states[0][0],
             through=through,
-            states=tuple(_state(row) for row in states),
+            states=tuple(state_of(row) for row in states),
             changes=tuple(_change(row) for row in changes),
         )
     )
 
 
-def _state(row: tuple[Any, ...]) -> ForcedState:
+def state_of(row: tuple[Any, ...]) -> ForcedState:
+    """A row of :data:`STATES`."""
     _, region, forced, reason, actor, until, changed_at, expired = row
     return ForcedState(region, "" if expired else forced or "", reason or "", actor or "", until, changed_at)
 
