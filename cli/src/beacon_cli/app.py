@@ -38,6 +38,11 @@ COMMANDS = {
         "Say why a Region is in or out, and what to do now.",
         "beacon explain us-east-1",
     ),
+    "history": Command(
+        "beacon_cli.commands.history:history",
+        "Show what happened when, from every source in one timeline.",
+        "beacon history --since 12h",
+    ),
     "release": Command(
         "beacon_cli.commands.release:release",
         "End a Region's drain, and see that DNS and SSM follow.",

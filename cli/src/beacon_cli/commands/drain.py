@@ -46,9 +46,9 @@ def drain(
     """
     # Imported here, because `--help` needs neither AWS nor the database.
     from beacon_cli.intents.course import Consent, carry_out  # noqa: PLC0415
-    from beacon_cli.intents.duration import duration_s  # noqa: PLC0415
+    from beacon_cli.intents.duration import lasting_s  # noqa: PLC0415
     from beacon_cli.intents.rules import Action, Request  # noqa: PLC0415
 
-    request = Request(Action.DRAIN, region, reason, actor, duration_s(lasts))
+    request = Request(Action.DRAIN, region, reason, actor, lasting_s(lasts))
     consent = Consent(plan=plan, yes=yes, anyway=even_though_unhealthy)
     return carry_out(request, consent, options, within)

@@ -3,7 +3,7 @@
 import pytest
 
 from beacon_cli.errors import WrongUseError
-from beacon_cli.intents.duration import UNTIL_RELEASED, duration_s
+from beacon_cli.intents.duration import UNTIL_RELEASED, lasting_s, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from beacon_cli.intents.duration import UNTIL_RELEASED, duration_s
 )
 def test_a_duration_is_read_in_its_units(text: str, seconds: float | None) -> None:
     """Without a space, the longest unit first."""
-    assert duration_s(text) == seconds
+    assert lasting_s(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -30,18 +30,27 @@ def test_a_duration_is_read_in_its_units(text: str, seconds: float | None) -> No
 )
 def test_what_is_no_duration_is_rejected_with_the_ways_to_write_one(text: str) -> None:
     """One sentence."""
-    with pytest.raises(WrongUseError, match="is no duration: write 90s, 30m, 1h30m, 2d or until-released"):
-        duration_s(text)
+    with pytest.raises(
+        WrongUseError, match=r"--for .* is no duration: write 90s, 30m, 1h30m or 2d, or until-released"
+    ):
+        lasting_s(text)
 
 
 def test_a_number_without_a_unit_gets_the_likely_one() -> None:
     """psql's script takes minutes."""
     with pytest.raises(WrongUseError, match="Did you mean 30m"):
-        duration_s("30")
+        lasting_s("30")
 
 
 @pytest.mark.parametrize("text", ["0s", "9s", "31d", "30d1s", "999999999999d"])
 def test_a_duration_has_bounds(text: str) -> None:
     """Too short is over before a reader follows, and too long is one without an end."""
-    with pytest.raises(WrongUseError, match="from 10s to 30d"):
-        duration_s(text)
+    with pytest.raises(WrongUseError, match="write 10s to 30d, or until-released"):
+        lasting_s(text)
+
+
+def test_another_option_is_named_and_has_no_end_by_release() -> None:
+    """How far back a timeline goes."""
+    assert seconds_of("12h", "--since") == 43200
+    with pytest.raises(WrongUseError, match=r"--since 'until-released' is no duration.* or 2d\.$"):
+        seconds_of(UNTIL_RELEASED, "--since")
