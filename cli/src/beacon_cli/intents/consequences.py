@@ -26,7 +26,7 @@ from enum import Enum
 from beacon.model import EndpointState, Observed
 from beacon_cli.intents.rules import Action, Request, drain_of
 from beacon_cli.situation.finding import clock, joined, span
-from beacon_cli.situation.model import ForcedStates, RegionSituation, Situation, known
+from beacon_cli.situation.model import CheckReport, ForcedStates, RegionSituation, Situation, known
 from beacon_cli.situation.regions import seen_by
 
 __all__ = ["OVERRIDE", "Consequences", "Remaining", "Standing", "weigh"]
@@ -88,18 +88,26 @@ def _judge(situation: Situation, one: RegionSituation, forced: ForcedStates) -> 
     up = [name for name, state in seen.items() if state.observed is Observed.UP]
     down = [name for name, state in seen.items() if state.observed is Observed.DOWN]
     shown = [f"the document of {joined(names)} observes it {what}" for names, what in _both(up, down)]
-    if report is not None and not report.healthy:
+    if report is not None and report.healthy is False:
         checked = f"{report.tally.passed} of {report.tally.fresh} checkers find it healthy"
         inverted = ", and its health check is inverted" if report.check.inverted else ""
         return Remaining(one.region, Standing.DOWN, f"{checked}{inverted}")
-    if report is not None and not report.check.disabled and report.tally.fresh:
+    if report is not None and not report.check.disabled and report.tally.known:
         checked = f"{report.tally.passed} of {report.tally.fresh} checkers find it healthy"
         standing = Standing.DOWN if down and not up else Standing.UP
         return Remaining(one.region, standing, "; ".join([checked, *shown]))
-    checked = "no checker looks at it" if report is not None else "what its checkers say is not known"
+    checked = _unchecked(report)
     standing = Standing.DOWN if down else Standing.UP if up else Standing.UNKNOWN
     missing = [] if shown else ["no fresh document tells"]
     return Remaining(one.region, standing, "; ".join([checked, *shown, *missing]))
+
+
+def _unchecked(report: CheckReport | None) -> str:
+    if report is None:
+        return "what its checkers say is not known"
+    if report.check.disabled:
+        return "its health check is disabled"
+    return f"only {report.tally.fresh} of {report.tally.reported} checkers have reported lately"
 
 
 def _both(up: list[str], down: list[str]) -> list[tuple[list[str], str]]:

@@ -121,15 +121,16 @@ def _ssm_followed(published: Published, request: Request) -> bool:
 
 def _dns_followed(request: Request, sight: Sight, *, primary: bool) -> tuple[bool, str]:
     report, answer = known(sight.check), known(sight.record)
-    if report is None and answer is None:
+    healthy = None if report is None else report.healthy
+    if healthy is None and answer is None:
         facts = [
             fact for fact in (sight.record, sight.check) if fact is not None and not isinstance(fact, Known)
         ]
         return False, "; ".join(fact.why for fact in facts) or "there is neither a record nor a health check"
     led = answer.region if answer else ""
     if request.action is Action.DRAIN:
-        return (report is None or not report.healthy) and led != request.region, ""
+        return not healthy and led != request.region, ""
     back = not primary or not led or led == request.region
-    if report is None:
+    if healthy is None:
         return led == request.region, "" if primary else "whether the check is healthy is not known"
-    return report.healthy and back, ""
+    return healthy and back, ""

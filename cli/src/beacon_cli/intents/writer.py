@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from beacon.aws.credentials import NoCredentialsError
+from beacon_cli.aws_failures import FAILURES, aws_error
 from beacon_cli.database import database
-from beacon_cli.errors import CommandError, FailedError
+from beacon_cli.errors import CommandError, FailedError, WrongUseError
 from beacon_cli.intents.rules import Action, Request, objection
 from beacon_cli.readers.forced import STATES, state_of
 from beacon_cli.sessions import Sessions
@@ -108,6 +110,11 @@ class Writer:
             raise FailedError(text, "beacon status") from error
         except psycopg.Error as error:
             raise self._failed(error) from error
+        except NoCredentialsError as error:
+            raise WrongUseError("there are no AWS credentials", "aws configure sso") from error
+        except FAILURES as error:
+            # Each login signs a token, with credentials that may have ended meanwhile.
+            raise aws_error(error, "the database") from error
 
     def find(self) -> Written | None:
         """The change, if it was committed.
@@ -122,7 +129,7 @@ class Writer:
             with self._open() as connection:
                 row = connection.execute(_FOUND, self._values()).fetchone()
                 return None if row is None else Written(row[0], row[1], connection.endpoint.region)
-        except psycopg.Error as error:
+        except (*FAILURES, NoCredentialsError, psycopg.Error) as error:
             raise FailedError("the database does not say whether the change was made") from error
 
     @contextlib.contextmanager

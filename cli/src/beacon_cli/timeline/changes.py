@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from beacon.aws.credentials import NoCredentialsError
+from beacon_cli.aws_failures import FAILURES, sentence_of
 from beacon_cli.database import database
 from beacon_cli.errors import FailedError
-from beacon_cli.readers.forced import change_of, why_unread
+from beacon_cli.readers.forced import NAME, change_of, why_unread
 from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Fact, ForcedChange, Known, Unknown
 
@@ -31,6 +33,11 @@ def read_changes(sessions: Sessions, back_s: float, within_s: float) -> Fact[Seq
             rows = connection.execute(_CHANGES, (fleet.service, fleet.target, back_s)).fetchall()
     except FailedError as error:
         return Unknown(error.sentence)
+    except FAILURES as error:
+        # Tokens are signed with credentials that a login may have to renew.
+        return Unknown(sentence_of(error, NAME))
+    except NoCredentialsError:
+        return Unknown(f"{NAME} was not asked: there are no AWS credentials")
     except psycopg.Error as error:
         return Unknown(why_unread(error, user))
     return Known([change_of(row) for row in rows])

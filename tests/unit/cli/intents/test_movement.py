@@ -73,6 +73,7 @@ UP, OUT = check(NEAR), check(NEAR, passed=0)
         (answer(FAR), GONE, DRAIN, True, True),
         (answer(NEAR), GONE, DRAIN, True, False),
         (None, OUT, DRAIN, True, True),
+        (answer(FAR), check(NEAR, 2, 2), DRAIN, True, True),
         (answer(NEAR), UP, RELEASE, True, True),
         (answer(FAR), UP, RELEASE, True, False),
         (answer(FAR), UP, RELEASE, False, True),
