@@ -109,7 +109,7 @@ def test_a_drain_shows_its_actor_and_how_to_end_it(lab: LabProcess) -> None:
         )
         assert f"alice has drained {FIRST}" in texts(made)
         commands = [one["command"] or "" for one in made["findings"]]
-        assert any(f"-v region={FIRST} " in one and one.endswith("-f sql/release.sql") for one in commands)
+        assert f"beacon release {FIRST} --reason repaired --lab {lab.ready_file}" in commands
         told = beacon("explain", FIRST, "--lab", str(lab.ready_file), *PATIENT)
         assert f"alice drained {FIRST} for 30 min: writes fail" in told.out
     finally:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-from beacon_cli.errors import ExitCode, FailedError, WrongUseError
+from beacon_cli.errors import CommandError, ExitCode, FailedError, WrongUseError
 from beacon_cli.intents.follow import Follower, follower_of, limit_s
 from beacon_cli.intents.form import change_json
 from beacon_cli.intents.movement import Place, at_next_tick
@@ -51,6 +51,15 @@ def carry_out(request: Request, consent: Consent, options: Options, within_s: fl
     if options.json and not (consent.plan or consent.yes):
         raise WrongUseError("--json asks no question: add --yes, or --plan to change nothing")
     look = look_for(options, within_s)
+    try:
+        return _carry_out(look, request, consent, options)
+    except CommandError as error:
+        if error.command is not None and error.command.startswith("beacon "):
+            error.command = f"{error.command} {options.repeated()}".rstrip()
+        raise
+
+
+def _carry_out(look: Look, request: Request, consent: Consent, options: Options) -> ExitCode:
     try:
         plan = make_plan(look, request, anyway=consent.anyway)
         course = _Course(look, plan, Console(highlight=False, quiet=options.json), options)
@@ -161,10 +170,10 @@ class _Course:
 
     def _undo(self) -> str:
         """The command that shows what holds or, after a drain, that ends it."""
-        request, where = self.plan.request, self.options.repeated()
+        request = self.plan.request
         if request.action is Action.RELEASE:
-            return f"beacon status {where}".rstrip()
-        return f"beacon release {request.region} --reason TEXT {where}".rstrip()
+            return "beacon status"
+        return f"beacon release {request.region} --reason TEXT"
 
     def _print(self, lines: Sequence[str]) -> None:
         for line in lines:
