@@ -154,7 +154,11 @@ def test_the_only_healthy_region_is_refused_unless_the_operator_insists(lab: Lab
 def interrupted(lab: LabProcess, *words: str) -> Ran:
     """Run `beacon WORDS --yes` and send Ctrl-C once it says that the change is committed."""
     argv = [BEACON, *words, "--yes", *PATIENT, "--lab", str(lab.ready_file)]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+    # A test run in a shell's background ignores the signal, and so would what it starts.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
+    with running:
         assert running.stdout is not None
         lines = []
         for line in running.stdout:
