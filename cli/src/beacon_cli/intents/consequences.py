@@ -134,7 +134,7 @@ def _stands(row: Remaining) -> str:
 def _own(situation: Situation, request: Request, forced: ForcedStates) -> list[str]:
     """What is to be said of the Region itself."""
     region, row = request.region, forced.of(request.region)
-    observed = [state for state in _fresh(situation, region).values() if state.observed is Observed.DOWN]
+    own = next(iter(_fresh(situation, region).values()), None)
     drained = row is not None and bool(row.forced)
     if request.action is Action.DRAIN:
         said = (
@@ -147,8 +147,8 @@ def _own(situation: Situation, request: Request, forced: ForcedStates) -> list[s
     if row is None or not drained:
         return []
     said = [f"{drain_of(row, forced.at)}."]
-    if observed:
-        since = observed[0].observed_since or observed[0].since
+    if own is not None and own.observed is Observed.DOWN:
+        since = own.observed_since or own.since
         said.append(
             f"{region} is observed down since {clock(since, situation.at)}"
             f" ({span((situation.at - since).total_seconds())}): it stays out until it is repaired."

@@ -120,6 +120,8 @@ def test_a_release_of_a_region_that_is_down_does_not_wait_for_dns() -> None:
     """It stays out until it is repaired."""
     assert [one.name for one in places_of(frozen_region(), RELEASE)] == [f"SSM of {NEAR}", f"SSM of {FAR}"]
     assert places_of(frozen_region(), DRAIN)[0].name == DNS
+    far_sees_it_down = situation(far={"document": published(FAR, state(FAR), down(NEAR))})
+    assert places_of(far_sees_it_down, RELEASE)[0].name == DNS
 
 
 def test_without_parameters_nothing_is_predicted() -> None:
