@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,16 @@ def beacon(*words: str) -> Ran:
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """`beacon WORDS`, a process that hears Ctrl-C also where this test run, in a background, does not."""
+    # A signal that is ignored stays ignored in what is started; one with a handler gets its default back.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([BEACON, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -179,5 +190,6 @@ __all__ = [
     "ready_copy",
     "relayed",
     "silent_dns",
+    "started",
     "until",
 ]

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +11,6 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.lab.cli.conftest import (
-    BEACON,
     DENIED,
     FIRST,
     SECOND,
@@ -21,6 +19,7 @@ from tests.lab.cli.conftest import (
     ready_copy,
     relayed,
     silent_dns,
+    started,
     until,
 )
 from tests.lab.command.conftest import LabProcess
@@ -153,12 +152,7 @@ def test_the_only_healthy_region_is_refused_unless_the_operator_insists(lab: Lab
 
 def interrupted(lab: LabProcess, *words: str) -> Ran:
     """Run `beacon WORDS --yes` and send Ctrl-C once it says that the change is committed."""
-    argv = [BEACON, *words, "--yes", *PATIENT, "--lab", str(lab.ready_file)]
-    # A test run in a shell's background ignores the signal, and so would what it starts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    running = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    signal.signal(signal.SIGINT, before)
-    with running:
+    with started(*words, "--yes", *PATIENT, "--lab", str(lab.ready_file)) as running:
         assert running.stdout is not None
         lines = []
         for line in running.stdout:
