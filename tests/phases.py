@@ -37,7 +37,7 @@ ALONE = (
     "tests/lab/test_survivor.py",
 )
 #: Folders whose tests share one lab. On two workers they would need two, and a lab costs a third of a core.
-ONE_LAB = ("tests/lab/command/failover/",)
+ONE_LAB = ("tests/lab/cli/", "tests/lab/command/failover/")
 #: The phase `together` begins with these files and folders, so that none of them is left for its end.
 LONGEST = (
     "tests/lab/command/failover/",

@@ -28,10 +28,25 @@ class Command:
 
 
 COMMANDS = {
+    "drain": Command(
+        "beacon_cli.commands.drain:drain",
+        "Take a Region out, and see that DNS and SSM follow.",
+        "beacon drain us-east-1 --for 30m --reason maintenance",
+    ),
     "explain": Command(
         "beacon_cli.commands.explain:explain",
         "Say why a Region is in or out, and what to do now.",
         "beacon explain us-east-1",
+    ),
+    "history": Command(
+        "beacon_cli.commands.history:history",
+        "Show what happened when, from every source in one timeline.",
+        "beacon history --since 12h",
+    ),
+    "release": Command(
+        "beacon_cli.commands.release:release",
+        "End a Region's drain, and see that DNS and SSM follow.",
+        "beacon release us-east-1 --reason repaired",
     ),
     "status": Command(
         "beacon_cli.commands.status:status",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -65,6 +66,16 @@ def beacon(*words: str) -> Ran:
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """`beacon WORDS`, a process that hears Ctrl-C also where this test run, in a background, does not."""
+    # A signal that is ignored stays ignored in what is started; one with a handler gets its default back.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen([BEACON, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass
@@ -145,21 +156,21 @@ def silent_dns() -> Iterator[int]:
         yield int(server.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def module_lab() -> Iterator[LabProcess]:
-    """The lab of this folder's module; use `lab`, which heals it between tests."""
+@pytest.fixture(scope="package")
+def shared_lab() -> Iterator[LabProcess]:
+    """The lab of this folder; use `lab`, which heals it between tests."""
     with starter() as start:
         yield upper(start)()
 
 
 @pytest.fixture
-def lab(module_lab: LabProcess) -> Iterator[LabProcess]:
+def lab(shared_lab: LabProcess) -> Iterator[LabProcess]:
     """The lab on a good day."""
-    module_lab.await_settled()
-    yield module_lab
-    for region, row in module_lab.regions().items():
+    shared_lab.await_settled()
+    yield shared_lab
+    for region, row in shared_lab.regions().items():
         if row["faults"]:
-            module_lab.heal(region)
+            shared_lab.heal(region)
 
 
 def ready_copy(lab: LabProcess, place: Path, **changes: Any) -> str:  # noqa: ANN401 - any of its members
@@ -179,5 +190,6 @@ __all__ = [
     "ready_copy",
     "relayed",
     "silent_dns",
+    "started",
     "until",
 ]

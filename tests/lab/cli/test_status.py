@@ -1,14 +1,12 @@
 """`beacon status` and `beacon explain` against a lab: a good day, faults, and sources that fail alone."""
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from tests.lab.cli.conftest import (
-    BEACON,
     DENIED,
     FIRST,
     SECOND,
@@ -18,6 +16,7 @@ from tests.lab.cli.conftest import (
     ready_copy,
     relayed,
     silent_dns,
+    started,
     until,
 )
 from tests.lab.command.conftest import LabProcess
@@ -109,7 +108,7 @@ def test_a_drain_shows_its_actor_and_how_to_end_it(lab: LabProcess) -> None:
         )
         assert f"alice has drained {FIRST}" in texts(made)
         commands = [one["command"] or "" for one in made["findings"]]
-        assert any(f"-v region={FIRST} " in one and one.endswith("-f sql/release.sql") for one in commands)
+        assert f"beacon release {FIRST} --reason repaired --lab {lab.ready_file}" in commands
         told = beacon("explain", FIRST, "--lab", str(lab.ready_file), *PATIENT)
         assert f"alice drained {FIRST} for 30 min: writes fail" in told.out
     finally:
@@ -222,12 +221,7 @@ def test_a_lab_that_has_ended_is_one_sentence(lab: LabProcess, tmp_path: Path) -
 
 def test_watching_looks_again_until_it_is_interrupted(lab: LabProcess) -> None:
     """Ctrl-C ends it as it should."""
-    with subprocess.Popen(
-        [BEACON, "status", "--watch", "--json", *PATIENT, "--lab", str(lab.ready_file)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as watching:
+    with started("status", "--watch", "--json", *PATIENT, "--lab", str(lab.ready_file)) as watching:
         assert watching.stdout is not None
         first, second = json.loads(watching.stdout.readline()), json.loads(watching.stdout.readline())
         watching.send_signal(2)

@@ -152,10 +152,7 @@ def test_a_drain_says_by_whom_why_and_until_when() -> None:
         "alice has drained us-east-1 since 02:56:00 UTC, until 03:27:00 UTC (27 min left): 'writes fail'."
         " It looks repaired: release it."
     )
-    assert one.command == (
-        "timeout 30 psql -w -v service=shop-test -v target=dsql -v region=us-east-1 -v reason='repaired'"
-        ' -v actor="$(id -un)" -f sql/release.sql'
-    )
+    assert one.command == "beacon release us-east-1 --reason repaired --lab"
     assert found(given, "After the release").level is Level.INFO
 
 
@@ -225,10 +222,7 @@ def test_the_only_region_that_works_is_drained() -> None:
             check(NEAR, passed=4),
             Level.WARN,
             "is in DNS, and only 4 of 6 checkers",
-            (
-                "timeout 30 psql -w -v service=shop-test -v target=dsql -v region=us-east-1"
-                """ -v reason='checkers disagree' -v actor="$(id -un)" -v minutes=60 -f sql/drain.sql"""
-            ),
+            "beacon drain us-east-1 --for 60m --reason 'checkers disagree'",
         ),
         (
             check(NEAR, disabled=True, inverted=True),

@@ -93,7 +93,7 @@ class Look:
             cached=found.get(record.RESOLVER),
             forced=found[forced.NAME],
             global_alarms=self._global_alarms(found),
-            timings=timings_of(fleet, self._parameters()),
+            timings=timings_of(fleet, self.parameters()),
             took_s=took_s,
             where=self.where,
         )
@@ -134,7 +134,7 @@ class Look:
         names = [*map(cloudwatch.name_of, self.sessions.fleet.regions), _GLOBAL]
         return [alarm for name in names for alarm in known(found.get(name)) or ()]
 
-    def _parameters(self) -> dict[str, Mapping[str, str]]:
+    def parameters(self) -> dict[str, Mapping[str, str]]:
         """Each Region's parameters, as its stack has them or, where that is not known, as the file does."""
         views = {region: known(fact) for region, fact in self._stacks.items()}
         return {
@@ -143,7 +143,7 @@ class Look:
         }
 
     def _readers(self) -> dict[str, Callable[[], Any]]:
-        fleet, sessions, parameters = self.sessions.fleet, self.sessions, self._parameters()
+        fleet, sessions, parameters = self.sessions.fleet, self.sessions, self.parameters()
         readers: dict[str, Callable[[], Any]] = {
             route53.NAME: self._checks.read,
             forced.NAME: partial(forced.read_forced, sessions, self.within_s * _SHARE),

@@ -11,11 +11,11 @@ from beacon_cli.errors import FailedError
 from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Fact, ForcedChange, ForcedState, ForcedStates, Known, Unknown
 
-__all__ = ["NAME", "read_forced"]
+__all__ = ["NAME", "STATES", "change_of", "read_forced", "state_of", "why_unread"]
 
 NAME = "the database"
-# The database's own clock says what has expired.
-_STATES = """
+#: The intents of a service and a target; the database's own clock says what has expired.
+STATES = """
     SELECT now(), region, forced, reason, actor, until, changed_at, coalesce(until <= now(), false)
       FROM beacon.intent WHERE service = %s AND target = %s ORDER BY region
 """
@@ -34,7 +34,7 @@ def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
     whose = (fleet.service, fleet.target)
     try:
         with database(sessions, user, timeout_s=within_s, query_timeout_s=within_s) as connection:
-            states = connection.execute(_STATES, whose).fetchall()
+            states = connection.execute(STATES, whose).fetchall()
             changes = connection.execute(_CHANGES, whose).fetchall()
             through = connection.endpoint.region
     except FailedError as error:
@@ -45,30 +45,33 @@ def read_forced(sessions: Sessions, within_s: float) -> Fact[ForcedStates]:
     except NoCredentialsError:
         return Unknown(f"{NAME} was not asked: there are no AWS credentials")
     except psycopg.Error as error:
-        return Unknown(_why(error, user))
+        return Unknown(why_unread(error, user))
     if not states:
         return Unknown(f"{NAME} has no Region of {fleet.service}: sql/regions.sql has not been run")
     return Known(
         ForcedStates(
             at=states[0][0],
             through=through,
-            states=tuple(_state(row) for row in states),
-            changes=tuple(_change(row) for row in changes),
+            states=tuple(state_of(row) for row in states),
+            changes=tuple(change_of(row) for row in changes),
         )
     )
 
 
-def _state(row: tuple[Any, ...]) -> ForcedState:
+def state_of(row: tuple[Any, ...]) -> ForcedState:
+    """A row of :data:`STATES`."""
     _, region, forced, reason, actor, until, changed_at, expired = row
     return ForcedState(region, "" if expired else forced or "", reason or "", actor or "", until, changed_at)
 
 
-def _change(row: tuple[Any, ...]) -> ForcedChange:
+def change_of(row: tuple[Any, ...]) -> ForcedChange:
+    """A row of the audit: at, region, forced, reason, actor, until."""
     at, region, forced, reason, actor, until = row
     return ForcedChange(at, region, forced or "", reason or "", actor or "", until)
 
 
-def _why(error: Exception, user: str) -> str:
+def why_unread(error: Exception, user: str) -> str:
+    """One sentence on why ``user`` could not read the database."""
     state = getattr(error, "sqlstate", None)
     if state in _NO_SCHEMA:
         return f"{NAME} has no schema beacon: sql/schema.sql has not been run"

@@ -1,4 +1,4 @@
-"""Whether to drain a Region or to release it, in words, and the runbook's command where it may run now. Pure.
+"""Whether to drain a Region or to release it, in words, and the command where it may run now. Pure.
 
 ======================================================  =====================================================
 what is known                                           what is said
@@ -14,6 +14,7 @@ any other drained Region                                to release it when it is
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 
 from beacon.model import Forced, Observed
@@ -60,7 +61,7 @@ def drain_advice(situation: Situation, region: str, reason: str) -> tuple[str, s
     if not any(serves(situation, one.region) for one in situation.regions if one.region != region):
         return "Do not drain: no other Region is known to serve.", ""
     ends = clock(situation.at + timedelta(minutes=_MINUTES), situation.at)
-    command = _script(situation, region, "drain", reason, f" -v minutes={_MINUTES}")
+    command = _command(situation, "drain", region, f"--for {_MINUTES}m", reason)
     return f"A drain started now ends by itself at {ends} ({_MINUTES} min).", command
 
 
@@ -87,10 +88,10 @@ def _looks_repaired(situation: Situation, one: RegionSituation) -> bool:
 
 def release_command(situation: Situation, region: str) -> str:
     """The command that ends the drain of ``region``."""
-    return _script(situation, region, "release", "repaired")
+    return _command(situation, "release", region, "", "repaired")
 
 
-def _script(situation: Situation, region: str, name: str, reason: str, more: str = "") -> str:
-    """The runbook's command: it works after the runbook's login through a Region that answers."""
-    variables = f"-v service={situation.service} -v target=dsql -v region={region} -v reason='{reason}'"
-    return f'timeout 30 psql -w {variables} -v actor="$(id -un)"{more} -f sql/{name}.sql'
+def _command(situation: Situation, name: str, region: str, lasts: str, reason: str) -> str:
+    """The command as it works on this deployment."""
+    words = ["beacon", name, region, lasts, f"--reason {shlex.quote(reason)}", situation.where]
+    return " ".join(word for word in words if word)

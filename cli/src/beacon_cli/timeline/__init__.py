@@ -1,0 +1,1 @@
+"""What has happened to a deployment, as one timeline of all sources."""
