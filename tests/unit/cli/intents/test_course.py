@@ -63,7 +63,7 @@ def test_anything_but_a_yes_changes_nothing(monkeypatch: pytest.MonkeyPatch, typ
     assert ended(consent=Consent()).sentence == "not confirmed. Nothing has changed"
 
 
-def test_a_yes_goes_on_to_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_yes_leads_to_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where this writer is interrupted."""
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert ended(consent=Consent()).sentence.startswith("interrupted. The database has no such drain")
