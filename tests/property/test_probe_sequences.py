@@ -182,6 +182,9 @@ class Night:
         self, moment: Moment, report: ProbeReport, began: float, *, held: bool, logins: int
     ) -> None:
         if moment.login != "overloaded":
+            if logins:
+                # A login that met something else has ended what was known of the overload.
+                self.last_overload_at = float("-inf")
             return
         if held:
             assert report.observation.outcome is ProbeOutcome.PASS, (
@@ -233,6 +236,16 @@ _NIGHTS = st.lists(st.tuples(_MOMENTS, st.integers(1, 6)), min_size=1, max_size=
 )
 # An overload that lasts longer than a session is kept.
 @example(night=[(Moment(used_s=44.0, login="overloaded"), 90)], patient=True, share=0.0)
+# A refused login between two overloads: the next probe asks again at once.
+@example(
+    night=[
+        (Moment(login="overloaded", answer_s=0.5), 1),
+        (Moment(login="refused", answer_s=0.5), 1),
+        (Moment(login="overloaded"), 1),
+    ],
+    patient=False,
+    share=0.0,
+)
 # The session that is open reads a drain, and the login beside it fails.
 @example(night=[(Moment(frozen_s=50.0, login="refused", drained=True), 2)], patient=True, share=0.5)
 @given(night=_NIGHTS, patient=st.booleans(), share=st.sampled_from([0.0, 0.5, 1.0]))
