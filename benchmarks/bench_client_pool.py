@@ -141,8 +141,8 @@ def _count_starts(pool: Pool, starts: list[float]) -> None:
     """Note when the pool starts a connect."""
     take = pool._care._rate.take  # noqa: SLF001 - no public attribute says it
 
-    def counted(now: float) -> float:
-        wait_s = take(now)
+    def counted(now: float, *, empty: bool = False) -> float:
+        wait_s = take(now, empty=empty)
         if not wait_s:
             starts.append(now)
         return wait_s

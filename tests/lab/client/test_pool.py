@@ -165,8 +165,8 @@ def test_a_pool_under_load_never_connects_faster_than_its_rate(client: Client) -
     with Pool(client.endpoints(), min_size=10, policy=policy, **client.login) as pool:
         take = pool._care._rate.take
 
-        def counted(now: float) -> float:
-            wait_s = take(now)
+        def counted(now: float, *, empty: bool = False) -> float:
+            wait_s = take(now, empty=empty)
             if not wait_s:
                 starts.append(now)
             return wait_s

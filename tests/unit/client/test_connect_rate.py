@@ -121,6 +121,43 @@ def test_asking_again_before_the_time_does_not_put_it_off() -> None:
     assert rate.take(1000.5) == 0.0
 
 
+@pytest.mark.parametrize(("jitter", "again_s"), [(shortest, 0.5), (middle, 1.0), (longest, 1.5)])
+def test_an_empty_pool_connects_at_once_though_its_allowance_is_used_up(
+    jitter: Callable[[float, float], float], again_s: float
+) -> None:
+    """Its connections broke twice within seconds: a request waits, and one connection serves it."""
+    rate = filled(8, jitter, refill_s=40.0)
+    now = starts_of(rate, 4)[-1] + 0.5
+    assert rate.take(now) > 2.0
+    assert rate.take(now, empty=True) == 0.0
+    assert rate.take(now, empty=True) == pytest.approx(again_s)
+    assert rate.take(now) > 2.0
+
+
+def test_an_empty_pool_exceeds_its_allowance_by_one_connect_at_the_most() -> None:
+    """What an empty pool has taken beforehand is missing afterwards, but only one."""
+    rate, now = filled(8, longest, refill_s=1e6), 1010.0
+    starts_of(rate, 4)
+    for _ in range(50):
+        while wait_s := rate.take(now, empty=True):
+            now += wait_s
+    assert now == pytest.approx(1010 + 49 * 1.5, abs=1.0)
+    rate.give_back()
+    assert rate.take(now) > 0.0
+    rate.give_back()
+    assert rate.take(now + 1) == 0.0
+
+
+def test_an_empty_pool_waits_where_the_cluster_has_too_many_connections() -> None:
+    """It is no exception there: the cluster rejects it all the same."""
+    rate = filled(16, middle, refill_s=4.0)
+    rate.slow_down()
+    assert rate.take(1000.0, empty=True) == 0.5
+    assert rate.take(1000.5, empty=True) == 0.0
+    starts_of(rate, 1, 1000.6)
+    assert rate.take(1001.2, empty=True) == 0.0, "what has grown since ends that"
+
+
 def test_a_refill_in_no_time_leaves_the_limit_alone() -> None:
     """For a service that has the cluster for itself."""
     starts = starts_of(filled(20, shortest, refill_s=0.0), 25)

@@ -38,12 +38,21 @@ LIMIT_S = 60.0
 Work = Generator[float, None, None]
 
 
+@dataclass(eq=False)
+class Opened:
+    """A connection of a pool, as far as the pool's care looks at it."""
+
+    endpoint: Endpoint
+    opened_at: float
+    closed: bool = False
+
+
 class Service:
     """One process of the fleet, whose pool was filled long ago and lost all of its connections."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self.owed, self.open = SIZE, 0
+        self.owed, self.connections = SIZE, list[Opened]()
         self.endpoints = Endpoints(
             StaticList([SURVIVOR, BROKEN]),
             local=LocalView(fleet.chance.uniform),
@@ -52,6 +61,11 @@ class Service:
             monotonic=lambda: fleet.now,
         )
         self.care = PoolCare(self.endpoints, PoolPolicy(), SIZE, fleet.chance.uniform)
+
+    @property
+    def open(self) -> int:
+        """How many connections it has."""
+        return len(self.connections)
 
     def fill(self) -> Work:
         """The first filling; it is no part of what is measured."""
@@ -87,7 +101,8 @@ class Service:
             yield CONNECT_S
             if taken:
                 local.connected(SURVIVOR, CONNECT_S, fleet.now)
-                self.open += 1
+                self.connections.append(Opened(Endpoint("us-east-2", SURVIVOR), fleet.now))
+                self.care.joined(self.connections[-1])
                 return True
             fleet.refused += 1
             local.overloaded(SURVIVOR, CONNECT_S, fleet.now)

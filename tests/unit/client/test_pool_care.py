@@ -440,8 +440,10 @@ def test_a_connection_that_reaches_its_age_is_searched_for_and_the_search_comes_
 def test_a_pool_has_the_rate_of_its_policy() -> None:
     """By the endpoints' clock."""
     ward = Ward(policy=PoolPolicy(connects_per_s=2))
-    assert [ward.care.must_wait_s() for _ in range(3)] == [0.0, 0.0, 1.0]
-    ward.time += 1
+    assert [ward.care.must_wait_s() for _ in range(3)] == [0.0, 0.0, 0.25]
+    ward.time += 0.9
+    assert ward.care.must_wait_s() == pytest.approx(0.1)
+    ward.time += 0.1
     assert ward.care.must_wait_s() == 0.0
 
 
@@ -449,10 +451,11 @@ def test_a_pool_slows_down_once_for_each_overload(ward: Ward) -> None:
     """The next connect waits, and it starts when its time has come."""
     assert ward.care.must_wait_s() == 0.0
     ward.local.overloaded(BEST, 0.0, ward.time)
-    wait_s = ward.care.must_wait_s()
-    assert wait_s > 1.0
-    ward.time += wait_s
-    assert ward.care.must_wait_s() == 0.0
+    waited_s = 0.0
+    while wait_s := ward.care.must_wait_s():
+        ward.time += wait_s
+        waited_s += wait_s
+    assert waited_s > 1.0
     ward.time += 1000
     for _ in range(5):
         assert ward.care.must_wait_s() == 0.0, "the allowance is whole again"

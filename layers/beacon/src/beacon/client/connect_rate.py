@@ -10,13 +10,16 @@ of the first filling of the pool               at once
 of the first half after that                   after a short random pause, all of it in about a second
                                                (the very first one at once: a request is waiting)
 of the second half                             one after the other, so that all of it takes ``refill_s``
+of a pool that has no connection at all        at once, though the allowance is used up; again after about a
+                                               second, if it has come to nothing
 any                                            never more than ``limit`` in any one second
 =============================================  =====================================================
 
 The first half is an allowance that refills as slowly as the second half connects. So the pool replaces one
 broken connection at once, and a pool whose connections break again and again does not overload the cluster.
 A connect that fails costs no allowance. When the cluster reports too many connections (53300, 53400), the
-rest of the allowance is lost; :mod:`beacon.client.local_view` says when the next connect may start.
+rest of the allowance is lost, and a pool without a connection waits as well;
+:mod:`beacon.client.local_view` says when the next connect may start.
 
 Source: Aurora DSQL User Guide, quotas (connection rate, burst capacity).
 """
@@ -35,6 +38,8 @@ REFILL_S = 7.0
 #: About the time in which the first half is opened, in seconds.
 _FIRST_HALF_S = 1.0
 _REFILL_JITTER = (0.5, 1.5)
+#: The time between two connects of an empty pool beyond the allowance, in seconds, before the jitter.
+_EMPTY_S = 1.0
 
 
 class ConnectRate:
@@ -53,22 +58,31 @@ class ConnectRate:
         self._half = max(2, (size + 1) // 2)
         self._gap_s = refill_s / self._half
         self._left = size + self._half
-        #: When the next connect may start, and when the allowance grows again (``None``: it is full).
+        #: When the next connect may start, the next one of an empty pool, and when the allowance grows again
+        #: (``None``: it is full).
         self._next_at = float("-inf")
+        self._empty_at = float("-inf")
         self._grows_at: float | None = None
 
-    def take(self, now: float) -> float:
-        """Start ``now`` if that is allowed and return 0; else say how long to wait before asking again."""
+    def take(self, now: float, *, empty: bool = False) -> float:
+        """Start ``now`` if that is allowed and return 0; else say how long to wait before asking again.
+
+        ``empty`` says that the pool has no connection.
+        """
         with self._lock:
             self._grow(now)
-            if self._left == 0 and self._grows_at is None:
+            if self._left <= 0 and self._grows_at is None:
                 self._grows_at = now + self._gap_s * self._jitter(*_REFILL_JITTER)
             full = len(self._starts) == self._starts.maxlen
             ready_at = max(self._starts[0] + 1.0 if full else now, self._next_at)
-            if self._left == 0 and self._grows_at is not None:
-                ready_at = max(ready_at, self._grows_at)
+            if self._left <= 0 and self._grows_at is not None:
+                grows_at = min(self._grows_at, self._empty_at) if empty else self._grows_at
+                ready_at = max(ready_at, grows_at)
             if ready_at > now:
                 return ready_at - now
+            if self._left <= 0:
+                # Never where the cluster has too many connections: the allowance has grown before then.
+                self._empty_at = now + _EMPTY_S * self._jitter(*_REFILL_JITTER)
             self._starts.append(now)
             self._use(now)
             return 0.0
@@ -82,16 +96,20 @@ class ConnectRate:
         """The cluster has too many connections: the next connects are as slow as the second half."""
         with self._lock:
             self._left = 0
+            self._empty_at = float("inf")
 
     def _grow(self, now: float) -> None:
         while self._grows_at is not None and self._grows_at <= now and self._left < self._half:
             self._left += 1
+            if self._left > 0 and self._empty_at == float("inf"):
+                self._empty_at = float("-inf")
             self._grows_at += self._gap_s * self._jitter(*_REFILL_JITTER)
         if self._left >= self._half:
             self._grows_at = None
 
     def _use(self, now: float) -> None:
-        self._left -= 1
+        # One connect beyond the allowance, at the most, has to be made up for.
+        self._left = max(self._left - 1, -1)
         if self._left >= self._half:
             return  # the first filling
         self._next_at = now + self._jitter(0.0, 2 * _FIRST_HALF_S / self._half)

@@ -54,6 +54,8 @@ RETIRE_S, HOME_S = 10.0, 300.0
 _TOGETHER_S = 15.0
 #: The pause between two looks through idle connections: while something is wrong, and otherwise.
 _BUSY_S, _CALM_S = 0.5, 5.0
+#: The longest wait of a connect before it asks again whether it may start.
+_ASK_AGAIN_S = 0.25
 
 
 class Treatment(Enum):
@@ -150,7 +152,8 @@ class PoolCare:
         if overloaded_at > self._slowed_at:
             self._slowed_at = overloaded_at
             self._rate.slow_down()
-        return self._rate.take(now)
+        # A pool that waits for its turn may lose its last connection meanwhile, and is then asked about soon.
+        return min(self._rate.take(now, empty=not self._open_members()), _ASK_AGAIN_S)
 
     def failed(self, error: ConnectError) -> None:
         """A connect that was started failed."""
