@@ -28,6 +28,11 @@ class Command:
 
 
 COMMANDS = {
+    "database": Command(
+        "beacon_cli.commands.database:database",
+        "Show what the database lacks (plan), or make it (apply).",
+        "beacon database plan",
+    ),
     "drain": Command(
         "beacon_cli.commands.drain:drain",
         "Take a Region out, and see that DNS and SSM follow.",
