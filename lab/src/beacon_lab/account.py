@@ -84,10 +84,15 @@ class Account:
             task.cancel()
         await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    def parameters(self, region: str) -> Mapping[str, str] | None:
+    def parameters(self, region: str) -> Mapping[str, str]:
         """As :class:`beacon_lab.aws.change_sets.Deploys` says."""
         found = self._regions.get(region)
-        return None if found is None else described(read_template(self._template), found.stack.parameters)
+        return {} if found is None else described(read_template(self._template), found.stack.parameters)
+
+    def outputs(self, region: str) -> Mapping[str, str]:
+        """As :class:`beacon_lab.aws.change_sets.Deploys` says."""
+        found = self._regions.get(region)
+        return {} if found is None else found.stack.outputs
 
     def summary(self) -> Sequence[Mapping[str, str]]:
         """As :class:`beacon_lab.aws.change_sets.Deploys` says."""

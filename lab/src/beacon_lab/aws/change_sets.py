@@ -31,8 +31,11 @@ Given = Mapping[str, str | None]
 class Deploys(Protocol):
     """What deploys a Region. Every method raises :class:`ApiError` for parameters that are refused."""
 
-    def parameters(self, region: str) -> Mapping[str, str] | None:
-        """The parameters of the Region's stack as CloudFormation shows them; ``None`` without one."""
+    def parameters(self, region: str) -> Mapping[str, str]:
+        """The parameters of the Region's stack as CloudFormation shows them; none without one."""
+
+    def outputs(self, region: str) -> Mapping[str, str]:
+        """The outputs of the Region's stack; none without one."""
 
     def check(self, region: str, given: Given) -> None:
         """Refuse what :meth:`deploy` would refuse, before anything is changed."""
@@ -59,9 +62,10 @@ class _StackState:
 
     arn: str
     created: datetime
-    #: Its status between the first change set and the end of a deployment; empty: the simulator knows it.
-    status: str = ""
+    status: str
     exists: bool = False
+    #: When a change set was last executed, but for the first one.
+    updated: datetime | None = None
     change_sets: list[_ChangeSet] = field(default_factory=list)
     events: list[tuple[str, datetime, str, str]] = field(default_factory=list)
 
@@ -161,6 +165,8 @@ class ChangeSets:
         if found.executed:
             raise ApiError(400, "InvalidChangeSetStatus", f"ChangeSet [{found.name}] was executed already")
         found.executed = True
+        if state.exists:
+            state.updated = datetime.now(UTC)
         self._note(state, f"{found.kind}_IN_PROGRESS", "User Initiated")
         self._run(self._carry_out(region, state, found))
         return _encoded("ExecuteChangeSet", "")
@@ -176,8 +182,6 @@ class ChangeSets:
                 return
         state.exists = True
         self._note(state, f"{found.kind}_COMPLETE", "")
-        # From now on the simulator describes the stack.
-        state.status = ""
 
     def _events(self, region: str) -> Encoded | None:
         state = self._stacks.get(region)
@@ -198,19 +202,17 @@ class ChangeSets:
 
     def _stack(self, region: str) -> Encoded | None:
         state = self._stacks.get(region)
-        if state is None or not state.status:
+        if state is None:
             return None
-        shown = self._deploys.parameters(region) or {}
-        rows = "".join(
-            f"<member><ParameterKey>{escape(key)}</ParameterKey>"
-            f"<ParameterValue>{escape(value)}</ParameterValue></member>"
-            for key, value in shown.items()
-        )
+        parameters = _members(self._deploys.parameters(region), "ParameterKey", "ParameterValue")
+        outputs = _members(self._deploys.outputs(region), "OutputKey", "OutputValue")
+        updated = f"<LastUpdatedTime>{_instant(state.updated)}</LastUpdatedTime>" if state.updated else ""
         return _encoded(
             "DescribeStacks",
             f"<Stacks><member><StackName>{escape(self._name)}</StackName><StackId>{escape(state.arn)}</StackId>"
-            f"<CreationTime>{_instant(state.created)}</CreationTime><StackStatus>{state.status}</StackStatus>"
-            f"<Parameters>{rows}</Parameters></member></Stacks>",
+            f"<CreationTime>{_instant(state.created)}</CreationTime>{updated}"
+            f"<StackStatus>{state.status}</StackStatus><Parameters>{parameters}</Parameters>"
+            f"<Outputs>{outputs}</Outputs></member></Stacks>",
         )
 
     def _summary(self) -> Encoded:
@@ -252,6 +254,13 @@ def _given(form: Mapping[str, str]) -> dict[str, str | None]:
             kept = form.get(f"{start}.UsePreviousValue") == "true"
             found[value] = None if kept else form.get(f"{start}.ParameterValue", "")
     return found
+
+
+def _members(pairs: Mapping[str, str], key: str, value: str) -> str:
+    return "".join(
+        f"<member><{key}>{escape(name)}</{key}><{value}>{escape(text)}</{value}></member>"
+        for name, text in pairs.items()
+    )
 
 
 def _instant(at: datetime) -> str:
