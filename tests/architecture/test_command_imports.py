@@ -14,6 +14,7 @@ PURE = ["errors", "fleet", "standing", "configuration/overrides"]
 PURE += [f"situation/{path.stem}" for path in sorted((CLI / "situation").glob("[a-z]*.py"))]
 PURE += [f"intents/{name}" for name in ("consequences", "duration", "movement", "rules")]
 PURE += ["timeline/events", "timeline/form"]
+PURE += [f"schema/{name}" for name in ("form", "found", "state", "statements", "telling", "wanted")]
 PURE_NAMES = {f"beacon_cli.{name.replace('/', '.')}" for name in PURE}
 #: Of the library: what services use, what the domain talks about, and how a document is read.
 LIBRARY = (

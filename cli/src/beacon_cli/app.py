@@ -28,6 +28,16 @@ class Command:
 
 
 COMMANDS = {
+    "database": Command(
+        "beacon_cli.commands.database:database",
+        "Show what the database lacks (plan), or make it (apply).",
+        "beacon database plan",
+    ),
+    "deploy": Command(
+        "beacon_cli.commands.deploy:deploy",
+        "Deploy Regions one after the other, and continue wherever that was cut off.",
+        "beacon deploy --all --go",
+    ),
     "drain": Command(
         "beacon_cli.commands.drain:drain",
         "Take a Region out, and see that DNS and SSM follow.",
@@ -42,6 +52,11 @@ COMMANDS = {
         "beacon_cli.commands.history:history",
         "Show what happened when, from every source in one timeline.",
         "beacon history --since 12h",
+    ),
+    "init": Command(
+        "beacon_cli.commands.init:init",
+        "Find the linked clusters and the zone, and write a samconfig.toml.",
+        "beacon init --record db.example.com",
     ),
     "release": Command(
         "beacon_cli.commands.release:release",

@@ -113,7 +113,7 @@ def _fleet(source: str, ready: Any) -> Fleet:  # noqa: ANN401 - as above
             str(row["dsql"]["host"]): (str(row["dsql"]["address"]), int(row["dsql"]["port"]))
             for row in regions.values()
         },
-        health_urls={name: str(row["health_url"]) for name, row in regions.items()},
+        health_urls={name: str(row["health_url"]) for name, row in regions.items() if "health_url" in row},
         speed=float(ready.get("speed", 1.0)),
     )
     role = str(next(iter(regions.values()))["dsql"]["user"])

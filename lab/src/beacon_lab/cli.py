@@ -74,6 +74,12 @@ def _parser() -> argparse.ArgumentParser:
             metavar="N",
             help=f"port of {what} (default: any free one)",
         )
+    up.add_argument(
+        "--empty",
+        action="store_true",
+        help="deploy nothing: an account with linked clusters and a hosted zone, for `beacon init` and"
+        " `beacon deploy`, or for `sam deploy`",
+    )
     up.set_defaults(run=_up)
 
     fault = commands.add_parser(
@@ -194,6 +200,7 @@ def _up(options: argparse.Namespace) -> int:
         aws_port=options.aws_port,
         dns_port=options.dns_port,
         control_port=options.control_port,
+        empty=options.empty,
     )
     return _run(lambda stop: stay_up(settings, _say, stop))
 

@@ -23,7 +23,7 @@ __all__ = ["Lab"]
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """Two or more Regions on this machine, all of whose parts run."""
+    """Two or more Regions on this machine, all of whose parts run; an empty lab gets its Regions later."""
 
     settings: LabSettings
     cluster: Cluster
@@ -79,22 +79,26 @@ class Lab:
                 },
             },
             "regions": {
-                name: {
-                    "health_url": region.health_url,
+                name: self._places(name)
+                | {
                     "dsql": {
-                        "host": region.front.host,
-                        "address": region.front.address,
-                        "port": region.front.port,
+                        "host": front.host,
+                        "address": front.address,
+                        "port": front.port,
                         "user": OPERATOR_ROLE,
                         "database": "postgres",
                     },
                 }
-                for name, region in self.regions.items()
+                for name, front in self.cluster.fronts.items()
             },
             "ssm": {"endpoint": settings.endpoint_parameter, "document": settings.document_parameter},
             "control_url": self.control_url,
             "speed": settings.speed,
         }
+
+    def _places(self, name: str) -> dict[str, object]:
+        """The address of the Region's ``/health``, where one is deployed."""
+        return {"health_url": self.regions[name].health_url} if name in self.regions else {}
 
     def consumer_environment(self) -> dict[str, str]:
         """The variables with which a consumer signs its tokens."""

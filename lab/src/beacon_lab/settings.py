@@ -22,6 +22,8 @@ class LabSettings:
     policy: str = "failover"
     speed: float = 1.0
     built: bool = False
+    #: Whether no stack is deployed and the database is empty, as in an account before the first deployment.
+    empty: bool = False
     state_dir: Path | None = None
     ready_file: Path | None = None
     aws_port: int = 0

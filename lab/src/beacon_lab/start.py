@@ -17,6 +17,9 @@ from typing import Any, TypeVar
 import psycopg
 
 from beacon_lab import state
+from beacon_lab.account import Account, prepare_uploads
+from beacon_lab.aws.change_sets import ChangeSets
+from beacon_lab.aws.dsql_api import ClusterView
 from beacon_lab.awslambda.build import Built
 from beacon_lab.awslambda.build_process import build_apart
 from beacon_lab.awslambda.function_spec import Runtime
@@ -25,7 +28,7 @@ from beacon_lab.cloud import Cloud, DataPlane, run_cloud, run_data_plane
 from beacon_lab.control import Control
 from beacon_lab.defects import Defects
 from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
-from beacon_lab.dsql.cluster import OPERATOR_ROLE, Cluster
+from beacon_lab.dsql.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
 from beacon_lab.dsql.operator import Operator
 from beacon_lab.errors import LabError
 from beacon_lab.lab import Lab
@@ -35,6 +38,7 @@ from beacon_lab.preconditions import make_directory, project_root, require
 from beacon_lab.processes.children import Processes
 from beacon_lab.readiness import await_healthy, await_published
 from beacon_lab.region import Region
+from beacon_lab.route53.poll import Dial
 from beacon_lab.settings import LabSettings
 from beacon_lab.stack import Code, Deployer, Stack
 from beacon_lab.template_parameters import LOGIN_ROLE, TemplateParameters
@@ -43,6 +47,8 @@ __all__ = ["Say", "running_lab"]
 
 _T = TypeVar("_T")
 
+#: The Region that the clusters' API names as their witness; nothing of the lab is there.
+_WITNESS = "us-west-2"
 #: What gets a line for each step.
 Say = Callable[[str], None]
 
@@ -116,8 +122,11 @@ async def _start(settings: LabSettings, say: Say, defects: Defects, ending: cont
     cloud = await ending.enter_async_context(
         run_cloud(directory, settings, processes, key=cluster.operator, defects=defects)
     )
+    cloud.front.clusters = _clusters(cluster)
     operator = Operator(cluster, settings.service, project_root() / "sql")
     ground = _Ground(settings, directory, processes, built, cluster, cloud, operator)
+    if settings.empty:
+        return await _start_empty(ground, control, defects, ending)
     say("deploying template.yaml to each Region, without records")
     parameters = TemplateParameters(settings, cluster, cloud.zone_id)
     stacks = await asyncio.to_thread(_deploy, ground, parameters)
@@ -142,6 +151,43 @@ async def _start(settings: LabSettings, say: Say, defects: Defects, ending: cont
     lab = Lab(settings, cluster, cloud, data_plane, regions, operator, control.url, defects)
     _announce(lab, control, ending)
     return lab
+
+
+async def _start_empty(
+    ground: _Ground, control: Control, defects: Defects, ending: contextlib.AsyncExitStack
+) -> Lab:
+    """An account in which nothing is deployed; change sets deploy Regions into the lab that is returned."""
+    await asyncio.to_thread(prepare_uploads, ground.cloud, ground.settings.regions)
+    names: dict[tuple[str, int], Dial] = {}
+    data_plane = await _start_data_plane(ground, {}, defects, ending, dials=names)
+    regions: dict[str, Region] = {}
+    account = Account(
+        deployer=ground.deployer(),
+        template=project_root() / "template.yaml",
+        service=ground.settings.service,
+        regions=regions,
+        start=lambda stack: _start_region(ground, stack, ending),
+        front=ground.cloud.front,
+        dns=data_plane.dns,
+        dials=names,
+        defects=defects,
+    )
+    ending.push_async_callback(account.stop)
+    ground.cloud.front.change_sets = ChangeSets(ground.settings.service, ACCOUNT_ID, account, account.run)
+    settings = ground.settings
+    lab = Lab(
+        settings, ground.cluster, ground.cloud, data_plane, regions, ground.operator, control.url, defects
+    )
+    _announce(lab, control, ending)
+    return lab
+
+
+def _clusters(cluster: Cluster) -> dict[str, ClusterView]:
+    linked = tuple(cluster.arn_of(region) for region in cluster.fronts)
+    return {
+        region: ClusterView(region, cluster.arn_of(region), front.host, linked, _WITNESS)
+        for region, front in cluster.fronts.items()
+    }
 
 
 async def _start_processes(
@@ -225,11 +271,16 @@ async def _start_region(ground: _Ground, stack: Stack, ending: contextlib.AsyncE
 
 
 async def _start_data_plane(
-    ground: _Ground, regions: Mapping[str, Region], defects: Defects, ending: contextlib.AsyncExitStack
+    ground: _Ground,
+    regions: Mapping[str, Region],
+    defects: Defects,
+    ending: contextlib.AsyncExitStack,
+    dials: dict[tuple[str, int], Dial] | None = None,
 ) -> DataPlane:
     names = {front.host: front.address for front in ground.cluster.fronts.values()}
     names |= {region.stack.api.host: region.gateway.address for region in regions.values()}
-    dials = {(region.stack.api.host, 443): region.gateway_dial for region in regions.values()}
+    dials = {} if dials is None else dials
+    dials |= {(region.stack.api.host, 443): region.gateway_dial for region in regions.values()}
     return await ending.enter_async_context(
         run_data_plane(ground.cloud, ground.settings, names=names, dials=dials, defects=defects)
     )

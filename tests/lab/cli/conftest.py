@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from tests.lab.command.conftest import FIRST, SECOND, LabProcess, starter, until, upper
@@ -68,12 +68,16 @@ def beacon(*words: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def started(*words: str) -> subprocess.Popen[str]:
-    """`beacon WORDS`, a process that hears Ctrl-C also where this test run, in a background, does not."""
+def started(*words: str, out: IO[str] | None = None, cwd: Path | None = None) -> subprocess.Popen[str]:
+    """`beacon WORDS`, a process that hears Ctrl-C also where this test run, in a background, does not.
+
+    Its lines go to ``out``, where one is given.
+    """
     # A signal that is ignored stays ignored in what is started; one with a handler gets its default back.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen([BEACON, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        into = out or subprocess.PIPE
+        return subprocess.Popen([BEACON, *words], stdout=into, stderr=into, cwd=cwd, text=True)
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -6,7 +6,7 @@ from beacon_cli.aws_failures import FAILURES, sentence_of
 from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Fact, Known, StackView, Unknown
 
-__all__ = ["name_of", "read_stack_view"]
+__all__ = ["name_of", "no_stack", "read_stack_view"]
 
 #: CloudFormation shows asterisks for it; it is kept out all the same.
 _SECRET = "PathToken"  # noqa: S105 - a parameter's name
@@ -17,6 +17,11 @@ def name_of(region: str) -> str:
     return f"CloudFormation of {region}"
 
 
+def no_stack(region: str, name: str) -> Unknown:
+    """The fact that ``region`` has no stack called ``name``."""
+    return Unknown(f"{region} has no stack {name}")
+
+
 def read_stack_view(sessions: Sessions, region: str) -> Fact[StackView]:
     """The stack of ``region``."""
     name = sessions.fleet.site(region).stack_name
@@ -24,7 +29,7 @@ def read_stack_view(sessions: Sessions, region: str) -> Fact[StackView]:
         row = sessions.cloudformation(region).describe_stacks(StackName=name)["Stacks"][0]
     except FAILURES as error:
         if "does not exist" in str(error):
-            return Unknown(f"{region} has no stack {name}")
+            return no_stack(region, name)
         return Unknown(sentence_of(error, name_of(region)))
     parameters = {one["ParameterKey"]: one["ParameterValue"] for one in row.get("Parameters", [])}
     parameters.pop(_SECRET, None)

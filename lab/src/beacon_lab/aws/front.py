@@ -2,8 +2,9 @@
 AWS APIs.
 
 It answers itself what the simulator does not do: the live status of health checks, Lambda's Invoke,
-Parameter Store's limits. It can take a service down, in one Region or all. Everything else passes through
-unchanged. Headers and bodies are never logged.
+Parameter Store's limits, the DSQL clusters, and change sets of the stack that the lab deploys. It can take a
+service down, in one Region or all. Everything else passes through unchanged. Headers and bodies are never
+logged.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from beacon_lab.aws.call import Call, Protocol, read_call
+from beacon_lab.aws.change_sets import ChangeSets
+from beacon_lab.aws.dsql_api import ClusterView, answer_dsql
 from beacon_lab.aws.errors import ApiError, Encoded, encode_error
 from beacon_lab.aws.lambda_api import FunctionPort, NoFunctions, invoke, invoked_function
 from beacon_lab.aws.route53_status import HealthReports, answer_status, asked_status
@@ -78,6 +81,9 @@ class AwsFront:
         self.functions = functions
         self.health = health
         self.on_write = on_write
+        #: By Region; until they are set the simulator answers for DSQL, and for change sets.
+        self.clusters: Mapping[str, ClusterView] | None = None
+        self.change_sets: ChangeSets | None = None
         self._session = session
         self._url = url.rstrip("/")
         self._puts = PutRate(puts_per_s)
@@ -149,6 +155,12 @@ class AwsFront:
             asked = asked_status(call.method, call.path)
             if asked is not None:
                 return _response(answer_status(self.health, *asked))
+        if call.service == "dsql" and self.clusters is not None:
+            return _response(answer_dsql(self.clusters, call))
+        if call.service == "cloudformation" and self.change_sets is not None:
+            answered = self.change_sets.answer(call.region, body)
+            if answered is not None:
+                return _response(answered)
         if call.service == "ssm" and call.operation == "PutParameter":
             self._puts.take(call.region, time.monotonic())
             check_value(body)

@@ -59,6 +59,19 @@ _ROLES = (
     f"ALTER DATABASE {DATABASE} OWNER TO admin",
 )
 
+# DSQL's view of which IAM principal may log in as which role, with its columns; the relay keeps it.
+_MAPPINGS = (
+    "CREATE SCHEMA sys",
+    """
+    CREATE TABLE sys.iam_pg_role_mappings
+        (iam_oid bigint GENERATED ALWAYS AS IDENTITY, arn text NOT NULL, pg_role_oid oid NOT NULL,
+         pg_role_name text NOT NULL, grantor_pg_role_oid oid NOT NULL, grantor_pg_role_name text NOT NULL,
+         UNIQUE (pg_role_name, arn))
+    """,
+    "GRANT USAGE ON SCHEMA sys TO admin",
+    "GRANT SELECT, INSERT, DELETE ON sys.iam_pg_role_mappings TO admin",
+)
+
 
 class Postgres:
     """One PostgreSQL server that trusts every local user, on a Unix socket in ``socket_dir``."""
@@ -151,7 +164,7 @@ class Postgres:
         try:
             while True:
                 try:
-                    await self.run(*_ROLES)
+                    await self.run(*_ROLES, *_MAPPINGS)
                 except psycopg.OperationalError as error:
                     if ended.done() or time.monotonic() > give_up:
                         raise PostgresError(f"PostgreSQL did not start: {_last_lines(self._log)}") from error

@@ -9,7 +9,8 @@ Messages go through unchanged but for these:
   40001. A write outside of a transaction block is refused with the same error.
 - A statement, or the COMMIT of a write, that a gray fault strikes fails in the same two ways, or
 ``HungError`` is raised: it is never answered.
-- ``AWS IAM GRANT`` and ``REVOKE``: PostgreSQL is asked whether the role exists; then the registry changes.
+- ``AWS IAM GRANT`` and ``REVOKE``: PostgreSQL is asked whether the role exists and changes its row in
+  ``sys.iam_pg_role_mappings``; then the registry changes.
 - PostgreSQL's own serialization failures get DSQL's text (PostgreSQL reports them at the statement).
 
 An exchange is what ends in one ReadyForQuery; the login counts as the first.
@@ -236,13 +237,15 @@ class Relay:
         return marker
 
     def _role_check(self, change: IamChange) -> str:
-        """SQL that does nothing if the role exists, and fails as DSQL does if not."""
+        """SQL that keeps the view of mappings if the role exists, and fails as DSQL does if not."""
         missing = self._marker(Refusal("42704", f'role "{change.role}" does not exist'), lasting=True)
         # The text must not end the quoted block; no role of the lab has a dollar in its name.
         role = "" if "$" in change.role else change.role.replace("'", "''")
+        arn = change.arn  # of a pattern without a quotation mark or a dollar
         return (
             "DO $beacon$ BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles"
-            f" WHERE rolname = '{role}') THEN RAISE '{missing}'; END IF; END $beacon$"
+            f" WHERE rolname = '{role}') THEN RAISE '{missing}'; END IF;"
+            f" {_grant_row(role, arn) if change.grant else _revoke_row(role, arn)}; END $beacon$"
         )
 
     def _plan(self, exchange: int) -> _Plan:
@@ -283,3 +286,21 @@ class Relay:
             self._grant(change)
             return pgwire.command_complete("GRANT" if change.grant else "REVOKE")
         return packet
+
+
+def _grant_row(role: str, arn: str) -> str:
+    """SQL that adds a row to DSQL's view of mappings; the lab's admin is the only grantor."""
+    return f"""
+        INSERT INTO sys.iam_pg_role_mappings
+            (arn, pg_role_oid, pg_role_name, grantor_pg_role_oid, grantor_pg_role_name)
+        SELECT '{arn}', r.oid, r.rolname, g.oid, g.rolname
+          FROM pg_catalog.pg_roles r, pg_catalog.pg_roles g
+         WHERE r.rolname = '{role}' AND g.rolname = 'admin'
+            ON CONFLICT (pg_role_name, arn) DO NOTHING
+    """  # noqa: S608 - quoted by the caller
+
+
+def _revoke_row(role: str, arn: str) -> str:
+    """SQL that removes the row again."""
+    here = f"pg_role_name = '{role}' AND arn = '{arn}'"
+    return f"DELETE FROM sys.iam_pg_role_mappings WHERE {here}"  # noqa: S608 - as above

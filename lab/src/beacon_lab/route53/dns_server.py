@@ -71,7 +71,7 @@ class DnsServer:
         self._wanted = {_NO_REGION: port, **(by_region or {})}
         self._chance = chance or Random()  # noqa: S311 - weighted records are no secret
         self._idle_s = idle_s
-        self._static = _static_names(static or {})
+        self._static = dict(_static_names(static or {}))
         self._indexed: Sequence[Zone] | None = None
         self._index = ZoneIndex(())
         self._ports: dict[str, int] = {}
@@ -90,6 +90,10 @@ class DnsServer:
         return MappingProxyType(
             {region: port for region, port in self._ports.items() if region != _NO_REGION}
         )
+
+    def know(self, host: str, address: str) -> None:
+        """Answer with ``address`` for ``host`` from now on; raises ``ValueError`` as the constructor does."""
+        self._static.update(_static_names({host: address}))
 
     async def start(self) -> None:
         """Listen on every port. Raises AddressInUseError, and then listens on none."""

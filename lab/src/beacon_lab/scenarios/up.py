@@ -12,18 +12,36 @@ from typing import Any
 from beacon_lab.settings import LabSettings
 from beacon_lab.start import running_lab
 
-__all__ = ["stay_up", "what_to_try"]
+__all__ = ["in_an_empty_account", "stay_up", "what_to_try"]
 
 
 async def stay_up(settings: LabSettings, say: Callable[[str], None], stop: asyncio.Event) -> int:
     """Run a lab until ``stop`` is set; return the exit code."""
     async with running_lab(settings, say, stop) as lab:
-        for line in what_to_try(lab.ready(), settings.state_dir):
+        ready = lab.ready()
+        lines = in_an_empty_account(ready) if settings.empty else what_to_try(ready, settings.state_dir)
+        for line in lines:
             say(line)
         await stop.wait()
         say("going down")
     say("everything has ended; nothing is left behind")
     return 0
+
+
+def in_an_empty_account(ready: dict[str, Any]) -> list[str]:
+    """What to do first in a lab where nothing is deployed."""
+    return [
+        "",
+        f"The account is empty: linked clusters in {' and '.join(ready['regions'])}, a zone, no stack.",
+        "In another shell, in an empty directory or the project's:",
+        "",
+        f"  export PATH={Path(sys.executable).parent}:$PATH",
+        "  beacon init --lab",
+        "  beacon deploy --lab --all --go",
+        "  beacon status --lab",
+        "",
+        "Ctrl-C takes it down.",
+    ]
 
 
 def what_to_try(ready: dict[str, Any], state_dir: object) -> list[str]:
