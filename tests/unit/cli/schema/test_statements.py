@@ -97,3 +97,12 @@ def test_the_default_names_are_those_that_the_pages_give_to_psql() -> None:
     fleet = Fleet("beacon", "prod", (Site("us-east-1", "beacon-prod", ""),), "a test")
     assert f"operator_role={fleet.operator_role} -f sql/roles.sql" in page
     assert "login_role=beacon_probe" in page
+
+
+def test_the_command_opens_no_file_for_them() -> None:
+    """An installed wheel has no folder sql/ beside it."""
+    modules = sorted((ROOT / "cli/src/beacon_cli/schema").glob("*.py"))
+    assert len(modules) > 8
+    for path in modules:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\bopen\(|read_text|importlib|pathlib", text), path.name
