@@ -176,6 +176,26 @@ def dsql_cluster() -> Iterator[DsqlCluster]:
 
 
 async def _start(loop: LoopThread, processes: Processes, directory: Path) -> DsqlCluster:
+    cluster = await start_empty_cluster(loop, processes, directory)
+    await prepare(
+        cluster.front,
+        ca_file=cluster.authority.ca_file,
+        admin=cluster.admin,
+        folder=SQL,
+        setup=DatabaseSetup(
+            service=cluster.service,
+            regions=REGIONS,
+            login_role=cluster.login_role,
+            login_arns=[cluster.function.arn],
+            operator_role=cluster.operator_role,
+            operator_arns=[cluster.operator.arn],
+        ),
+    )
+    return cluster
+
+
+async def start_empty_cluster(loop: LoopThread, processes: Processes, directory: Path) -> DsqlCluster:
+    """A cluster as AWS makes one: no schema, no role but admin."""
     await processes.start()
     processes.remove_at_exit(directory)
     postgres = Postgres()
@@ -202,7 +222,7 @@ async def _start(loop: LoopThread, processes: Processes, directory: Path) -> Dsq
             grants=grants,
         )
         await fronts[region].start()
-    cluster = DsqlCluster(
+    return DsqlCluster(
         loop=loop,
         authority=authority,
         postgres=postgres,
@@ -213,21 +233,6 @@ async def _start(loop: LoopThread, processes: Processes, directory: Path) -> Dsq
         function=person("function"),
         operator=person("operator"),
     )
-    await prepare(
-        cluster.front,
-        ca_file=authority.ca_file,
-        admin=cluster.admin,
-        folder=SQL,
-        setup=DatabaseSetup(
-            service=cluster.service,
-            regions=REGIONS,
-            login_role=cluster.login_role,
-            login_arns=[cluster.function.arn],
-            operator_role=cluster.operator_role,
-            operator_arns=[cluster.operator.arn],
-        ),
-    )
-    return cluster
 
 
 @pytest.fixture

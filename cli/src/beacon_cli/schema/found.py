@@ -66,7 +66,7 @@ class Found:
 def privileges_of(entries: Iterable[str], owner: str) -> dict[str, frozenset[str]]:
     """Each role's privileges in a list of `aclitem` texts, without those of ``owner``, which has them all.
 
-    Privileges of PUBLIC stand under the empty name.
+    Privileges of every role (PUBLIC) stand under the empty name.
     """
     found: dict[str, frozenset[str]] = {}
     for entry in entries:

@@ -2,7 +2,7 @@
 
 Nothing is written: each UPDATE and INSERT has a condition that no row meets, and the database checks the
 privilege all the same. A login as the functions' role needs an IAM identity that is mapped to it, which an
-operator's seldom is: `denied` then says nothing about the functions.
+operator's seldom is: `login_rejected` then says nothing about the functions.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Login:
     logged_in: bool
     why: str = ""
     """Why it could not log in or do its work; empty where it could do everything."""
+    reason: str = ""
+    """The client's code for a login that failed, such as `login_rejected`; empty where there is none."""
 
     @property
     def works(self) -> bool:
@@ -100,9 +102,16 @@ def _try(sessions: Sessions, region: str, role: str, tries: tuple[str, ...], wit
                     said = str(error).strip().partition("\n")[0]
                     return Login(region, role, logged_in=True, why=f"{error.sqlstate or 'lost'}: {said}")
     except FailedError as error:
-        return Login(region, role, logged_in=False, why=error.sentence)
+        return Login(region, role, logged_in=False, why=error.sentence, reason=_reason(error.__cause__))
     except NoCredentialsError:
         return Login(region, role, logged_in=False, why="there are no AWS credentials")
     except FAILURES as error:
         return Login(region, role, logged_in=False, why=sentence_of(error, "the database"))
     return Login(region, role, logged_in=True)
+
+
+def _reason(cause: BaseException | None) -> str:
+    from beacon import ConnectError  # noqa: PLC0415 - as above
+
+    attempts = cause.attempts if isinstance(cause, ConnectError) else ()
+    return str(attempts[-1].reason) if attempts else ""

@@ -53,6 +53,9 @@ _INTENTS = """
       FROM beacon.intent WHERE service = %s AND target = %s
 """
 _GUARD = "SELECT undrained FROM beacon.guard WHERE service = %s AND target = %s"
+#: The columns that these need: a table of another form is not asked, and is shown as one.
+_OF_INTENT = ("service", "target", "region", "forced", "until")
+_OF_GUARD = ("service", "target", "undrained")
 #: No such table, no such schema, no permission.
 _UNREADABLE = {"42P01", "3F000", "42501"}
 
@@ -71,7 +74,7 @@ def read_database(connection: Connection[Any], wanted: Wanted) -> Found:
         privileges=privileges,
         roles=dict(connection.execute(_ROLES, (roles,)).fetchall()),
         mappings=_mappings(connection),
-        version=_version(connection) if "schema_version" in tables else None,
+        version=_version(connection) if _has(tables, "schema_version", "version") else None,
         intents=_intents(connection, wanted, tables),
     )
 
@@ -118,6 +121,10 @@ def _mappings(connection: Connection[Any]) -> frozenset[tuple[str, str]] | str:
     return frozenset((str(role), str(arn).strip()) for role, arn in rows)
 
 
+def _has(tables: Mapping[str, TableFound], name: str, *columns: str) -> bool:
+    return name in tables and all(column in tables[name].columns for column in columns)
+
+
 def _version(connection: Connection[Any]) -> int | None:
     row = connection.execute(_VERSION).fetchone()
     return None if row is None else row[0]
@@ -125,8 +132,8 @@ def _version(connection: Connection[Any]) -> int | None:
 
 def _intents(connection: Connection[Any], wanted: Wanted, tables: Mapping[str, TableFound]) -> Intents:
     whose = (wanted.service, wanted.target)
-    rows = connection.execute(_INTENTS, whose).fetchall() if "intent" in tables else []
-    guard = connection.execute(_GUARD, whose).fetchone() if "guard" in tables else None
+    rows = connection.execute(_INTENTS, whose).fetchall() if _has(tables, "intent", *_OF_INTENT) else []
+    guard = connection.execute(_GUARD, whose).fetchone() if _has(tables, "guard", *_OF_GUARD) else None
     return Intents(
         regions=frozenset(region for region, _, _ in rows),
         undrained=(sum(bool(row[1]) for row in rows), sum(bool(row[2]) for row in rows)),

@@ -35,7 +35,7 @@ __all__ = ["NO_STACK", "Applied", "carry_out", "compare_database", "examine", "r
 
 #: A login may take this long, and so may each statement: an idle cluster wakes, and DDL takes its time.
 LOGIN_S, STATEMENT_S = 10.0, 30.0
-#: Looks in a row that make nothing, before it gives up.
+#: Attempts in a row that leave as much missing as before, until it gives up.
 ATTEMPTS = 6
 #: What a Region without a stack waits for.
 NO_STACK = "no stack yet"
@@ -145,15 +145,16 @@ class _Work:
         idle = 0
         while state.missing:
             _require_same_form(state)
-            before = len(self._made)
             why = self._attempt(state)
             if why is not None:
-                idle = 0 if len(self._made) > before else idle + 1
                 self._again += 1
-                if idle == ATTEMPTS:
+                if idle == ATTEMPTS - 1:
                     raise self._failed(why, state)
                 _wait(self.pause, idle)
+            left = len(state.missing)
             state = _read(self.sessions, self.wanted, ADMIN, self.pause, avoid=self._failed_in)
+            # A statement whose answer was lost counts by what the look finds.
+            idle = 0 if len(state.missing) < left else idle + 1
             lost = [item.name for item in state.missing if item.name in {one.name for one in self._made}]
             if lost:
                 text = f"the database took the statement for {lost[0]}, and a new look does not find it"
@@ -184,7 +185,7 @@ class _Work:
     def _failed(self, error: psycopg.Error, state: DatabaseState) -> FailedError:
         left = next((item.name for item in state.missing if item not in self._made), "the database")
         said = f"{error.sqlstate or type(error).__name__}: {_first_line(error)}"
-        made = f"{len(self._made)} made before it stay" if self._made else "nothing has changed"
+        made = f"{len(self._made)} made before it stay" if self._made else "nothing was made before it"
         return FailedError(f"{left} was not made ({said}); {made}", "beacon database plan")
 
 

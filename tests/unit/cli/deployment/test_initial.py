@@ -38,7 +38,7 @@ def written(tmp_path: Path, wishes: Wishes = WISHES) -> Path:
 
 
 def test_the_file_names_every_parameter_of_the_template() -> None:
-    """A parameter without a line keeps an old value for ever."""
+    """A parameter without a line keeps its old value."""
     declared: Any = read_template(ROOT / "template.yaml")["Parameters"]
     assert {line.name for line in LINES} == set(declared)
     for line in LINES:
