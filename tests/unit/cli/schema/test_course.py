@@ -36,7 +36,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def state(monkeypatch: pytest.MonkeyPatch) -> Callable[[DatabaseState], Asked]:
-    """Let the database be in a state; what was asked for, and each item that was made, is in the list."""
+    """Let the database be in a state; the list has each look and each item that was made."""
 
     def be(given: DatabaseState) -> Asked:
         asked: Asked = []
@@ -185,7 +185,7 @@ def test_a_region_without_a_stack_is_no_error_and_one_that_cannot_be_read_says_w
 def test_a_statement_that_is_taken_and_not_found_afterwards_ends_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Otherwise it would be run for ever."""
+    """Otherwise the run would not end."""
     lacking = compare(COMPLETE_WANTED, found(version=None))
     monkeypatch.setattr(work._Work, "_attempt", lambda self, state: self._made.extend(state.missing))
     monkeypatch.setattr(work, "_read", lambda *_, **__: lacking)
