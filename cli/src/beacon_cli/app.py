@@ -28,6 +28,11 @@ class Command:
 
 
 COMMANDS = {
+    "break-glass": Command(
+        "beacon_cli.commands.break_glass:break_glass",
+        "Take a Region out of DNS by inverting its health check, where the database does not answer.",
+        "beacon break-glass invert us-east-1",
+    ),
     "database": Command(
         "beacon_cli.commands.database:database",
         "Show what the database lacks (plan), or make it (apply).",

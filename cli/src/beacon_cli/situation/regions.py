@@ -57,7 +57,7 @@ def _check(situation: Situation, one: RegionSituation) -> list[Finding]:
         text = f"The health check of {region} is disabled: Route 53 counts it as healthy in any case."
         return [Finding(Level.BAD, text, f"{repair} --no-disabled", region)]
     if check.inverted:
-        return [_inverted(region, report, share)]
+        return [_inverted(region, report, share, situation.where)]
     return [_share(situation, region, report, share)]
 
 
@@ -80,8 +80,8 @@ def _short(status: str) -> str:
     return status.removeprefix("Failure: ").partition(". Resolved IP")[0]
 
 
-def _inverted(region: str, report: CheckReport, share: str) -> Finding:
-    command = f"aws route53 update-health-check --health-check-id {report.check.id} --no-inverted"
+def _inverted(region: str, report: CheckReport, share: str, where: str) -> Finding:
+    command = f"beacon break-glass restore {region} {where}".rstrip()
     if report.healthy is None:
         text = (
             f"The health check of {region} is inverted, and only {report.tally.fresh} of"
