@@ -15,6 +15,19 @@ PURE += [f"situation/{path.stem}" for path in sorted((CLI / "situation").glob("[
 PURE += [f"intents/{name}" for name in ("consequences", "duration", "movement", "rules")]
 PURE += ["timeline/events", "timeline/form"]
 PURE += [f"schema/{name}" for name in ("form", "found", "state", "statements", "telling", "wanted")]
+_DRILL = (
+    "consumed",
+    "expected",
+    "form",
+    "junit",
+    "kinds",
+    "page",
+    "picture",
+    "readiness",
+    "report",
+    "strangers",
+)
+PURE += [f"drill/{name}" for name in (*_DRILL, "tracks", "verdict")]
 PURE_NAMES = {f"beacon_cli.{name.replace('/', '.')}" for name in PURE}
 #: Of the library: what services use, what the domain talks about, and how a document is read.
 LIBRARY = (

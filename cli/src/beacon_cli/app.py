@@ -48,6 +48,11 @@ COMMANDS = {
         "Take a Region out, and see that DNS and SSM follow.",
         "beacon drain us-east-1 --for 30m --reason maintenance",
     ),
+    "drill": Command(
+        "beacon_cli.commands.drill:drill",
+        "Break a Region on purpose, measure what follows, and repair it.",
+        "beacon drill us-east-1 --by drain --plan",
+    ),
     "explain": Command(
         "beacon_cli.commands.explain:explain",
         "Say why a Region is in or out, and what to do now.",

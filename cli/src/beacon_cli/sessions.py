@@ -98,6 +98,10 @@ class Sessions:
         """Aurora DSQL's own API of ``region``."""
         return self._client("dsql", region)
 
+    def fis(self, region: str) -> Any:  # noqa: ANN401 - the project has no stubs of it
+        """Fault Injection Service of ``region``."""
+        return self._client("fis", region)
+
     def sts(self, region: str) -> STSClient:
         """STS of ``region``, which names the account and the role of the credentials."""
         client: STSClient = self._client("sts", region)

@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         "--way", metavar="WAY", help="how the fault strikes, where there are several ways (below)"
     )
     fault.add_argument("--seed", type=int, metavar="N", help="make the choice of a share repeatable")
+    fault.add_argument(
+        "--for", dest="limit", metavar="SECONDS", help="the lab ends the fault by itself after so long"
+    )
     _add_state_option(fault)
     fault.set_defaults(run=_fault)
 
@@ -243,7 +246,7 @@ def _run(work: Run) -> int:
 
 def _fault(options: argparse.Namespace) -> int:
     order = {"region": options.region, "kind": options.kind.value}
-    given = {"share": options.share, "way": options.way, "seed": options.seed}
+    given = {"share": options.share, "way": options.way, "seed": options.seed, "for": options.limit}
     order |= {name: str(value) for name, value in given.items() if value is not None}
     _show(_order(options, "/fault", order))
     return 0

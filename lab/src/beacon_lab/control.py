@@ -6,8 +6,11 @@ method   path       body                                    answer
 GET      /ready                                             what the ready file holds
 GET      /status                                            each Region's faults and health check
 POST     /fault     ``{"region": …, "kind": …}`` and, for   the status afterwards
-                    some, ``share``, ``way``, ``seed``
-POST     /heal      ``{"region": …}``                       the status afterwards
+                    some, ``share``, ``way``, ``seed``;
+                    ``for``, the seconds after which the
+                    lab ends that fault by itself
+POST     /heal      ``{"region": …}``, and ``kind`` to end  the status afterwards
+                    that fault alone
 =======  =========  ======================================  =============================================
 
 The server listens on loopback only and takes JSON only, so that no web page can give it orders. Every user of
@@ -35,6 +38,8 @@ from beacon_lab.network import http_server
 
 __all__ = ["Control", "Controlled", "call"]
 
+_LEAST_LIMIT_S, _MOST_LIMIT_S = 1.0, 86400.0
+
 
 class Controlled(Protocol):
     """What the server passes orders to: a lab that is up."""
@@ -45,11 +50,13 @@ class Controlled(Protocol):
     def status(self) -> dict[str, object]:
         """Each Region's faults and health check."""
 
-    async def inject(self, region: str, kind: FaultKind, extent: Extent) -> None:
-        """Break a Region; raise :class:`LabError` for one that is not there."""
+    async def inject(
+        self, region: str, kind: FaultKind, extent: Extent, *, limit_s: float | None = None
+    ) -> None:
+        """Break a Region, for ``limit_s`` at the most; raise :class:`LabError` for one that is not there."""
 
-    async def heal(self, region: str) -> None:
-        """Repair whatever is broken in a Region; raise :class:`LabError` for one that is not there."""
+    async def heal(self, region: str, kind: FaultKind | None = None) -> None:
+        """Repair all of a Region, or ``kind`` alone; raise :class:`LabError` for one that is not there."""
 
 
 class Control:
@@ -121,13 +128,19 @@ class Control:
         try:
             kind = FaultKind.named(order.get("kind", ""))
             extent = _extent(order, kind)
+            limit_s = _limit_s(order)
         except ValueError as error:
             raise LabError(str(error)) from None
-        await lab.inject(order.get("region", ""), kind, extent)
+        await lab.inject(order.get("region", ""), kind, extent, limit_s=limit_s)
         return lab.status()
 
     async def _heal(self, lab: Controlled, request: web.Request) -> dict[str, object]:
-        await lab.heal((await _order(request)).get("region", ""))
+        order = await _order(request)
+        try:
+            kind = FaultKind.named(order["kind"]) if "kind" in order else None
+        except ValueError as error:
+            raise LabError(str(error)) from None
+        await lab.heal(order.get("region", ""), kind)
         return lab.status()
 
 
@@ -154,6 +167,19 @@ async def _order(request: web.Request) -> dict[str, str]:
 def _extent(order: Mapping[str, str], kind: FaultKind) -> Extent:
     seed = int(order["seed"]) if "seed" in order else None
     return Extent(int(order.get("share", "100")), order.get("way", ""), seed).of(kind)
+
+
+def _limit_s(order: Mapping[str, str]) -> float | None:
+    if "for" not in order:
+        return None
+    text = order["for"]
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not _LEAST_LIMIT_S <= found <= _MOST_LIMIT_S:
+        raise ValueError(f"for is {_LEAST_LIMIT_S:g} to {_MOST_LIMIT_S:g} seconds, not {text!r}")
+    return found
 
 
 def call(url: str, path: str, order: dict[str, str] | None = None, *, key: str = "") -> dict[str, object]:

@@ -14,6 +14,7 @@ from beacon_lab.defects import Defects
 from beacon_lab.dsql.cluster import OPERATOR_ROLE, Cluster
 from beacon_lab.dsql.operator import Operator
 from beacon_lab.errors import LabError
+from beacon_lab.fault_limits import FaultLimits
 from beacon_lab.faults import WHOLE, Extent, FaultKind
 from beacon_lab.region import Region
 from beacon_lab.settings import LabSettings
@@ -33,6 +34,7 @@ class Lab:
     operator: Operator
     control_url: str
     defects: Defects
+    limits: FaultLimits
 
     def health_of(self, region: str) -> str:
         """What Route 53 says of a Region's health check: healthy or unhealthy."""
@@ -48,17 +50,28 @@ class Lab:
             }
         }
 
-    async def inject(self, region: str, kind: FaultKind, extent: Extent = WHOLE) -> None:
-        """Break a Region.
+    async def inject(
+        self, region: str, kind: FaultKind, extent: Extent = WHOLE, *, limit_s: float | None = None
+    ) -> None:
+        """Break a Region; with ``limit_s`` the lab ends that fault by itself so many seconds later.
 
         Raise :class:`LabError` for a Region that is not there, and ``ValueError`` for an extent that the
         fault does not have.
         """
-        await self._region(region).inject(kind, extent)
+        broken = self._region(region)
+        self.limits.lift(region, kind)
+        await broken.inject(kind, extent)
+        if limit_s is not None:
+            self.limits.set(region, kind, limit_s, lambda: broken.end(kind))
 
-    async def heal(self, region: str) -> None:
-        """Repair whatever is broken in a Region; raise :class:`LabError` for one that is not there."""
-        await self._region(region).heal()
+    async def heal(self, region: str, kind: FaultKind | None = None) -> None:
+        """Repair whatever is broken in a Region, or ``kind`` alone.
+
+        Raise :class:`LabError` for a Region that is not there.
+        """
+        broken = self._region(region)
+        self.limits.lift(region, kind)
+        await (broken.heal() if kind is None else broken.end(kind))
 
     def ready(self) -> dict[str, Any]:
         """What the ready file holds: where everything of this lab is."""

@@ -136,6 +136,15 @@ class Region:
                 del self.faults[replaced]
         self.faults[kind] = extent
 
+    async def end(self, kind: FaultKind) -> None:
+        """End one fault and leave the others; none of that kind: do nothing."""
+        if kind not in self.faults:
+            return
+        others = {other: extent for other, extent in self.faults.items() if other is not kind}
+        await self.heal()
+        for other, extent in others.items():
+            await self.inject(other, extent)
+
     @property
     def broken(self) -> list[str]:
         """The faults in force, as a status shows them."""

@@ -31,6 +31,7 @@ from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
 from beacon_lab.dsql.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
 from beacon_lab.dsql.operator import Operator
 from beacon_lab.errors import LabError
+from beacon_lab.fault_limits import FaultLimits
 from beacon_lab.lab import Lab
 from beacon_lab.network.pki import Authority
 from beacon_lab.network.ports import port_errors
@@ -148,7 +149,9 @@ async def _start(settings: LabSettings, say: Say, defects: Defects, ending: cont
         region.start_schedules(defects)
     say("waiting for the publishers' first documents")
     await asyncio.gather(*(_await_published(ground, region) for region in regions.values()))
-    lab = Lab(settings, cluster, cloud, data_plane, regions, operator, control.url, defects)
+    lab = Lab(
+        settings, cluster, cloud, data_plane, regions, operator, control.url, defects, FaultLimits(defects)
+    )
     _announce(lab, control, ending)
     return lab
 
@@ -176,7 +179,15 @@ async def _start_empty(
     ground.cloud.front.change_sets = ChangeSets(ground.settings.service, ACCOUNT_ID, account, account.run)
     settings = ground.settings
     lab = Lab(
-        settings, ground.cluster, ground.cloud, data_plane, regions, ground.operator, control.url, defects
+        settings,
+        ground.cluster,
+        ground.cloud,
+        data_plane,
+        regions,
+        ground.operator,
+        control.url,
+        defects,
+        FaultLimits(defects),
     )
     _announce(lab, control, ending)
     return lab

@@ -57,6 +57,7 @@ class FakeLab:
 
     def __init__(self) -> None:
         self.orders: list[tuple[str, ...]] = []
+        self.limits: list[float | None] = []
 
     def ready(self) -> dict[str, object]:
         return dict(READY)
@@ -65,13 +66,16 @@ class FakeLab:
         faults = [kind for _, kind in (order for order in self.orders if len(order) == 2)]
         return {"regions": {"us-east-1": {"health_check": "healthy", "faults": faults}}}
 
-    async def inject(self, region: str, kind: FaultKind, extent: Extent) -> None:
+    async def inject(
+        self, region: str, kind: FaultKind, extent: Extent, *, limit_s: float | None = None
+    ) -> None:
         if region != "us-east-1":
             raise LabError(f"there is no Region {region!r}")
         self.orders.append((region, extent.words(kind)))
+        self.limits.append(limit_s)
 
-    async def heal(self, region: str) -> None:
-        self.orders.append((region,))
+    async def heal(self, region: str, kind: FaultKind | None = None) -> None:
+        self.orders.append((region,) if kind is None else (region, "end", kind.value))
 
 
 @pytest.fixture
@@ -132,6 +136,26 @@ def test_an_extent_reaches_the_lab(lab: FakeLab, tmp_path: Path, capsys: pytest.
         assert cli.main(wrong) == 2
         assert sentence in capsys.readouterr().err
     assert len(lab.orders) == 1
+
+
+def test_a_limit_reaches_the_lab_and_one_fault_can_be_ended_alone(
+    lab: FakeLab, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A limit that is none, and a kind that is none, are refused."""
+    where = ["--state-dir", str(tmp_path)]
+    assert cli.main(["fault", "us-east-1", "dsql-freeze", "--for", "2.5", *where]) == 0
+    assert cli.main(["fault", "us-east-1", "ssm-down", *where]) == 0
+    assert lab.limits == [2.5, None]
+    for wrong in ("0", "-1", "nan", "soon", "1e9"):
+        assert cli.main(["fault", "us-east-1", "dsql-freeze", f"--for={wrong}", *where]) == 2
+        assert "for is 1 to 86400 seconds" in capsys.readouterr().err
+    note = state.read(tmp_path)
+    assert note is not None
+    control.call(note.control_url, "/heal", {"region": "us-east-1", "kind": "dsql-freeze"})
+    assert lab.orders[-1] == ("us-east-1", "end", "dsql-freeze")
+    with pytest.raises(LabError, match="there is no fault 'melt'"):
+        control.call(note.control_url, "/heal", {"region": "us-east-1", "kind": "melt"})
+    assert len(lab.orders) == 3
 
 
 def test_a_token_is_for_the_host_and_the_role_of_the_arguments(

@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from beacon_cli.aws_failures import FAILURES, sentence_of
-from beacon_cli.checkers import EVER, observations_of
 from beacon_cli.intents.movement import DNS, Place, Sight, has_followed
 from beacon_cli.intents.rules import Request
 from beacon_cli.readers import published, record
 from beacon_cli.readers.parallel import gather
+from beacon_cli.readers.route53 import read_report
 from beacon_cli.sessions import Sessions
-from beacon_cli.situation.model import CheckReport, Fact, Known, Situation, Unknown, known
-from beacon_cli.standing import Check, tally
+from beacon_cli.situation.model import Situation, known
+from beacon_cli.standing import Check
 
 __all__ = ["Follower", "follower_of", "limit_s"]
 
@@ -105,21 +103,13 @@ class Follower:
                     record.read_authoritative, fleet, self.targets, 0.85 * _LOOK_WITHIN_S
                 )
             if self.check is not None:
-                readers["Route 53"] = partial(_report, self.sessions, self.check)
+                readers["Route 53"] = partial(read_report, self.sessions, self.check)
         found = gather(readers, _LOOK_WITHIN_S)
         return Sight(
             record=found.get(record.OWN),
             check=found.get("Route 53"),
             published={one.region: found[one.name] for one in wanted if one.region},
         )
-
-
-def _report(sessions: Sessions, check: Check) -> Fact[CheckReport]:
-    try:
-        seen = observations_of(sessions.route53(), check)
-    except FAILURES as error:
-        return Unknown(sentence_of(error, "Route 53"))
-    return Known(CheckReport(check, tally(seen, now=datetime.now(UTC), since=EVER)))
 
 
 def follower_of(

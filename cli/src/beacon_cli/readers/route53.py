@@ -10,7 +10,7 @@ from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import CheckReport, Fact, Known, Unknown
 from beacon_cli.standing import Check, tally
 
-__all__ = ["NAME", "CheckReader"]
+__all__ = ["NAME", "CheckReader", "read_report"]
 
 NAME = "Route 53"
 
@@ -44,8 +44,13 @@ class CheckReader:
         check = self._checks.get(region)
         if check is None:
             return Unknown(f"{region} has no health check: it is not deployed, or not in this account")
-        try:
-            seen = observations_of(self._sessions.route53(), check)
-        except FAILURES as error:
-            return Unknown(sentence_of(error, NAME))
-        return Known(CheckReport(check, tally(seen, now=datetime.now(UTC), since=EVER)))
+        return read_report(self._sessions, check)
+
+
+def read_report(sessions: Sessions, check: Check) -> Fact[CheckReport]:
+    """What the checkers of ``check`` reported last: one call of Route 53."""
+    try:
+        seen = observations_of(sessions.route53(), check)
+    except FAILURES as error:
+        return Unknown(sentence_of(error, NAME))
+    return Known(CheckReport(check, tally(seen, now=datetime.now(UTC), since=EVER)))

@@ -42,6 +42,7 @@ async def prepare(
     named = {"service": setup.service, "target": setup.target}
     roles = {"login_role": setup.login_role, "operator_role": setup.operator_role}
     steps: list[tuple[str, Mapping[str, str]]] = [("schema.sql", {}), ("roles.sql", roles)]
+    steps += [("drill.sql", {"operator_role": setup.operator_role})]
     steps += [("grants.sql", {"role": setup.login_role, "arn": arn}) for arn in setup.login_arns]
     steps += [("grants.sql", {"role": setup.operator_role, "arn": arn}) for arn in setup.operator_arns]
     steps += [("regions.sql", named | {"regions": ",".join(setup.regions)})]
