@@ -15,6 +15,8 @@ PURE += [f"situation/{path.stem}" for path in sorted((CLI / "situation").glob("[
 PURE += [f"intents/{name}" for name in ("consequences", "duration", "movement", "rules")]
 PURE += ["timeline/events", "timeline/form"]
 PURE += [f"schema/{name}" for name in ("form", "found", "state", "statements", "telling", "wanted")]
+PURE += [f"doctor/{name}" for name in ("examine", "facts", "form", "result")]
+PURE += [f"doctor/checks/{path.stem}" for path in sorted((CLI / "doctor/checks").glob("[a-z]*.py"))]
 PURE_NAMES = {f"beacon_cli.{name.replace('/', '.')}" for name in PURE}
 #: Of the library: what services use, what the domain talks about, and how a document is read.
 LIBRARY = (

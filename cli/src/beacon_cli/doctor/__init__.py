@@ -1,1 +1,1 @@
-"""Whether a deployment is ready: facts that readers gather, a table of checks over them, and how it is shown."""
+"""Whether a deployment is ready: the facts, a table of checks over them, and how it is shown."""

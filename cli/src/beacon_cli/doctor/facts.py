@@ -1,4 +1,4 @@
-"""What `beacon doctor` examines: frozen facts, each known, unknown with its reason, or absent by design. Pure.
+"""What `beacon doctor` examines: facts that are known, unknown with a reason, or absent by design. Pure.
 
 The situation that `beacon status` reads is a part of them. No path token is in any fact: a token is kept as a
 digest, its length and whether it is the example's.

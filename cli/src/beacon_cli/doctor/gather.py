@@ -18,13 +18,12 @@ from beacon_cli.readers.stacks import read_stack_view
 from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Situation, Unknown, known
 
-__all__ = ["NOT_IN_LAB", "Gathered", "gather_facts"]
+__all__ = ["NOT_IN_LAB", "REGIONAL", "Gathered", "gather_facts"]
 
 #: What no lab has, and why: its check is skipped with this reason, and not passed.
 NOT_IN_LAB = {
     "template": "a lab deploys the working tree and keeps no template",
     "policy": "a lab's gateway enforces the policy and has no API for it",
-    "cluster": "a lab plays DSQL's endpoints and not its API",
     "functions": "a lab runs the functions and has no account limits",
     "schedule": "a lab ticks by itself",
     "errors": "a lab writes no metrics of Lambda",
@@ -38,7 +37,8 @@ _PAUSE_S = 0.25
 _SHARE = 0.85
 _TOKEN = "PathToken"  # noqa: S105 - a parameter's name
 _SITUATION = "the situation"
-_REGIONAL: dict[str, Callable[[Sessions, str], Any]] = {
+#: The readers of one Region, by the name of their fact.
+REGIONAL: dict[str, Callable[[Sessions, str], Any]] = {
     "template": regional.read_template,
     "policy": regional.read_policy,
     "cluster": regional.read_cluster,
@@ -73,7 +73,7 @@ def gather_facts(sessions: Sessions, within_s: float, reports: Path, where: str 
         "the drills": partial(everywhere.read_drills, reports, fleet.service),
     }
     for region in fleet.regions:
-        for name, read in _REGIONAL.items():
+        for name, read in REGIONAL.items():
             if fleet.lab is None or name not in NOT_IN_LAB:
                 readers[f"{name} of {region}"] = partial(read, sessions, region)
     began = time.monotonic()

@@ -42,7 +42,7 @@ def rows_are_there(facts: Facts) -> Iterator[Problem]:
     for item in state.of(Standing.ALSO_THERE) if state is not None else ():
         if item.kind is Kind.ROWS:
             yield warn(
-                f"the database has a row of {item.name.removeprefix('Region ')}, which the file does not name",
+                f"the database has a row of {item.name.removeprefix('Region ')}, not in the file",
                 f"beacon database plan{facts.where}",
             )
 

@@ -116,7 +116,7 @@ def file_and_stack(facts: Facts) -> Iterator[Problem]:
         if changed:
             yield warn(
                 f"the file and the stack of {one.region} differ in {', '.join(sorted(changed))}",
-                f"scripts/deploy-region {one.region}",
+                f"beacon deploy {one.region}",
                 one.region,
             )
 
@@ -148,7 +148,7 @@ def token_of_paths(facts: Facts) -> Iterator[Problem]:
         if config.token is None:
             yield fail(
                 f"the check of {config.region} requests no path of Beacon (/live/TOKEN/health)",
-                f"scripts/deploy-region {config.region} --go",
+                f"beacon deploy {config.region} --go",
                 config.region,
             )
             continue
@@ -158,14 +158,14 @@ def token_of_paths(facts: Facts) -> Iterator[Problem]:
         if wanted is not None and wanted.digest != config.token.digest:
             yield fail(
                 f"the check of {config.region} has another token than the file",
-                f"scripts/deploy-region {config.region} --go",
+                f"beacon deploy {config.region} --go",
                 config.region,
             )
         policy = next((known(one.policy) for one in facts.regions if one.region == config.region), None)
         if policy is not None and (policy.token is None or policy.token.digest != config.token.digest):
             yield fail(
                 f"the API of {config.region} admits another token than its check sends",
-                f"scripts/deploy-region {config.region} --go",
+                f"beacon deploy {config.region} --go",
                 config.region,
             )
     if len(digests) > 1:
@@ -208,4 +208,4 @@ def _shown(values: Mapping[str, str]) -> str:
 
 
 def _deploy(facts: Facts) -> str:
-    return f"scripts/deploy-region {facts.regions[0].region}"
+    return f"beacon deploy {facts.regions[0].region}"

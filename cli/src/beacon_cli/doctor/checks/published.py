@@ -1,4 +1,4 @@
-"""Whether what readers get is fresh and of this deployment: documents, the canary, clocks, alarms, drills. Pure."""
+"""Whether what readers get is fresh: documents, the canary, clocks, alarms and drills. Pure."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def documents_name_the_regions(facts: Facts) -> Iterator[Problem]:
             yield from unread(one.document, one.region)
             continue
         shown = {state.region: state.host for state in published.document.endpoints}
-        deploy = f"scripts/deploy-region {one.region} --go"
+        deploy = f"beacon deploy {one.region} --go"
         strangers = sorted(host for name, host in shown.items() if hosts.get(name) != host)
         lacks = sorted(name for name in hosts if name not in shown)
         if strangers:
@@ -166,7 +166,7 @@ def alarms_are_there(facts: Facts) -> Iterator[Problem]:
         if facts.parameters(one.region).get("Alarms") == "false":
             yield warn(
                 f"{one.region} has no alarms (Alarms=false)",
-                f"scripts/deploy-region {one.region} --go",
+                f"beacon deploy {one.region} --go",
                 one.region,
             )
             continue
@@ -174,7 +174,7 @@ def alarms_are_there(facts: Facts) -> Iterator[Problem]:
         if lacks:
             yield fail(
                 f"{one.region} lacks the alarm{'s' if len(lacks) > 1 else ''} {', '.join(lacks)}",
-                f"scripts/deploy-region {one.region} --go",
+                f"beacon deploy {one.region} --go",
                 one.region,
             )
 
@@ -186,7 +186,7 @@ def alarms_are_wired(facts: Facts) -> Iterator[Problem]:
         if wiring is None:
             yield from unread(one.wiring, one.region)
             continue
-        deploy = f"scripts/deploy-region {one.region} --go"
+        deploy = f"beacon deploy {one.region} --go"
         mute = sorted(name for name, actions in wiring.actions.items() if not actions)
         if mute and facts.parameters(one.region).get("AlarmTopicArn"):
             yield fail(f"{', '.join(mute)} of {one.region} notifies no topic", deploy, one.region)

@@ -55,7 +55,7 @@ def check_is_that_of_the_stack(facts: Facts) -> Iterator[Problem]:
         return
     for region in (one.region for one in facts.regions):
         own = [one for one in configs if one.region == region]
-        deploy = f"scripts/deploy-region {region} --go"
+        deploy = f"beacon deploy {region} --go"
         if not own:
             yield fail(f"{region} has no health check", deploy, region)
             continue
@@ -115,7 +115,7 @@ def records_are_paired(facts: Facts) -> Iterator[Problem]:
         region = one.region
         name, given = f"{service}-{region}", facts.parameters(region)
         own = [record for record in found if record.set_identifier == name]
-        deploy = f"scripts/deploy-region {region} --go"
+        deploy = f"beacon deploy {region} --go"
         if given.get("RoutingPolicy", "none") == "none":
             continue
         if not own:
@@ -170,7 +170,7 @@ def records_lead_right(facts: Facts) -> Iterator[Problem]:
         for record in found:
             if record.set_identifier != name:
                 continue
-            deploy = f"scripts/deploy-region {one.region} --go"
+            deploy = f"beacon deploy {one.region} --go"
             if record.target != wanted:
                 yield fail(
                     f"the record of {one.region} leads to {record.target}, not to {wanted}",
@@ -192,7 +192,7 @@ def ttl_is_that_of_the_stack(facts: Facts) -> Iterator[Problem]:
         for record in found:
             if record.set_identifier != name or record.ttl_s is None:
                 continue
-            deploy = f"scripts/deploy-region {one.region} --go"
+            deploy = f"beacon deploy {one.region} --go"
             if record.ttl_s > 60:
                 yield fail(
                     f"the record of {one.region} has a TTL of {record.ttl_s} s:"
@@ -241,13 +241,13 @@ def ranges_are_current(facts: Facts) -> Iterator[Problem]:
             yield fail(
                 f"the API of {one.region} refuses checkers from {', '.join(lacks)}:"
                 " add the ranges under Mappings in template.yaml",
-                f"scripts/deploy-region {one.region} --go",
+                f"beacon deploy {one.region} --go",
                 one.region,
             )
         if more:
             yield warn(
                 f"the API of {one.region} admits {', '.join(more)}, which AWS no longer lists",
-                f"scripts/deploy-region {one.region} --go",
+                f"beacon deploy {one.region} --go",
                 one.region,
             )
 

@@ -59,7 +59,7 @@ def stacks_are_of_one_version(facts: Facts) -> Iterator[Problem]:
     )
     yield warn(
         f"the Regions run different templates or code; {oldest} was deployed first",
-        f"scripts/deploy-region {oldest} --go",
+        f"beacon deploy {oldest} --go",
     )
 
 
@@ -102,7 +102,7 @@ def clusters_are_linked(facts: Facts) -> Iterator[Problem]:
         if named and cluster.arn not in named.split(","):
             yield fail(
                 f"DsqlClusterArns of {region} does not name its cluster: the functions cannot log in",
-                f"scripts/deploy-region {region} --go",
+                f"beacon deploy {region} --go",
                 region,
             )
         host = facts.situation.region(region).host
@@ -126,7 +126,7 @@ def concurrency_is_reserved(facts: Facts) -> Iterator[Problem]:
             "HealthReservedConcurrency": found.health_reserved,
             "PublisherReservedConcurrency": found.publisher_reserved,
         }
-        deploy = f"scripts/deploy-region {one.region} --go"
+        deploy = f"beacon deploy {one.region} --go"
         for name, reserved in wanted.items():
             if name in given and given[name] != str(reserved):
                 yield fail(
@@ -160,7 +160,7 @@ def schedules_are_on(facts: Facts) -> Iterator[Problem]:
         every = int(facts.parameters(one.region).get("PublishEverySeconds", "60"))
         minutes = max(1, every // 60)
         wanted = f"rate({minutes} minute{'s' if minutes > 1 else ''})"
-        deploy = f"scripts/deploy-region {one.region} --go"
+        deploy = f"beacon deploy {one.region} --go"
         if not schedule.enabled:
             yield fail(
                 f"the schedule of the publisher of {one.region} is disabled: its SSM goes stale",

@@ -28,6 +28,7 @@ __all__ = [
     "read_template",
     "read_wiring",
     "template_digest",
+    "topic_exists",
 ]
 
 # `sam deploy` uploads code to a bucket of each Region, under the digest of its content.
@@ -170,14 +171,15 @@ def read_wiring(sessions: Sessions, region: str) -> Fact[AlarmWiring]:
         rows = [row for page in pages for row in page.get("MetricAlarms", [])]
         actions = {row["AlarmName"]: frozenset(row.get("AlarmActions", ())) for row in rows}
         topics = {arn for found in actions.values() for arn in found if ":sns:" in arn}
-        missing = frozenset(arn for arn in topics if not _topic_exists(sessions, region, arn))
+        missing = frozenset(arn for arn in topics if not topic_exists(sessions, region, arn))
     except FAILURES as error:
         return Unknown(sentence_of(error, f"CloudWatch of {region}"))
     mute = frozenset(row["AlarmName"] for row in rows if not row.get("ActionsEnabled", True))
     return Known(AlarmWiring(actions, mute, missing))
 
 
-def _topic_exists(sessions: Sessions, region: str, arn: str) -> bool:
+def topic_exists(sessions: Sessions, region: str, arn: str) -> bool:
+    """Whether SNS has the topic; raises botocore's errors for every other answer."""
     try:
         sessions.other("sns", region).get_topic_attributes(TopicArn=arn)
     except ClientError as error:
