@@ -30,7 +30,9 @@ LIBRARY = (
 
 
 OWN = {f"beacon_cli.{name.removesuffix('/__init__').replace('/', '.')}" for name in MODULES}
-FOLDERS = {f"beacon_cli.{path.parent.name}" for path in CLI.glob("*/__init__.py")}
+FOLDERS = {
+    f"beacon_cli.{str(path.parent.relative_to(CLI)).replace('/', '.')}" for path in CLI.rglob("*/__init__.py")
+}
 
 
 def impure(text: str) -> set[str]:
