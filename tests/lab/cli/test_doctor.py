@@ -187,7 +187,7 @@ def test_an_endpoint_that_was_changed_by_hand_is_found(lab: LabProcess) -> None:
         ),
     ],
 )
-def test_a_service_that_fails_leaves_its_checks_unknown(
+def test_a_service_that_fails_leaves_its_checks_unknown(  # noqa: PLR0917 - parameters and fixtures
     service: str, answer: tuple[int, str], says: str, unread: set[str], lab: LabProcess, tmp_path: Path
 ) -> None:
     """The reason is there, and every other check is as on a good day."""

@@ -1,4 +1,4 @@
-"""The facts of a good deployment of two Regions, as `beacon doctor` gathers them, and how a test changes them."""
+"""The facts of a good deployment of two Regions, and how a test changes them."""
 
 from dataclasses import replace
 from typing import Any

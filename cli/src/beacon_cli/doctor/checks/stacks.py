@@ -164,7 +164,8 @@ def schedules_are_on(facts: Facts) -> Iterator[Problem]:
         if not schedule.enabled:
             yield fail(
                 f"the schedule of the publisher of {one.region} is disabled: its SSM goes stale",
-                f"aws scheduler get-schedule --region {one.region} --name {facts.situation.service}-publisher",
+                f"aws scheduler get-schedule --region {one.region}"
+                f" --name {facts.situation.service}-publisher",
                 one.region,
             )
         elif schedule.expression != wanted:

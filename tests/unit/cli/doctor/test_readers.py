@@ -57,6 +57,7 @@ class Answers(Sessions):
         self.answers = answers
 
     def _client(self, service: str, region: str) -> Any:  # noqa: ANN401 - stands for any client
+        assert region in {NEAR, FAR}
         return Client(service, self.answers)
 
 
@@ -172,7 +173,7 @@ def test_the_clock_is_compared_with_the_date_of_an_answer() -> None:
     assert isinstance(found, Known)
     assert 3599 <= found.value.skew_s < 3660
     assert found.value.document_bytes == 2
-    undated = {"ResponseMetadata": {}, "Parameters": []}
+    undated: dict[str, Any] = {"ResponseMetadata": {}, "Parameters": []}
     assert isinstance(read_store(Answers({"ssm.get_parameters": undated}), NEAR), Unknown)
 
 

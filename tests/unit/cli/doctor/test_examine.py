@@ -41,6 +41,7 @@ from beacon_cli.doctor.result import Level
 from beacon_cli.schema.found import Intents
 from beacon_cli.situation.model import Alarm, Canary, Known, RecordAnswer, Unknown
 
+STRANGER = f"{'z' * 26}.dsql.{FAR}.on.aws"
 FAIL, WARNING = Level.FAIL, Level.WARNING
 
 
@@ -98,7 +99,9 @@ SEEDED: list[tuple[str, Callable[[], Facts], str, Level]] = [
     ("a stack was rolled back at its creation", lambda: facts(
         situation=seen({"stack": stack(NEAR, "ROLLBACK_COMPLETE")})
     ), "stack-state", FAIL),
-    ("one Region runs an older template", lambda: facts({"template": Known("older")}), "stack-version", WARNING),
+    ("one Region runs an older template", lambda: facts(
+        {"template": Known("older")}
+    ), "stack-version", WARNING),
     ("a cluster is being deleted", lambda: facts(
         {"cluster": cluster(NEAR, status="PENDING_DELETE")}
     ), "clusters-active", FAIL),
@@ -109,7 +112,9 @@ SEEDED: list[tuple[str, Callable[[], Facts], str, Level]] = [
         database=database(tables={k: v for k, v in found().tables.items() if k != "change"})
     ), "schema", FAIL),
     ("a grant is missing", lambda: facts(
-        database=database(privileges={k: v for k, v in found().privileges.items() if k != ("probe", "intent")})
+        database=database(
+            privileges={k: v for k, v in found().privileges.items() if k != ("probe", "intent")}
+        )
     ), "grants", FAIL),
     ("a function's IAM role is not mapped", lambda: facts(
         database=database(mappings=found().mappings - {("probe", ROLES[NEAR]["health"])})  # type: ignore[operator]
@@ -176,7 +181,7 @@ SEEDED: list[tuple[str, Callable[[], Facts], str, Level]] = [
         situation=seen({"document": published(NEAR, as_of=ago(900), valid_until=ago(600))})
     ), "document-age", FAIL),
     ("a document names an endpoint that is not in the file", lambda: facts(
-        situation=seen({"document": published(NEAR, state(NEAR), state(FAR, host=f"{'z' * 26}.dsql.{FAR}.on.aws"))})
+        situation=seen({"document": published(NEAR, state(NEAR), state(FAR, host=STRANGER))})
     ), "document-endpoints", FAIL),
     ("the endpoint parameter was changed by hand", lambda: facts(
         situation=seen({"document": Known(replace(published(NEAR).value, endpoint="db.old.test"))})
@@ -242,7 +247,9 @@ def test_every_check_has_a_seeded_fault() -> None:
 WHY = Unknown("SSM of us-east-1 does not answer")
 UNREAD: list[tuple[str, Callable[[Unknown], Facts], set[str]]] = [
     ("the stack", lambda why: facts(situation=seen({"stack": why})), {"file-and-stack", "stack-state"}),
-    ("the document", lambda why: facts(situation=seen({"document": why})), {"document-age", "document-endpoints"}),
+    ("the document", lambda why: facts(
+        situation=seen({"document": why})
+    ), {"document-age", "document-endpoints"}),
     ("the check's reports", lambda why: facts(situation=seen({"check": why})), {"checkers"}),
     ("the alarms", lambda why: facts(situation=seen({"alarms": why})), {"alarms-quiet"}),
     ("the canary", lambda why: facts(situation=seen({"canary": why})), {"canary"}),
