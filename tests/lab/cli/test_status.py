@@ -26,7 +26,7 @@ from tests.places import ROOT
 from beacon_cli.aws_failures import FAILURES
 from beacon_cli.doctor.gather import REGIONAL
 from beacon_cli.doctor.readers.everywhere import read_configs, read_quota, read_ranges, read_records
-from beacon_cli.doctor.readers.regional import topic_exists
+from beacon_cli.doctor.readers.regional import reserved_for, topic_exists
 from beacon_cli.looking import look_for
 from beacon_cli.options import DEFAULT_WITHIN_S, Options
 from beacon_cli.readers.cloudwatch import read_canary
@@ -255,6 +255,8 @@ def test_the_reader_s_policy_holds_every_call_and_no_other(lab: LabProcess) -> N
     read_canary(look.sessions, FIRST)
     for read in REGIONAL.values():
         read(look.sessions, FIRST)
+    with suppress(*FAILURES):
+        reserved_for(look.sessions, FIRST, "orders-lab-health")
     with suppress(*FAILURES):
         topic_exists(look.sessions, FIRST, "arn:aws:sns:us-east-1:123456789012:none")
     for read_whole in (read_configs, read_ranges, read_quota):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Any
 
 from beacon_cli.doctor.facts import Absent, Facts, RegionFacts, Token
 from beacon_cli.doctor.readers import everywhere, regional, schema
-from beacon_cli.errors import FailedError
 from beacon_cli.readers.assemble import Look
 from beacon_cli.readers.parallel import gather
 from beacon_cli.readers.stacks import read_stack_view
@@ -36,7 +36,6 @@ _PAUSE_S = 0.25
 #: A reader with a limit of its own ends before that, so that it can say why.
 _SHARE = 0.85
 _TOKEN = "PathToken"  # noqa: S105 - a parameter's name
-_SITUATION = "the situation"
 #: The readers of one Region, by the name of their fact.
 REGIONAL: dict[str, Callable[[Sessions, str], Any]] = {
     "template": regional.read_template,
@@ -61,12 +60,11 @@ class Gathered:
 def gather_facts(sessions: Sessions, within_s: float, reports: Path, where: str = "") -> Gathered:
     """Everything that the checks look at; takes ``within_s`` at the most, once the clients are made.
 
-    What cannot be read is unknown. Raises :class:`FailedError` where this machine is too busy to look.
+    What cannot be read is unknown.
     """
     fleet = sessions.fleet
-    look = Look(sessions, within_s * _SHARE, where=where)
+    look = Look(sessions, within_s, where=where)
     readers: dict[str, Callable[[], Any]] = {
-        _SITUATION: look,
         "Route 53": partial(_route53, sessions),
         "the schema": partial(schema.read_schema, sessions, within_s * _SHARE),
         "the logins": partial(schema.read_logins, sessions, within_s * _SHARE),
@@ -77,11 +75,11 @@ def gather_facts(sessions: Sessions, within_s: float, reports: Path, where: str 
             if fleet.lab is None or name not in NOT_IN_LAB:
                 readers[f"{name} of {region}"] = partial(read, sessions, region)
     began = time.monotonic()
-    found = gather(readers, within_s)
-    situation = found[_SITUATION]
-    if isinstance(situation, Unknown):
-        # The look has a shorter limit of its own: only a machine that is too busy leaves it out.
-        raise FailedError(situation.why, f"beacon doctor --within 60 {where}".strip())
+    found: dict[str, Any] = {}
+    others = threading.Thread(target=lambda: found.update(gather(readers, within_s)), daemon=True)
+    others.start()
+    situation = look()  # it has the same limit of its own
+    others.join()
     return Gathered(_facts(sessions, situation, found), time.monotonic() - began)
 
 

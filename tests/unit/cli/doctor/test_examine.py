@@ -125,7 +125,9 @@ SEEDED: list[tuple[str, Callable[[], Facts], str, Level]] = [
     ("the operators' role cannot log in", lambda: facts(
         logins=Known((RoleLogin(NEAR, "beacon_operator", "access denied"),))
     ), "logins", FAIL),
-    ("a drain is in force", lambda: facts(situation=seen(forced=forced(NEAR))), "drains", WARNING),
+    ("a drain is in force", lambda: facts(
+        situation=seen({"check": check(NEAR, passed=0)}, forced=forced(NEAR))
+    ), "drains", WARNING),
     ("a drain has expired and its row is left", expired, "drains", WARNING),
     ("a check is inverted", lambda: facts(
         configs=Known((config(NEAR, inverted=True), config(FAR)))

@@ -27,6 +27,7 @@ __all__ = [
     "read_store",
     "read_template",
     "read_wiring",
+    "reserved_for",
     "template_digest",
     "topic_exists",
 ]
@@ -115,14 +116,8 @@ def read_functions(sessions: Sessions, region: str) -> Fact[LambdaFacts]:
     """The concurrency limit, and what the two functions have reserved."""
     service = sessions.fleet.service
     try:
-        client = sessions.functions(region)
-        limits = client.get_account_settings()["AccountLimit"]
-        reserved = [
-            client.get_function_concurrency(FunctionName=f"{service}-{name}").get(
-                "ReservedConcurrentExecutions", 0
-            )
-            for name in ("health", "publisher")
-        ]
+        limits = sessions.functions(region).get_account_settings()["AccountLimit"]
+        reserved = [reserved_for(sessions, region, f"{service}-{name}") for name in ("health", "publisher")]
     except FAILURES as error:
         return Unknown(sentence_of(error, f"Lambda of {region}"))
     return Known(
@@ -130,6 +125,12 @@ def read_functions(sessions: Sessions, region: str) -> Fact[LambdaFacts]:
             limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"], reserved[0], reserved[1]
         )
     )
+
+
+def reserved_for(sessions: Sessions, region: str, function: str) -> int:
+    """The concurrency that is reserved for a function, 0 for none; raises botocore's errors."""
+    answer = sessions.functions(region).get_function_concurrency(FunctionName=function)
+    return answer.get("ReservedConcurrentExecutions", 0)
 
 
 def read_schedule(sessions: Sessions, region: str) -> Fact[Schedule]:
