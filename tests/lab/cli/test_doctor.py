@@ -48,6 +48,7 @@ SKIPPED = {
     "alarms-there",
     "alarms-wired",
     "alarms-quiet",
+    "alarms-global",
 }
 
 

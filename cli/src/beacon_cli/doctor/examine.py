@@ -61,6 +61,12 @@ CHECKS = (
     Check("alarms-there", "alarms", "every alarm is there", published.alarms_are_there),
     Check("alarms-wired", "alarms", "alarms notify a topic that exists", published.alarms_are_wired),
     Check("alarms-quiet", "alarms", "no alarm is on or without data", published.alarms_are_quiet),
+    Check(
+        "alarms-global",
+        "alarms",
+        "the alarms of all Regions are there and quiet",
+        published.whole_alarms_are_quiet,
+    ),
     Check("clock", "operator", "this machine's clock is right", published.clock_is_right),
     Check("drill", "operator", "a drill passed within 90 days", published.drilled_lately),
 )

@@ -62,7 +62,6 @@ class CheckConfig:
     region: str
     token: Token | None
     """The token in its path; ``None`` where the path is not that of Beacon."""
-    host: str
     kind: str = "HTTPS_STR_MATCH"
     disabled: bool = False
     inverted: bool = False
@@ -156,8 +155,6 @@ class Store:
     skew_s: float
     """How far this machine's clock is ahead of AWS's; negative where it is behind."""
     document_bytes: int
-    high_throughput: bool | None = None
-    """``None`` where the setting is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +211,6 @@ class Facts:
     logins: Fact[tuple[RoleLogin, ...]]
     drills: Fact[Drills]
     is_lab: bool = False
-    speed: float = 1.0
-    """The factor by which a lab shortens intervals."""
 
     @property
     def where(self) -> str:

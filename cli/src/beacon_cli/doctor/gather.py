@@ -100,7 +100,6 @@ def _facts(sessions: Sessions, situation: Situation, found: dict[str, Any]) -> F
         logins=found["the logins"],
         drills=found["the drills"],
         is_lab=fleet.lab is not None,
-        speed=fleet.lab.speed if fleet.lab else 1.0,
     )
 
 

@@ -203,6 +203,15 @@ SEEDED: list[tuple[str, Callable[[], Facts], str, Level]] = [
     ("an alarm rings", lambda: facts(
         situation=seen({"alarms": Known((Alarm("shop-test-probes-fail", "ALARM", ago(60)),))})
     ), "alarms-quiet", WARNING),
+    ("no stack of global.yaml is there", lambda: facts(
+        situation=seen(global_alarms=None)
+    ), "alarms-global", WARNING),
+    ("the alarm on all Regions rings", lambda: facts(
+        situation=seen(global_alarms=Known((Alarm("shop-test-no-region-serves", "ALARM", ago(60)),)))
+    ), "alarms-global", WARNING),
+    ("the alarm on all Regions was deleted", lambda: facts(
+        situation=seen(global_alarms=Known(()))
+    ), "alarms-global", FAIL),
     ("this machine's clock is ahead", lambda: facts(
         regions=tuple(replace(one, store=Known(Store(120.0, 900))) for one in facts().regions)
     ), "clock", FAIL),
@@ -254,6 +263,9 @@ UNREAD: list[tuple[str, Callable[[Unknown], Facts], set[str]]] = [
     ), {"document-age", "document-endpoints"}),
     ("the check's reports", lambda why: facts(situation=seen({"check": why})), {"checkers"}),
     ("the alarms", lambda why: facts(situation=seen({"alarms": why})), {"alarms-quiet"}),
+    ("the alarms of global.yaml", lambda why: facts(
+        situation=seen(global_alarms=why)
+    ), {"alarms-global"}),
     ("the canary", lambda why: facts(situation=seen({"canary": why})), {"canary"}),
     ("the intents", lambda why: facts(situation=seen(forced=why)), {"drains"}),
     ("the record's answer", lambda why: facts(situation=seen(authoritative=why)), {"dns"}),

@@ -20,6 +20,7 @@ __all__ = [
     "documents_fit",
     "documents_name_the_regions",
     "drilled_lately",
+    "whole_alarms_are_quiet",
 ]
 
 #: The alarms that template.yaml makes in each Region, behind the deployment's name.
@@ -224,6 +225,30 @@ def alarms_are_quiet(facts: Facts) -> Iterator[Problem]:
                 yield warn(f"{alarm.name} of {one.region} is in ALARM", show, one.region)
             elif alarm.state == "INSUFFICIENT_DATA" and waited:
                 yield warn(f"{alarm.name} of {one.region} has no data: it may never start", show, one.region)
+
+
+def whole_alarms_are_quiet(facts: Facts) -> Iterator[Problem]:
+    """The alarms of global.yaml: there, and none is in ALARM."""
+    fact = facts.situation.global_alarms
+    if fact is None:
+        yield (
+            skipped("not in the lab: a lab makes no alarms")
+            if facts.is_lab
+            else warn("no stack of global.yaml watches that a Region serves at all", "beacon deploy --all")
+        )
+        return
+    alarms = known(fact)
+    if alarms is None:
+        yield from unread(fact)
+        return
+    for alarm in alarms:
+        if alarm.state == "ALARM":
+            yield warn(
+                f"{alarm.name} is in ALARM",
+                f"aws cloudwatch describe-alarms --region us-east-1 --alarm-names {alarm.name}",
+            )
+    if not alarms:
+        yield fail("the stack of global.yaml has no alarm no-region-serves", "beacon deploy --all --go")
 
 
 def drilled_lately(facts: Facts) -> Iterator[Problem]:

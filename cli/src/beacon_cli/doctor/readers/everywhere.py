@@ -42,7 +42,6 @@ def _config(identifier: str, region: str, config: dict[str, Any]) -> CheckConfig
         id=identifier,
         region=region,
         token=Token.of(path[1]) if path else None,
-        host=config.get("FullyQualifiedDomainName", ""),
         kind=config.get("Type", ""),
         disabled=bool(config.get("Disabled")),
         inverted=bool(config.get("Inverted")),
