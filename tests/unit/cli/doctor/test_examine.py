@@ -257,7 +257,9 @@ def test_every_check_has_a_seeded_fault() -> None:
 
 WHY = Unknown("SSM of us-east-1 does not answer")
 UNREAD: list[tuple[str, Callable[[Unknown], Facts], set[str]]] = [
-    ("the stack", lambda why: facts(situation=seen({"stack": why})), {"file-and-stack", "stack-state"}),
+    ("the stack", lambda why: facts(
+        situation=seen({"stack": why})
+    ), {"file-and-stack", "stack-state", "check-of-stack"}),
     ("the document", lambda why: facts(
         situation=seen({"document": why})
     ), {"document-age", "document-endpoints"}),
@@ -296,6 +298,26 @@ def test_a_fact_that_cannot_be_read_is_unknown_and_not_passed(
     assert levels == dict.fromkeys(names, Level.UNKNOWN), what
     assert any(WHY.why in one.text for outcome in examine(given(WHY)) for one in outcome.problems)
     assert bad(given(Absent("not in the lab: it has none"))) == dict.fromkeys(names, Level.SKIPPED), what
+
+
+def test_without_file_and_stack_nothing_about_parameters_passes() -> None:
+    """As in a lab whose CloudFormation is silent: no check takes missing parameters for good ones."""
+    given = facts({"file": {}}, situation=seen({"stack": WHY}), is_lab=True)
+    levels = bad(given)
+    for name in ("parameters-equal", "parameters-different", "records-paired", "records-target", "ttl"):
+        assert levels[name] is Level.UNKNOWN, name
+
+
+def test_a_deployment_without_records_skips_their_checks() -> None:
+    """RoutingPolicy is none before every Region passes."""
+    off = {"RoutingPolicy": "none"}
+    given = facts(
+        regions=tuple(replace(one, file={**one.file, **off}) for one in facts().regions),
+        records=Known(()),
+        situation=seen({"stack": stack(NEAR, **off)}, {"stack": stack(FAR, **off)}, authoritative=None),
+    )
+    wanted = dict.fromkeys(("records-paired", "records-target", "ttl", "dns"), Level.SKIPPED)
+    assert bad(given) == wanted
 
 
 def test_no_fact_holds_a_path_token() -> None:

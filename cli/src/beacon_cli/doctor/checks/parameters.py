@@ -58,8 +58,8 @@ LEAST_TOKEN = 22
 def equal_where_needed(facts: Facts) -> Iterator[Problem]:
     """The deployment's parameters and the timing's."""
     given = _given(facts)
+    yield from _without(facts)
     if len(given) < 2:
-        yield from _too_few(facts)
         return
     for name in (*DEPLOYMENT, *TIMING):
         values = {region: _normal(name, own[name]) for region, own in given.items() if name in own}
@@ -72,8 +72,8 @@ def equal_where_needed(facts: Facts) -> Iterator[Problem]:
 def differ_where_needed(facts: Facts) -> Iterator[Problem]:
     """DsqlEndpoint, PeerEndpoints, FailoverRole and Weight."""
     given = _given(facts)
+    yield from _without(facts)
     if len(given) < 2:
-        yield from _too_few(facts)
         return
     hosts = {region: own.get("DsqlEndpoint", "") for region, own in given.items()}
     for region, host in hosts.items():
@@ -190,11 +190,13 @@ def _given(facts: Facts) -> dict[str, Mapping[str, str]]:
     return {one.region: own for one in facts.regions if (own := facts.parameters(one.region))}
 
 
-def _too_few(facts: Facts) -> Iterator[Problem]:
+def _without(facts: Facts) -> Iterator[Problem]:
+    """The Regions whose parameters neither the file nor a stack tells."""
     if len(facts.regions) < 2:
         yield skipped("there is one Region, so there is nothing to compare")
     for one in facts.regions:
-        yield from unread(facts.situation.region(one.region).stack, one.region)
+        if not facts.parameters(one.region):
+            yield from unread(facts.situation.region(one.region).stack, one.region)
 
 
 def _normal(name: str, value: str) -> str:

@@ -66,6 +66,7 @@ def check_is_that_of_the_stack(facts: Facts) -> Iterator[Problem]:
                 region,
             )
         stack = facts.stack(region)
+        yield from unread(facts.situation.region(region).stack, region)
         wanted = stack.outputs.get("HealthCheckId", "") if stack else ""
         if wanted and wanted not in {one.id for one in own}:
             yield fail(f"the check of {region} is not that of its stack ({wanted})", deploy, region)
@@ -273,8 +274,11 @@ def quota_has_room(facts: Facts) -> Iterator[Problem]:
 
 def _records(facts: Facts) -> Generator[Problem, None, tuple[Record, ...] | None]:
     """The records; where there are none to look at, the problem that says so."""
-    policies = [facts.parameters(one.region).get("RoutingPolicy", "none") for one in facts.regions]
-    if all(policy == "none" for policy in policies):
+    given = {one.region: facts.parameters(one.region) for one in facts.regions}
+    for region, own in given.items():
+        if not own:
+            yield from unread(facts.situation.region(region).stack, region)
+    if all(own.get("RoutingPolicy", "none") == "none" for own in given.values()):
         yield skipped(_NO_RECORD)
         return None
     yield from unread(facts.records)
