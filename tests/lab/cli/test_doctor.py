@@ -33,7 +33,6 @@ from beacon_cli.lab_ready import fleet_of_lab
 from beacon_cli.sessions import Sessions
 
 pytestmark = pytest.mark.lab
-PATIENT = ("--within", "30")
 #: What no lab can show; the canary is off in it.
 SKIPPED = {
     "file-and-stack",
@@ -52,8 +51,8 @@ SKIPPED = {
 }
 
 
-def doctor(ready: str, place: Path, *words: str) -> Ran:
-    return beacon("doctor", "--lab", ready, "--reports", str(place), *PATIENT, *words)
+def doctor(ready: str, place: Path, *words: str, within: str = "30") -> Ran:
+    return beacon("doctor", "--lab", ready, "--reports", str(place), "--within", within, *words)
 
 
 def levels(made: Any, *wanted: str) -> dict[str, str]:  # noqa: ANN401 - JSON
@@ -219,7 +218,8 @@ def test_a_region_that_is_down_is_examined_around(lab: LabProcess, tmp_path: Pat
     lab.fault(FIRST, "region-down")
 
     def found() -> Ran | None:
-        ran = doctor(str(lab.ready_file), tmp_path, "--json", "--within", "10")
+        ran = doctor(str(lab.ready_file), tmp_path, "--json", within="10")
+        assert ran.out, ran.err
         return ran if "checkers" in levels(ran.json, "fail") else None
 
     ran = until("the checkers find the Region unhealthy", found)
