@@ -28,6 +28,8 @@ _DRILL = (
     "strangers",
 )
 PURE += [f"drill/{name}" for name in (*_DRILL, "tracks", "verdict")]
+PURE += [f"doctor/{name}" for name in ("examine", "facts", "form", "result")]
+PURE += [f"doctor/checks/{path.stem}" for path in sorted((CLI / "doctor/checks").glob("[a-z]*.py"))]
 PURE_NAMES = {f"beacon_cli.{name.replace('/', '.')}" for name in PURE}
 #: Of the library: what services use, what the domain talks about, and how a document is read.
 LIBRARY = (
@@ -41,7 +43,9 @@ LIBRARY = (
 
 
 OWN = {f"beacon_cli.{name.removesuffix('/__init__').replace('/', '.')}" for name in MODULES}
-FOLDERS = {f"beacon_cli.{path.parent.name}" for path in CLI.glob("*/__init__.py")}
+FOLDERS = {
+    f"beacon_cli.{str(path.parent.relative_to(CLI)).replace('/', '.')}" for path in CLI.rglob("*/__init__.py")
+}
 
 
 def impure(text: str) -> set[str]:

@@ -43,6 +43,11 @@ COMMANDS = {
         "Deploy Regions one after the other, and continue wherever that was cut off.",
         "beacon deploy --all --go",
     ),
+    "doctor": Command(
+        "beacon_cli.commands.doctor:doctor",
+        "Examine the whole deployment, and say what to repair.",
+        "beacon doctor --json",
+    ),
     "drain": Command(
         "beacon_cli.commands.drain:drain",
         "Take a Region out, and see that DNS and SSM follow.",

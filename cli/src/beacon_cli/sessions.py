@@ -112,6 +112,10 @@ class Sessions:
         client: Route53Client = self._client("route53", GLOBAL_REGION)
         return client
 
+    def other(self, service: str, region: str) -> Any:  # noqa: ANN401 - any service's client
+        """A service that one command alone asks, by the name that boto3 has for it."""
+        return self._client(service, region)
+
     def _client(self, service: str, region: str) -> Any:  # noqa: ANN401 - the methods above name the type
         from botocore.config import Config  # noqa: PLC0415 - half a second that `--help` does without
 

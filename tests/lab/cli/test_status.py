@@ -1,6 +1,7 @@
 """`beacon status` and `beacon explain` against a lab: a good day, faults, and sources that fail alone."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from tests.lab.cli.conftest import (
 from tests.lab.command.conftest import LabProcess
 from tests.places import ROOT
 
+from beacon_cli.aws_failures import FAILURES
+from beacon_cli.doctor.gather import REGIONAL
+from beacon_cli.doctor.readers.everywhere import read_configs, read_quota, read_ranges, read_records
+from beacon_cli.doctor.readers.regional import reserved_for, topic_exists
 from beacon_cli.looking import look_for
 from beacon_cli.options import DEFAULT_WITHIN_S, Options
 from beacon_cli.readers.cloudwatch import read_canary
@@ -232,17 +237,31 @@ def test_watching_looks_again_until_it_is_interrupted(lab: LabProcess) -> None:
 
 
 def test_the_reader_s_policy_holds_every_call_and_no_other(lab: LabProcess) -> None:
-    """Recorded while both commands' one look is taken, with the canary on."""
+    """Recorded while the commands' one look is taken, with the canary on, and by each reader of the doctor.
+
+    Readers of what no lab has call it as well: the call is recorded before it is answered.
+    """
     look = look_for(Options(lab=str(lab.ready_file)), 20)
     called: set[str] = set()
 
     def record(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
         service = {"monitoring": "cloudwatch"}.get(model.service_model.signing_name, "")
-        called.add(f"{service or model.service_model.signing_name}:{model.name}")
+        name = f"{service or model.service_model.signing_name}:{model.name}"
+        # API Gateway's actions are the methods of HTTP.
+        called.add({"apigateway:GetRestApi": "apigateway:GET"}.get(name, name))
 
     look.sessions.on_call(record)
     assert not look().unknown()
     read_canary(look.sessions, FIRST)
+    for read in REGIONAL.values():
+        read(look.sessions, FIRST)
+    with suppress(*FAILURES):
+        reserved_for(look.sessions, FIRST, "orders-lab-health")
+    with suppress(*FAILURES):
+        topic_exists(look.sessions, FIRST, "arn:aws:sns:us-east-1:123456789012:none")
+    for read_whole in (read_configs, read_ranges, read_quota):
+        read_whole(look.sessions)
+    read_records(look.sessions, "Z1")
     policy = json.loads((ROOT / "docs/policies/reader.json").read_text(encoding="utf-8"))
     actions: set[str] = set()
     for statement in policy["Statement"]:

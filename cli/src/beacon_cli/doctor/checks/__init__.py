@@ -1,0 +1,1 @@
+"""The checks, by subject: each is a small pure function over the facts."""
