@@ -118,7 +118,7 @@ def test_the_pages_name_one_version_of_psql() -> None:
     """Debian 12 has 15, and what is printed works with it."""
     texts = [path.read_text(encoding="utf-8") for path in (*PAGES, ROOT / "README.md")]
     versions = [version for text in texts for version in re.findall(r"`psql`\s+(?:is\s+)?(\d+)", text)]
-    assert len(versions) >= 4
+    assert len(versions) >= 2
     assert set(versions) == {"15"}
 
 

@@ -1,4 +1,4 @@
-"""The block that logs an operator in, as the README and the runbook print it, against the lab's front."""
+"""The block that logs an operator in, as the runbook prints it, against the lab's front."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lab
 
-PAGES = ("README.md", "docs/runbook.md")
+PAGE = "docs/runbook.md"
 PEER = "us-east-2"
 #: The operator by the system's own records: USER is unset in a container and under cron.
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -93,27 +93,25 @@ def shell(dsql: DsqlCluster, tmp_path: Path) -> Shell:
     return Shell(dsql, tmp_path)
 
 
-def test_both_pages_print_the_same_block() -> None:
-    """An operator who knows one of them knows the other; the token is never an argument."""
-    first, second = (block(page) for page in PAGES)
-    assert first == second
+def test_the_block_verifies_the_server_and_has_no_token_as_an_argument() -> None:
+    """The token is in the environment alone, and each wait has a limit."""
+    first = block(PAGE)
     for setting in ("PGSSLMODE=verify-full", "PGSSLROOTCERT=/", "PGCONNECT_TIMEOUT=5", "PGPASSWORD=$("):
         assert setting in first
     assert "$PGPASSWORD" not in first
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_block_logs_in_and_the_commands_after_it_work(shell: Shell, page: str) -> None:
+def test_the_block_logs_in_and_the_commands_after_it_work(shell: Shell) -> None:
     """Log in through the peer, see, drain, see, release: each command as the page prints it."""
-    done = shell.run(block(page))
+    done = shell.run(block(PAGE))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"us-east-1 +\| not drained", done.stdout)
-    found = commands(page)
+    found = commands(PAGE)
     assert [re.sub(r".*sql/(\w+)\.sql", r"\1", command) for command in found][:2] == ["drain", "release"]
-    done = shell.run(block(page) + found[0])
+    done = shell.run(block(PAGE) + found[0])
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(rf"us-east-1 +\| drained +\|.*\| {re.escape(ME)} ", done.stdout)
-    done = shell.run(block(page) + "\n".join(found[1:]))
+    done = shell.run(block(PAGE) + "\n".join(found[1:]))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"us-east-1 +\| not drained", done.stdout)
     shell.dsql.connect().execute("DELETE FROM beacon.change")
@@ -123,7 +121,7 @@ def test_the_block_ends_by_itself_at_a_frozen_endpoint(shell: Shell) -> None:
     """Its connect_timeout: in about five seconds, and not in those that `timeout` gives."""
     shell.dsql.loop.run(shell.dsql.fronts[PEER].inject(FaultKind.DSQL_FREEZE))
     began = time.monotonic()
-    done = shell.run(block("README.md"))
+    done = shell.run(block(PAGE))
     assert done.returncode == 2
     assert "timeout expired" in done.stderr
     assert time.monotonic() - began < 20
@@ -136,18 +134,16 @@ def test_the_block_stops_where_the_token_cannot_be_made(shell: Shell) -> None:
         "AWS_SECRET_ACCESS_KEY": "",
         "AWS_EC2_METADATA_DISABLED": "1",
     }
-    done = shell.run(block("README.md"))
+    done = shell.run(block(PAGE))
     assert done.returncode == 1
     assert "psql" not in done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_an_operator_has_a_limit(page: str) -> None:
+def test_every_command_of_an_operator_has_a_limit() -> None:
     """Each command ends in time, even if the endpoint is frozen."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    assert commands(page)
-    assert all(command.startswith("timeout 30 psql -w ") for command in commands(page))
-    if page == "docs/runbook.md":
-        calls = re.findall(r"^\$ (.*\baws (?:ssm|route53) .*)$", text, re.MULTILINE)
-        assert len(calls) >= 4
-        assert all(call.startswith("timeout 20 aws ") for call in calls)
+    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    assert commands(PAGE)
+    assert all(command.startswith("timeout 30 psql -w ") for command in commands(PAGE))
+    calls = re.findall(r"^\$ (.*\baws (?:ssm|route53) .*)$", text, re.MULTILINE)
+    assert len(calls) >= 4
+    assert all(call.startswith("timeout 20 aws ") for call in calls)
