@@ -7,8 +7,10 @@ from pathlib import Path
 
 from beacon.names import TARGET, service_name
 
-__all__ = ["POLICIES", "LabSettings"]
+__all__ = ["ACCOUNT_ID", "POLICIES", "LabSettings"]
 
+#: The one account of a lab, as in moto.
+ACCOUNT_ID = "123456789012"
 POLICIES = ("failover", "latency", "weighted", "none")
 
 

@@ -28,7 +28,7 @@ from beacon_lab.cloud import Cloud, DataPlane, run_cloud, run_data_plane
 from beacon_lab.control import Control
 from beacon_lab.defects import Defects
 from beacon_lab.dsql.bootstrap import DatabaseSetup, prepare
-from beacon_lab.dsql.cluster import ACCOUNT_ID, OPERATOR_ROLE, Cluster
+from beacon_lab.dsql.cluster import OPERATOR_ROLE, Cluster
 from beacon_lab.dsql.operator import Operator
 from beacon_lab.errors import LabError
 from beacon_lab.fault_limits import FaultLimits
@@ -40,7 +40,7 @@ from beacon_lab.processes.children import Processes
 from beacon_lab.readiness import await_healthy, await_published
 from beacon_lab.region import Region
 from beacon_lab.route53.poll import Dial
-from beacon_lab.settings import LabSettings
+from beacon_lab.settings import ACCOUNT_ID, LabSettings
 from beacon_lab.stack import Code, Deployer, Stack
 from beacon_lab.template_parameters import LOGIN_ROLE, TemplateParameters
 

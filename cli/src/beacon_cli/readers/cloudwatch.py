@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from beacon.names import NAMESPACE
 from beacon_cli.aws_failures import FAILURES, sentence_of
 from beacon_cli.sessions import Sessions
 from beacon_cli.situation.model import Alarm, Canary, Fact, Known, Unknown
@@ -37,7 +38,7 @@ def read_canary(sessions: Sessions, region: str) -> Fact[Canary]:
     service = sessions.fleet.service
     try:
         answer = sessions.cloudwatch(region).get_metric_statistics(
-            Namespace="Beacon",
+            Namespace=NAMESPACE,
             MetricName="WriteCanaryFail",
             Dimensions=[{"Name": "service", "Value": service}, {"Name": "Region", "Value": region}],
             StartTime=now - timedelta(minutes=_CANARY_MINUTES),

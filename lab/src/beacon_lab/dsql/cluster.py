@@ -15,10 +15,10 @@ from beacon_lab.dsql.principals import DbAction, Principal, Principals
 from beacon_lab.network.pki import Authority
 from beacon_lab.processes.children import Processes
 from beacon_lab.route53.distances import round_trip_ms
+from beacon_lab.settings import ACCOUNT_ID
 
-__all__ = ["ACCOUNT_ID", "OPERATOR_ROLE", "Cluster"]
+__all__ = ["OPERATOR_ROLE", "Cluster"]
 
-ACCOUNT_ID = "123456789012"
 #: The database role that operators and the demo's application log in as.
 OPERATOR_ROLE = "operator"
 _HOST_ALPHABET = string.ascii_lowercase + string.digits

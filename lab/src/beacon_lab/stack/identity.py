@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["ACCOUNT_ID", "ResourceIdentity", "named"]
+from beacon_lab.settings import ACCOUNT_ID
 
-#: The one account of the lab, as in moto.
-ACCOUNT_ID = "123456789012"
+__all__ = ["ResourceIdentity", "named"]
 
 
 @dataclass(frozen=True, slots=True)

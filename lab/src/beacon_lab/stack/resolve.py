@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from beacon_lab.settings import ACCOUNT_ID
 from beacon_lab.stack.document import Json, ParametersError, TemplateError, mapping, sequence, text
-from beacon_lab.stack.identity import ACCOUNT_ID, ResourceIdentity, name_property, named
+from beacon_lab.stack.identity import ResourceIdentity, name_property, named
 from beacon_lab.stack.intrinsics import Evaluator
 from beacon_lab.stack.parameters import Values, bind
 
