@@ -9,7 +9,7 @@ from tests.foreign.clients import Project
 from tests.foreign.compare import hold_against
 from tests.foreign.seen import Cloud, Seen
 
-from beacon_lab.settings import ACCOUNT_ID
+from beacon_lab.names import ACCOUNT_ID
 
 ONE, TWO = "us-east-1", "us-east-2"
 STACK = "beacon-prod"

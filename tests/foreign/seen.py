@@ -15,7 +15,7 @@ from typing import Any
 
 import boto3
 
-from beacon_lab.settings import ACCOUNT_ID
+from beacon_lab.names import ACCOUNT_ID
 
 Json = Any
 

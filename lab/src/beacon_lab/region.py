@@ -19,9 +19,9 @@ from beacon_lab.dsql.cluster import Cluster
 from beacon_lab.dsql.front import DsqlFront
 from beacon_lab.dsql.principals import DbAction
 from beacon_lab.faults import WHOLE, Extent, FaultKind
+from beacon_lab.names import ACCOUNT_ID
 from beacon_lab.processes.children import Processes
 from beacon_lab.route53.poll import Dial
-from beacon_lab.settings import ACCOUNT_ID
 from beacon_lab.stack import FunctionResource, Stack
 
 __all__ = ["Region"]

@@ -7,10 +7,8 @@ from pathlib import Path
 
 from beacon.names import TARGET, service_name
 
-__all__ = ["ACCOUNT_ID", "POLICIES", "LabSettings"]
+__all__ = ["POLICIES", "LabSettings"]
 
-#: The one account of a lab, as in moto.
-ACCOUNT_ID = "123456789012"
 POLICIES = ("failover", "latency", "weighted", "none")
 
 

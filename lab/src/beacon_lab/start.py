@@ -33,6 +33,7 @@ from beacon_lab.dsql.operator import Operator
 from beacon_lab.errors import LabError
 from beacon_lab.fault_limits import FaultLimits
 from beacon_lab.lab import Lab
+from beacon_lab.names import ACCOUNT_ID
 from beacon_lab.network.pki import Authority
 from beacon_lab.network.ports import port_errors
 from beacon_lab.preconditions import make_directory, project_root, require
@@ -40,7 +41,7 @@ from beacon_lab.processes.children import Processes
 from beacon_lab.readiness import await_healthy, await_published
 from beacon_lab.region import Region
 from beacon_lab.route53.poll import Dial
-from beacon_lab.settings import ACCOUNT_ID, LabSettings
+from beacon_lab.settings import LabSettings
 from beacon_lab.stack import Code, Deployer, Stack
 from beacon_lab.template_parameters import LOGIN_ROLE, TemplateParameters
 

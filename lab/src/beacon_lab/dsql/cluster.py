@@ -12,10 +12,10 @@ from beacon_lab.dsql.front import DsqlFront
 from beacon_lab.dsql.iam_grants import IamGrants
 from beacon_lab.dsql.postgres import Postgres
 from beacon_lab.dsql.principals import DbAction, Principal, Principals
+from beacon_lab.names import ACCOUNT_ID
 from beacon_lab.network.pki import Authority
 from beacon_lab.processes.children import Processes
 from beacon_lab.route53.distances import round_trip_ms
-from beacon_lab.settings import ACCOUNT_ID
 
 __all__ = ["OPERATOR_ROLE", "Cluster"]
 

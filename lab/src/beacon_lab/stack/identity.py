@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from beacon_lab.settings import ACCOUNT_ID
+from beacon_lab.names import ACCOUNT_ID
 
 __all__ = ["ResourceIdentity", "named"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from beacon_lab.settings import ACCOUNT_ID
+from beacon_lab.names import ACCOUNT_ID
 from beacon_lab.stack.document import Json, TemplateError, mapping, sequence, text
 from beacon_lab.stack.model import (
     AliasTarget,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from beacon_lab.settings import ACCOUNT_ID
+from beacon_lab.names import ACCOUNT_ID
 from beacon_lab.stack.document import Json, ParametersError, TemplateError, mapping, sequence, text
 from beacon_lab.stack.identity import ResourceIdentity, name_property, named
 from beacon_lab.stack.intrinsics import Evaluator
