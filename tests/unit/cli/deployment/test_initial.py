@@ -106,6 +106,19 @@ def test_a_step_changes_its_own_values_and_asks_nothing(tmp_path: Path) -> None:
     assert then == {**now, "RoutingPolicy": "none"}
 
 
+def test_the_ids_of_global_yaml_are_put_in_when_it_is_deployed(tmp_path: Path) -> None:
+    """The file cannot hold them: the checks are made with the Regions' stacks."""
+    path = written(tmp_path)
+    assert "FirstHealthCheckId" in read_deployments(path)[GLOBAL].placeholders
+    ids = {"FirstHealthCheckId": "a", "SecondHealthCheckId": "b", "ThirdHealthCheckId": ""}
+    changed = tmp_path / "changed.toml"
+    changed.write_text(changed_text(path, GLOBAL, ids))
+    after = read_deployments(changed)[GLOBAL]
+    assert after.placeholders == []
+    assert {name: after.parameters[name] for name in ids} == ids
+    assert after.template == Path("global.yaml")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
