@@ -32,6 +32,7 @@ _WITH_PROCESSES = ("tests/functional/", "tests/foreign/", "tests/lab/")
 #: A second lab beside one of these takes CPU time that its deadlines count on.
 ALONE = (
     "tests/lab/client/test_chaos.py",
+    "tests/lab/client/test_herd.py",
     "tests/lab/health/test_flood.py",
     "tests/lab/health/test_freeze_thaw.py",
     "tests/lab/test_survivor.py",
@@ -40,6 +41,7 @@ ALONE = (
 ONE_LAB = ("tests/lab/cli/", "tests/lab/command/failover/")
 #: The phase `together` begins with these files and folders, so that none of them is left for its end.
 LONGEST = (
+    "tests/lab/cli/",
     "tests/lab/command/failover/",
     "tests/lab/client/test_leaks.py",
     "tests/lab/command/test_up_ending.py",
