@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import psycopg_pool
 import pytest
 from psycopg import pq
@@ -388,6 +389,27 @@ def test_a_wrong_use_ends_in_one_sentence_that_names_the_right_way(call: Call, s
         call()
     assert "; " not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class Unused(psycopg.Connection[Any]):
+    """A connection for threads that was opened, and that no caller gets."""
+
+    def __init__(self) -> None:
+        self.ended = False
+
+    def __del__(self, *_: Any) -> None:  # noqa: ANN401 - psycopg's own
+        """Without a warning of its own."""
+
+    def close(self) -> None:
+        self.ended = True
+
+
+def test_a_connection_for_threads_that_asyncio_cannot_use_is_closed() -> None:
+    """`transact_async(lambda: connect(…), work)`: nothing else would close it."""
+    opened = Unused()
+    with pytest.raises(ValueError, match="takes connections for asyncio"):
+        asyncio.run(api.transact_async(lambda: opened, work_async))
+    assert opened.ended
 
 
 @pytest.mark.parametrize("name", ["timeout", "max_lifetime", "application_name", "max_sise"])

@@ -8,7 +8,6 @@ legs start, and what a failure says about an endpoint.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from psycopg import pq
 
 from beacon.client.candidates import Candidate
 from beacon.client.surroundings import Surroundings
+from beacon.dsql.poll_events import READABLE, WRITABLE
 from beacon.dsql.resolver import Flight
 from beacon.model import Endpoint
 from beacon.outcome import Reason, classify_message, classify_refusal
@@ -33,9 +33,7 @@ _FRESH_S, _LOOK_UP_S = 30.0, 0.05
 _ANSWER_SHARE = 0.5
 #: The statement that a login has to answer where its endpoint failed or was silent; it takes no snapshot.
 _QUESTION = b"SELECT 1"
-_READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
-_WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
-_WITHIN: Final = {pq.PollingStatus.READING: _READ, pq.PollingStatus.WRITING: _WRITE}
+_WITHIN: Final = {pq.PollingStatus.READING: READABLE, pq.PollingStatus.WRITING: WRITABLE}
 
 #: The option string of a login at the endpoint's address; signs a fresh token.
 MakeConninfo = Callable[[Endpoint, str], bytes]
@@ -69,7 +67,7 @@ class Leg:
         self._stagger_s = stagger_s
         self._flight: Flight | None = None
         self._pgconn: pq.abc.PGconn | None = None
-        self._events = _WRITE
+        self._events = WRITABLE
 
     @property
     def is_looking_up(self) -> bool:
@@ -157,7 +155,7 @@ class Leg:
         try:
             if ask:
                 pgconn.send_query(_QUESTION)
-            self._events = _READ | _WRITE if pgconn.flush() else _READ
+            self._events = READABLE | WRITABLE if pgconn.flush() else READABLE
             pgconn.consume_input()
             while not pgconn.is_busy():
                 if pgconn.get_result() is None:

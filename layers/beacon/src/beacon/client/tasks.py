@@ -62,6 +62,8 @@ async def opened_by(
     if inspect.isawaitable(opened):
         opened = await opened
     if not hasattr(opened, "__aenter__"):
+        if isinstance(opened, psycopg.Connection):
+            opened.close()  # the caller gets none, so nothing else would
         raise ValueError(
             "transact_async takes connections for asyncio: use pool.connection of an AsyncPool, or transact"
         )

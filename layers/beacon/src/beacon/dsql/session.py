@@ -17,12 +17,11 @@ from typing import Final
 from beacon.dsql import libpq
 from beacon.dsql.conninfo import conninfo
 from beacon.dsql.libpq import ExecStatus, LibpqError, Polling, Result, Row
+from beacon.dsql.poll_events import READABLE, WRITABLE
 from beacon.outcome import Reason, classify_message, classify_refusal, classify_sqlstate
 
 __all__ = ["Row", "Session", "SessionError"]
 
-_READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR
-_WRITE: Final = select.POLLOUT | select.POLLHUP | select.POLLERR
 # libpq hands on whatever a server puts into the field.
 _SQLSTATE: Final = re.compile(rb"[0-9A-Z]{5}")
 
@@ -51,7 +50,7 @@ class Session:
         self._clock = clock
         self._result: Result | None = None
         #: The poll events to wait for before the next :meth:`proceed`.
-        self.awaits: int = _WRITE
+        self.awaits: int = WRITABLE
 
     @classmethod
     def start(cls, options: Mapping[str, str], clock: Clock) -> Session:
@@ -77,7 +76,7 @@ class Session:
         try:
             if state == Polling.FAILED:
                 raise self._refusal()
-            self.awaits = _READ if state == Polling.READING else _WRITE
+            self.awaits = READABLE if state == Polling.READING else WRITABLE
             if state == Polling.OK:
                 connection.never_block()
                 return True
@@ -140,7 +139,7 @@ class Session:
         try:
             connection.send(statement, parameters)
             while connection.flush():
-                if self._wait(_READ | _WRITE, deadline) & _READ:
+                if self._wait(READABLE | WRITABLE, deadline) & READABLE:
                     connection.consume()
         except LibpqError:
             raise self._failure() from None
@@ -168,7 +167,7 @@ class Session:
         connection = self._connection
         while True:
             while connection.busy:
-                self._wait(_READ, deadline)
+                self._wait(READABLE, deadline)
                 try:
                     connection.consume()
                 except LibpqError:
