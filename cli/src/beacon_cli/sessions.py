@@ -43,7 +43,7 @@ class Sessions:
         self._limits = _PATIENT if patient else _LOOK
         self._lock = threading.Lock()
         self._sessions: dict[str | None, boto3.Session] = {}
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, bool], Any] = {}
         self._told: list[Callable[..., None]] = []
 
     def profile_of(self, region: str) -> str | None:
@@ -107,28 +107,28 @@ class Sessions:
         client: STSClient = self._client("sts", region)
         return client
 
-    def route53(self) -> Route53Client:
-        """Route 53, which is one for all Regions."""
-        client: Route53Client = self._client("route53", GLOBAL_REGION)
+    def route53(self, *, once: bool = False) -> Route53Client:
+        """Route 53, which is one for all Regions; ``once`` sends each call a single time."""
+        client: Route53Client = self._client("route53", GLOBAL_REGION, once=once)
         return client
 
     def other(self, service: str, region: str) -> Any:  # noqa: ANN401 - any service's client
         """A service that one command alone asks, by the name that boto3 has for it."""
         return self._client(service, region)
 
-    def _client(self, service: str, region: str) -> Any:  # noqa: ANN401 - the methods above name the type
+    def _client(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - the methods above name the type
         from botocore.config import Config  # noqa: PLC0415 - half a second that `--help` does without
 
         limits = self._limits
         config = Config(
             connect_timeout=limits["connect_timeout"],
             read_timeout=limits["read_timeout"],
-            retries={"total_max_attempts": limits["attempts"], "mode": "standard"},
+            retries={"total_max_attempts": 1 if once else limits["attempts"], "mode": "standard"},
             proxies={} if self.fleet.lab else None,  # a lab is on this machine
         )
         # A session of boto3 makes one client at a time.
         with self._lock:
-            if (service, region) not in self._clients:
+            if (service, region, once) not in self._clients:
                 url = self.fleet.lab.aws_url if self.fleet.lab else None
                 made = self._session(region).client(
                     service,  # type: ignore[call-overload] # any service's
@@ -138,8 +138,8 @@ class Sessions:
                 )
                 for told in self._told:
                     made.meta.events.register("before-call", told)
-                self._clients[service, region] = made
-            return self._clients[service, region]
+                self._clients[service, region, once] = made
+            return self._clients[service, region, once]
 
     def _session(self, region: str) -> boto3.Session:
         import boto3  # noqa: PLC0415 - as above

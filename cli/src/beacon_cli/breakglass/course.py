@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from botocore.exceptions import ClientError
 from rich.console import Console
 
-from beacon_cli.aws_failures import FAILURES, aws_error
+from beacon_cli.breakglass.change import change_check
 from beacon_cli.breakglass.rules import Glass, Weighed, weigh_glass
-from beacon_cli.errors import CommandError, ExitCode, FailedError, RefusedError, WrongUseError
+from beacon_cli.errors import CommandError, ExitCode, FailedError, WrongUseError
 from beacon_cli.intents.follow import Follower, follower_of, limit_s
 from beacon_cli.intents.movement import DNS, Place
 from beacon_cli.intents.rules import Request
@@ -31,7 +30,6 @@ from beacon_cli.situation.settings import targets_of
 __all__ = ["Consent", "break_glass"]
 
 SCHEMA = 1
-_CHANGED = "HealthCheckVersionMismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +65,35 @@ class _Course:
     def run(self) -> ExitCode:
         """The whole course."""
         try:
-            situation = self._look()
-            weighed = weigh_glass(situation, self._region, self._glass, anyway=self._consent.anyway)
+            situation, weighed = self._weighed()
             self._show(situation, weighed)
-            if weighed.against is not None:
-                self._print_json(weighed, "refused")
-                raise weighed.against
+            self._require(weighed)
             if self._consent.plan:
                 self._print_json(weighed, "planned")
                 self._print(["Nothing has changed: this is the plan."])
                 return ExitCode.DONE
-            self._confirm()
-            self._change(weighed)
+            if not self._consent.yes:
+                self._confirm()
+                # The Region, or the other one, may have failed while the question stood.
+                situation, weighed = self._weighed()
+                self._require(weighed)
+        except KeyboardInterrupt:
+            raise FailedError("interrupted. Nothing has changed") from None
+        assert weighed.report is not None  # noqa: S101 - without one there is an objection
+        try:
+            change_check(self._look.sessions, weighed.report.check, self._glass)
         except KeyboardInterrupt:
             raise FailedError("interrupted: the health check may have changed", "beacon status") from None
         return self._follow(situation, weighed)
+
+    def _weighed(self) -> tuple[Situation, Weighed]:
+        situation = self._look()
+        return situation, weigh_glass(situation, self._region, self._glass, anyway=self._consent.anyway)
+
+    def _require(self, weighed: Weighed) -> None:
+        if weighed.against is not None:
+            self._print_json(weighed, "refused")
+            raise weighed.against
 
     def _show(self, situation: Situation, weighed: Weighed) -> None:
         self._print(
@@ -93,8 +105,6 @@ class _Course:
         )
 
     def _confirm(self) -> None:
-        if self._consent.yes:
-            return
         if not sys.stdin.isatty():
             raise WrongUseError("there is no terminal to confirm on: add --yes")
         try:
@@ -104,30 +114,6 @@ class _Course:
         if answer.strip().lower() not in {"y", "yes"}:
             raise FailedError("not confirmed. Nothing has changed")
 
-    def _change(self, weighed: Weighed) -> None:
-        """Change the check as it was shown: another change meanwhile ends this one."""
-        assert weighed.report is not None  # noqa: S101 - without one there is an objection
-        client, check = self._look.sessions.route53(), weighed.report.check
-        try:
-            now = client.get_health_check(HealthCheckId=check.id)["HealthCheck"]
-            config = now["HealthCheckConfig"]
-            found = (config.get("Inverted", False), config.get("Disabled", False))
-            if found != (check.inverted, check.disabled):
-                text = f"the health check of {self._region} was changed since it was shown"
-                raise RefusedError(f"{text}. Nothing has changed by this command", "beacon status")
-            client.update_health_check(
-                HealthCheckId=check.id,
-                HealthCheckVersion=now["HealthCheckVersion"],
-                Inverted=self._glass is Glass.INVERT,
-            )
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == _CHANGED:
-                text = f"another operator changed the health check of {self._region} at the same moment"
-                raise RefusedError(f"{text}. Nothing has changed by this command", "beacon status") from error
-            raise aws_error(error, "Route 53") from error
-        except FAILURES as error:
-            raise aws_error(error, "Route 53") from error
-
     def _follow(self, situation: Situation, weighed: Weighed) -> ExitCode:
         assert weighed.report is not None  # noqa: S101 - as above
         inverted = self._glass is Glass.INVERT
@@ -135,7 +121,7 @@ class _Course:
         after = replace(weighed.report, check=replace(weighed.report.check, inverted=inverted))
         if not inverted and not after.healthy:
             self._print_json(weighed, "followed")
-            self._print([f"{self._region} stays out of DNS until it is repaired."])
+            self._print([f"{self._region} fails, so it is out of DNS until it is repaired."])
             return ExitCode.DONE
         follower = self._follower(situation, after.check)
         began = time.monotonic()

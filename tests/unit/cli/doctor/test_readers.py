@@ -56,8 +56,9 @@ class Answers(Sessions):
         super().__init__(FLEET)
         self.answers = answers
 
-    def _client(self, service: str, region: str) -> Any:  # noqa: ANN401 - stands for any client
+    def _client(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - of any kind
         assert region in {NEAR, FAR}
+        assert not once, "what only reads may be sent again"
         return Client(service, self.answers)
 
 

@@ -36,7 +36,7 @@ def checks_are_on(facts: Facts) -> Iterator[Problem]:
         if one.inverted:
             yield fail(
                 f"the check of {one.region} is inverted: it takes the Region out while it passes",
-                f"{repair} --no-inverted",
+                f"beacon break-glass restore {one.region}",
                 one.region,
             )
         if one.disabled:
