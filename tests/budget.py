@@ -1,4 +1,4 @@
-"""How long the tests of each folder took, and whether that is within tests/budgets.toml."""
+"""What a run leaves for tests/phases.py: the time of each folder against its budget, and the failed tests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 from tests.places import ROOT
 
-__all__ = ["Budgets", "Overrun", "folder_of", "overruns", "read"]
+__all__ = ["OVERRUN", "Budgets", "Failures", "Overrun", "folder_of", "overruns", "read"]
 
 _FILE = "tests/budgets.toml"
+#: The exit status of a run in which a folder took too long; pytest itself has 0 to 5.
+OVERRUN = 8
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Budgets:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if session.exitstatus == 0 and self._overruns:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and self._overruns:
+            session.exitstatus = OVERRUN
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:  # noqa: ANN401 - pytest keeps its type
         terminalreporter.section("time by folder")
@@ -80,3 +82,18 @@ class Budgets:
     @property
     def _overruns(self) -> list[Overrun]:
         return overruns(self.took, self._budgets, self._limit)
+
+
+@dataclass(eq=False)
+class Failures:
+    """The plugin: writes the name of each test that failed, or was not begun, to ``path``, a line each."""
+
+    path: Path
+    names: dict[str, None] = field(default_factory=dict)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.names[report.nodeid] = None
+
+    def pytest_sessionfinish(self) -> None:
+        self.path.write_text("".join(f"{name}\n" for name in self.names), encoding="utf-8")

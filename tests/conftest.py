@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests import examples, phases
-from tests.budget import Budgets
+from tests.budget import Budgets, Failures
 from tests.places import ROOT
 
 
@@ -24,12 +25,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail when the tests of a folder take much longer than tests/budgets.toml says",
     )
+    parser.addoption("--failures-to", type=Path, help="a file for the names of the tests that failed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     examples.use(quick=config.getoption("--quick"))
-    if config.getoption("--budgets") and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("--budgets"):
         config.pluginmanager.register(Budgets())
+    if config.getoption("--failures-to") is not None:
+        config.pluginmanager.register(Failures(config.getoption("--failures-to")))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -38,7 +44,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _keep(config, items, lambda item: item.get_closest_marker(examples.LONG) is None)
     if phase is not None:
         _keep(config, items, lambda item: phases.phase_of(_file(item)) == phase)
-    if phase == "together":
+    if phase == "together" and config.pluginmanager.hasplugin("xdist"):
         order = {path: number for number, path in enumerate(phases.LONGEST)}
         items.sort(key=lambda item: order.get(phases.group_of(_file(item)), len(order)))
         for item in items:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests import phases
-from tests.budget import Budgets, folder_of, overruns, read
+from tests.budget import OVERRUN, Budgets, folder_of, overruns, read
 from tests.places import ROOT
 
 UNIT = ROOT / "tests/unit"
@@ -106,7 +106,7 @@ def test_a_test_counts_for_the_closest_folder_that_has_a_budget() -> None:
     assert folder_of("tests/other/test_a.py::test_b", budgets) == ""
 
 
-@pytest.mark.parametrize(("share", "status"), [(0.9, 0), (1.1, 1)])
+@pytest.mark.parametrize(("share", "status"), [(0.9, 0), (1.1, OVERRUN)])
 def test_a_run_that_took_too_long_fails(share: float, status: int) -> None:
     """The plugin turns a good run into a failed one."""
     budgets, limit = read()

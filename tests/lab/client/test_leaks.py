@@ -1,4 +1,8 @@
-"""Ten thousand connects under faults leave nothing behind: no descriptor, no thread, no task, no login."""
+"""Thousands of connects under faults leave nothing behind: no descriptor, no thread, no task, no login.
+
+`make test` makes 3,000 of them: what a connect leaves is as visible as after 10,000, which
+BEACON_CONNECTS=10000 makes.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from beacon_lab.faults import FaultKind
 
 pytestmark = pytest.mark.lab
 
-CONNECTS = 10_000
+CONNECTS = int(os.environ.get("BEACON_CONNECTS", "3000"))
 TURN = 50
 #: What the near and the far Region do, in turns: won and lost races, and races without an answer.
 COURSES = (
@@ -75,7 +79,7 @@ def take_turn(client: Client, number: int) -> None:
             client.inject(region, kind)
 
 
-def test_ten_thousand_connects_leave_nothing(client: Client) -> None:
+def test_thousands_of_connects_leave_nothing(client: Client) -> None:
     """Healthy, refused, reset, denied and silent ones, won and lost races, and those that all fail."""
     endpoints = hasty(client)
     client.connect(endpoints).close()

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.lab
 
 FIRST, SECOND = "us-east-1", "us-east-2"
 SQL = ROOT / "sql"
-#: What the handler promises, and what the gateway, the emulator and a busy machine may add to it.
-DEADLINE_S, MARGIN_S = 1.0, 0.35
+#: A checker of Route 53 waits so long for the answer after it has connected. tests/lab/health holds the
+#: handler to its deadline of 1 s; here a gateway, an emulator and the load of other labs stand between.
+CHECKER_WAITS_S = 2.0
 
 
 def search_string(region: str) -> bytes:
@@ -50,7 +51,7 @@ def test_a_broken_endpoint_is_a_503_within_the_deadline(lab: LabProcess, kind: s
         answer = lab.health_not_throttled(FIRST)
         assert (answer.status, answer.output) == (503, reason)
         assert search_string(FIRST) not in answer.body
-        assert answer.took_s < DEADLINE_S + MARGIN_S
+        assert answer.took_s < CHECKER_WAITS_S
     assert lab.health_not_throttled(SECOND).status == 200
     lab.heal(FIRST)
     lab.until("the healed Region serves", partial(healed, lab, FIRST))
@@ -62,7 +63,7 @@ def test_a_half_open_connection_is_no_verdict(lab: LabProcess) -> None:
     for _ in range(4):  # several sandboxes, each with a connection that died
         answer = lab.health_not_throttled(FIRST)
         assert (answer.status, answer.output) == (200, "ok")
-        assert answer.took_s < DEADLINE_S + MARGIN_S
+        assert answer.took_s < CHECKER_WAITS_S
 
 
 def test_a_gateway_that_is_down_refuses_connections(lab: LabProcess) -> None:
@@ -206,7 +207,7 @@ def test_an_operator_drains_and_releases_a_region_with_sql(lab: LabProcess) -> N
         answer = lab.health_not_throttled(FIRST)
         assert (answer.status, answer.output) == (503, "drained")
         assert search_string(FIRST) not in answer.body
-        assert answer.took_s < DEADLINE_S + MARGIN_S
+        assert answer.took_s < CHECKER_WAITS_S
         lab.until("DNS names the second", lambda: lab.look_up() == lab.host(SECOND))
         lab.until("SSM names the second", lambda: lab.parameter("endpoint") == lab.host(SECOND))
         rows = {row["region"]: row for row in lab.document(FIRST)["endpoints"]}
