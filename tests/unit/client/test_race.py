@@ -1079,3 +1079,14 @@ def test_where_no_endpoint_is_known_the_error_says_what_the_sources_said(
     assert "leads to no DSQL endpoint" in said
     assert str(caught.value) == f"no endpoint is known; dns:db.example.org: {said}"
     assert (caught.value.attempts, caught.value.problems) == ((), (f"dns:db.example.org: {said}",))
+
+
+def test_a_login_that_fails_by_its_caller_s_own_fault_passes_over_no_endpoint(stage: Stage) -> None:
+    """A proxy's client with a wrong role must not move the others."""
+    stage.plays |= {"a": Play(0.0, REFUSED), "b": Play(0.0, REFUSED)}
+    candidates = (at("a"), at("b"))
+    fails(
+        stage,
+        Race(candidates, stage.endpoints.surroundings, stage._start, 5.0, lambda line: line.address == "a"),
+    )
+    assert stage.passed_over() == {"b"}

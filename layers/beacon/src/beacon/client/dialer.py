@@ -49,6 +49,10 @@ class Dialing(ABC, Generic[C]):
     def start_login(self, endpoint: Endpoint, address: str, credentials: Credentials) -> C:
         """Begin a login at ``address`` with a token that ``credentials`` sign; never blocks."""
 
+    def is_own_fault(self, _login: C) -> bool:
+        """Whether a login failed because of what this caller wanted: the endpoint is not to blame."""
+        return False
+
     def dial(self) -> Won[C]:
         """Connect, blocking; raises :class:`~beacon.client.connect_error.ConnectError`."""
         began = self.surroundings.monotonic()
@@ -107,7 +111,9 @@ class Dialing(ABC, Generic[C]):
             raise ConnectError("no endpoint is known", problems=problems)
         least_s = min(_LEAST_S, self._timeout_s)
         signed = functools.partial(self._start, renewed)
-        race = Race(candidates, self.surroundings, signed, max(self._left_s(began), least_s))
+        race = Race(
+            candidates, self.surroundings, signed, max(self._left_s(began), least_s), self.is_own_fault
+        )
         try:
             yield race
         except NoCredentialsError as error:

@@ -141,6 +141,10 @@ class Leg(Generic[C]):
             return True
         return self._surroundings.clock() - self.asked_at >= self._stagger_s * _ANSWER_SHARE
 
+    def ended_by(self, judge: Callable[[C], bool]) -> bool:
+        """Whether ``judge`` says so of its connection, if it has one."""
+        return self._pgconn is not None and judge(self._pgconn)
+
     def release(self) -> C:
         """Give its connection to the caller, who closes it from now on."""
         pgconn, self._pgconn = self._pgconn, None

@@ -42,7 +42,7 @@ accepts connections, and only a login proves that it works.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic
 
@@ -86,10 +86,13 @@ class Race(Generic[C]):
         surroundings: Surroundings,
         start_login: StartLogin[C],
         timeout_s: float,
+        is_own_fault: Callable[[C], bool] = lambda _: False,
     ) -> None:
         self._surroundings = surroundings
         self._local = surroundings.local
         self._start_login = start_login
+        #: Whether a login failed because of what its caller wanted: no endpoint is passed over for that.
+        self._is_own_fault = is_own_fault
         self._clock = surroundings.monotonic
         self._lasting = surroundings.clock
         self._began = self._clock()
@@ -224,15 +227,17 @@ class Race(Generic[C]):
     def _fail(self, leg: Leg[C], reason: Reason) -> None:
         took_s, endpoint = self._clock() - leg.started, leg.candidate.endpoint
         self._attempts.append(Attempt(endpoint.region, endpoint.host, reason.value, took_s))
+        own_fault = leg.ended_by(self._is_own_fault)
         self._close(leg)
         self._last_failed = leg.candidate
         if reason is Reason.TOO_MANY_CONNECTIONS:
             self._hold(leg.candidate, took_s)
             return
         left = any(candidate is leg.candidate for candidate, _ in self._spare)
-        # Three failures say nothing about the endpoint: a fault of this process, one address while others are
-        # left, and the end of a connection that the server closed while this process stood still.
-        blameless = leg.interrupted and reason is Reason.RESET
+        # Four failures say nothing about the endpoint: a fault of this process or of its caller, one address
+        # while others are left, and the end of a connection that the server closed while this process stood
+        # still.
+        blameless = own_fault or (leg.interrupted and reason is Reason.RESET)
         if not left and not blameless and outcome_of(reason) is ProbeOutcome.FAIL:
             now = self._lasting()
             if leg.asked_at is not None and reason is Reason.TIMEOUT and leg.had_time():
