@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import random
 import socket
-import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from proxy_fuzz import fuzzed
 from tests.lab.client.conftest import NEAR
 from tests.lab.proxy.conftest import Proxied, until
 
@@ -21,30 +21,6 @@ pytestmark = pytest.mark.lab
 Make = Callable[..., Proxied]
 #: `make bench NAME=proxy` sends 20,000.
 MESSAGES = 1500
-KINDS = b"QPBDESHCcfdFXpGZR\0\xff"
-
-
-def fuzzed(chance: random.Random, user: str) -> bytes:
-    """One opening or one message: right, cut, bent or made up."""
-    shape = chance.randrange(8)
-    start = wire.startup_message({"user": user, "database": "postgres"})
-    body = chance.randbytes(chance.choice((0, 1, 4, 7, 40, 300)))
-    if shape == 0:
-        return chance.randbytes(chance.randrange(1, 64))
-    if shape == 1:
-        return struct.pack("!I", chance.choice((0, 3, 8, 16, 9_999, 2**31, 2**32 - 1))) + body
-    if shape == 2:
-        return start[: chance.randrange(1, len(start))]
-    if shape == 3:
-        return struct.pack("!ii", 8, chance.choice((80877103, 80877104, 80877102))) * chance.randrange(1, 9)
-    bent = bytearray(wire.message(bytes([chance.choice(KINDS)]), body))
-    if shape == 4:
-        bent[1:5] = struct.pack("!I", chance.choice((0, 3, 4, 5, 2**20, 2**31, 2**32 - 1)))
-    if shape == 5:
-        del bent[chance.randrange(len(bent)) :]
-    return (
-        start + bytes(bent) * chance.choice((1, 1, 3)) if shape != 6 else start + wire.query(b"SELECT 'mine'")
-    )
 
 
 def test_fuzzed_messages_crash_nothing_and_reach_no_other_client(proxied: Make) -> None:
