@@ -3,6 +3,7 @@
 - statements: pgbench sends ``SELECT 1`` for some seconds with 1, 20 and 200 clients: directly to the front,
   through the proxy, and through PgBouncer in session mode, in turns. Each has TLS to the same front and none
   on the client's side. Front, database, pgbench and proxy share the machine's cores.
+- frozen: the near front freezes under a plain psycopg client; the time to its next answer.
 - memory: what the proxy's process has more with 400 idle clients.
 - leaks: 10,000 clients connect while the near front breaks in turns; then nothing of them is left.
 - fuzz: 20,000 messages that no client should send, beside a client that has to get its own answers.
@@ -39,6 +40,7 @@ from beacon_lab.faults import FaultKind
 _CLIENTS = (1, 20, 200)
 _IDLE, _CONNECTS, _MESSAGES = 400, 10_000, 20_000
 _ROUNDS = 2
+_FREEZES, _QUERY_S, _WITHOUT_S = 5, 1.0, 15.0
 _ADDED_MS, _SHARE, _CLIENT_KB = 0.15, 0.6, 50.0
 _PGBENCH = shutil.which("pgbench") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pgbench")), "")
 
@@ -55,6 +57,8 @@ def run(say: Say) -> list[Result]:
             results += _statements(regions, say)
         else:
             say("no pgbench on this machine: statements are not measured")
+        with proxy_process(regions, query_timeout_s=_QUERY_S) as proxy:
+            results.append(_frozen(regions, proxy, say))
         with proxy_process(regions, most_clients=5000, connect_timeout_s=5.0) as proxy:
             results.append(_memory(regions, proxy, say))
         with proxy_process(regions, most_clients=5000, connect_timeout_s=1.0, query_timeout_s=0.5) as proxy:
@@ -116,8 +120,8 @@ def _compare(clients: int, found: dict[str, list[tuple[float, list[float]]]], sa
 
 def _pgbench(environment: dict[str, str], clients: int) -> tuple[float, list[float]]:
     """How many statements a second, without the time of the logins, and the time of each in ms."""
-    # The logins count for the time that pgbench runs.
-    run_s = round(_RUN_S + clients * 0.03)
+    # The logins count for the time that pgbench runs; with TLS, libpq reads all authorities for each.
+    run_s = round(_RUN_S + clients * (0.1 if "PGSSLROOTCERT" in environment else 0.03))
     with tempfile.TemporaryDirectory() as directory:
         script = Path(directory, "select.sql")
         script.write_text("SELECT 1;\n", encoding="ascii")
@@ -201,6 +205,83 @@ def _wait_for(port: int) -> None:
             return
         time.sleep(0.05)
     raise RuntimeError("nothing listens")
+
+
+# ---- an endpoint that freezes
+
+
+def _frozen(regions: TwoRegions, proxy: ProxyProcess, say: Say) -> Result:
+    """How long a plain client gets no answer when its endpoint freezes; it connects again after an error."""
+    gaps = []
+    for _ in range(_FREEZES):
+        # The endpoint is passed over for a while after the last time.
+        _until_near(proxy)
+        gaps.append(_gap_s(regions, lambda: psycopg.connect(**_parameters(regions, proxy), autocommit=True)))
+    without = _gap_s(regions, lambda: _plain(regions), most_s=_WITHOUT_S)
+    text = f"{without:.1f} s" if without < _WITHOUT_S else f"more than {_WITHOUT_S:g} s"
+    say(f"frozen: at most {max(gaps):.2f} s through the proxy; without it, psycopg with both hosts: {text}")
+    more: dict[str, object] = {"median_s": round(statistics.median(gaps), 3), "query_timeout_s": _QUERY_S}
+    more["without_proxy"] = text
+    return Result("proxy.frozen_gap_s", round(max(gaps), 3), "s", len(gaps), _QUERY_S + 1.0, more)
+
+
+def _until_near(proxy: ProxyProcess) -> None:
+    end = time.monotonic() + 60
+    best = f'beacon_proxy_best_endpoint{{region="{NEAR}"}}'
+    while proxy.metrics.get(best) != 1:
+        assert time.monotonic() < end, "the near endpoint does not come back"
+        time.sleep(0.1)
+
+
+def _gap_s(regions: TwoRegions, connect: Callable[[], psycopg.Connection], most_s: float = 60.0) -> float:
+    """The time from the fault to the next answer; ``most_s`` when none has come by then."""
+    answered, answers = threading.Event(), [0]
+    halt = threading.Event()
+
+    def work() -> None:
+        connection: psycopg.Connection | None = None
+        while not halt.is_set():
+            try:
+                connection = connection or connect()
+                connection.execute("SELECT 1")
+                answers[0] += 1
+                if broken.is_set():
+                    answered.set()
+                    break
+            except psycopg.Error:
+                connection = None
+            time.sleep(0.002)
+
+    broken = threading.Event()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    while answers[0] < 20:
+        time.sleep(0.01)
+    regions.inject(NEAR, FaultKind.DSQL_FREEZE)
+    began = time.monotonic()
+    broken.set()
+    came = answered.wait(most_s)
+    gap_s = time.monotonic() - began if came else most_s
+    halt.set()
+    regions.inject(NEAR, None)  # which resets what is stalled
+    thread.join(30)
+    return gap_s
+
+
+def _plain(regions: TwoRegions) -> psycopg.Connection:
+    """psycopg with a list of both hosts, as libpq takes one."""
+    return psycopg.connect(
+        host=",".join(regions.hosts.values()),
+        hostaddr=",".join([regions.address] * 2),
+        port=",".join(map(str, regions.ports.values())),
+        user=str(regions.login["user"]),
+        password=regions.token(NEAR),
+        sslmode="verify-full",
+        sslrootcert=regions.ca_file,
+        connect_timeout=2,
+        dbname="postgres",
+        autocommit=True,
+    )
 
 
 # ---- what stays

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -112,6 +113,57 @@ def test_sqlalchemy_with_its_own_pool(proxied: Make) -> None:
             assert connection.execute(sqlalchemy.text("SELECT 1 + :n"), {"n": 2}).scalar() == 3
     finally:
         engine.dispose()
+
+
+NODE = """
+const { Client } = require('pg');
+(async () => {
+  const client = new Client({ host: process.env.PGHOST, port: process.env.PGPORT, user: process.env.PGUSER });
+  await client.connect();
+  const found = await client.query('SELECT $1::int + 2 AS n', [40]);
+  console.log(found.rows[0].n);
+  await client.end();
+})();
+"""
+JAVA = """
+import java.sql.*;
+class Ask {
+  public static void main(String[] given) throws Exception {
+    String url = "jdbc:postgresql://" + given[0] + "/postgres?user=" + given[1];
+    try (Connection connection = DriverManager.getConnection(url);
+        PreparedStatement statement = connection.prepareStatement("SELECT ?::int + 2")) {
+      statement.setInt(1, 40);
+      ResultSet found = statement.executeQuery();
+      found.next();
+      System.out.println(found.getInt(1));
+    }
+  }
+}
+"""
+JDBC = Path("/usr/share/java/postgresql.jar")
+
+
+def test_node_with_pg(proxied: Make) -> None:
+    """Where BEACON_NODE_MODULES names a folder node_modules with it."""
+    modules = Path(os.environ.get("BEACON_NODE_MODULES", "/nonexistent"))
+    if shutil.which("node") is None or not (modules / "pg").is_dir():
+        pytest.skip(
+            "needs node, and BEACON_NODE_MODULES=FOLDER/node_modules after `npm install pg` in FOLDER"
+        )
+    ran = run(proxied(), "node", "-e", NODE, NODE_PATH=str(modules))
+    assert (ran.stdout, ran.returncode) == ("42\n", 0), ran.stderr
+
+
+def test_java_with_pgjdbc(proxied: Make, tmp_path: Path) -> None:
+    """Where Debian's package of the driver and a JDK are installed."""
+    if shutil.which("javac") is None or not JDBC.exists():
+        pytest.skip(f"needs a JDK and {JDBC}: apt install default-jdk-headless libpostgresql-jdbc-java")
+    source = tmp_path / "Ask.java"
+    source.write_text(JAVA, encoding="ascii")
+    made = proxied()
+    user = str(made.parameters["user"])
+    ran = run(made, "java", "-cp", str(JDBC), str(source), made.listen, user)
+    assert (ran.stdout, ran.returncode) == ("42\n", 0), ran.stderr
 
 
 def test_a_password_is_asked_for_where_one_is_set(proxied: Make) -> None:

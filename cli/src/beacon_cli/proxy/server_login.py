@@ -14,6 +14,7 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable
 from typing import Final
 
 import psycopg
@@ -59,14 +60,16 @@ class ServerLogin:
         self._out, self._in = b"", bytearray()
         self._failure = ""
         self._tls: ssl.SSLSocket | None = None
-        self._step = self._connect
+        self._step: Callable[[], int | None] = self._connect
         self._status: int = pq.ConnStatus.STARTED
         self._busy = False
         try:
             family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
-            self._socket: socket.socket = socket.socket(family, socket.SOCK_STREAM)
+            self._socket: socket.socket | None = socket.socket(family, socket.SOCK_STREAM)
         except OSError:
-            raise psycopg.OperationalError("could not create socket") from None
+            self._socket = None
+            self._fail("could not create socket")  # a fault of ours: out of descriptors
+            return
         try:
             self._socket.setblocking(False)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -80,7 +83,7 @@ class ServerLogin:
     @property
     def socket(self) -> int:
         """The socket's descriptor."""
-        return self._socket.fileno()
+        return -1 if self._socket is None else self._socket.fileno()
 
     @property
     def status(self) -> int:
@@ -117,12 +120,19 @@ class ServerLogin:
         """Give the socket to the caller, who closes it from now on; for a login that is complete."""
         if self._tls is None or self._status != pq.ConnStatus.OK:
             raise ValueError("a login that is not complete has no socket to give")
+        self._forget()
         return self._tls
 
     def finish(self) -> None:
         """Close it; calling it again does nothing."""
         self._status = pq.ConnStatus.BAD
-        self._socket.close()
+        self._forget()
+        if self._socket is not None:
+            self._socket.close()
+
+    def _forget(self) -> None:
+        """Drop the token, and the method that would keep this object until the garbage collector comes."""
+        self._token, self._startup, self._step = "", b"", _no_step
 
     # ---- the answer that a race may ask for
 
@@ -167,6 +177,7 @@ class ServerLogin:
     # ---- the steps; each returns what to wait for, or None when the next one can begin
 
     def _connect(self) -> int | None:
+        assert self._socket is not None  # noqa: S101 - without one, no step is taken
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             self._fail(os.strerror(code))
@@ -233,3 +244,7 @@ class ServerLogin:
     def _fail(self, message: str) -> None:
         self._failure = message
         self._status = pq.ConnStatus.BAD
+
+
+def _no_step() -> None:
+    """The step of a login that is over."""
