@@ -40,6 +40,8 @@ from beacon_lab.faults import FaultKind
 _CLIENTS = (1, 20, 200)
 _IDLE, _CONNECTS, _MESSAGES = 400, 10_000, 20_000
 _ROUNDS = 2
+#: PgBouncer does not run as root; each system has this user.
+_USER = "daemon"
 _FREEZES, _QUERY_S, _WITHOUT_S = 5, 1.0, 15.0
 _ADDED_MS, _SHARE, _CLIENT_KB = 0.15, 0.6, 50.0
 _PGBENCH = shutil.which("pgbench") or next(map(str, Path("/usr/lib/postgresql").glob("*/bin/pgbench")), "")
@@ -181,7 +183,7 @@ def _pgbouncer(regions: TwoRegions, say: Say) -> Iterator[int | None]:
         (directory / "users.txt").write_text(f'"{user}" ""\n', encoding="ascii")
         (directory / "pgbouncer.ini").write_text(
             f"[databases]\npostgres = host={host} port={regions.ports[NEAR]} user={user} password='{token}'\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nuser = nobody\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nuser = {_USER}\n"
             f"auth_type = trust\nauth_file = {directory}/users.txt\npool_mode = session\n"
             f"max_client_conn = 1000\ndefault_pool_size = 400\nserver_tls_sslmode = verify-full\n"
             f"server_tls_ca_file = {directory}/ca.pem\nserver_reset_query =\n"

@@ -22,7 +22,7 @@ def test_a_program_runs_beside_a_proxy_and_its_status_is_returned(lab: LabProces
     assert (ran.code, ran.out, ran.err) == (7, "42\n", "")
 
 
-def test_a_program_that_is_not_there_is_told(lab: LabProcess) -> None:
+def test_a_program_that_is_not_there_is_named(lab: LabProcess) -> None:
     """With the exit code of a failure."""
     ran = beacon("proxy", "--lab", str(lab.ready_file), "--", "no-such-program")
     assert (ran.code, ran.err) == (
@@ -31,7 +31,7 @@ def test_a_program_that_is_not_there_is_told(lab: LabProcess) -> None:
     )
 
 
-def test_a_service_says_where_it_listens_and_stops_when_it_is_told(lab: LabProcess) -> None:
+def test_a_service_says_where_it_listens_and_stops_at_sigterm(lab: LabProcess) -> None:
     """One line of JSON, /health, /metrics, a client, SIGTERM."""
     words = ("--json", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0")
     with started("proxy", "--lab", str(lab.ready_file), *words) as process:

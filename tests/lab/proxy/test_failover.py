@@ -188,7 +188,7 @@ def test_connects_start_no_faster_than_they_may(proxied: Make) -> None:
     assert time.monotonic() - began >= 1.5
 
 
-def test_more_clients_than_may_be_served_are_told(proxied: Make) -> None:
+def test_more_clients_than_may_be_served_get_an_error(proxied: Make) -> None:
     """With the SQLSTATE that drivers know for it."""
     made = proxied(most_clients=2)
     made.connect(), made.connect()

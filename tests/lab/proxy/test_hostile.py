@@ -75,7 +75,7 @@ def test_connects_under_faults_leave_nothing_behind(proxied: Make) -> None:
     until(lambda: descriptors() <= before, 20)
 
 
-def test_a_client_that_says_nothing_is_dropped_and_one_that_speaks_http_is_told(
+def test_a_client_that_says_nothing_is_dropped_and_one_that_speaks_http_gets_an_error(
     proxied: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A login that never comes holds nothing for long."""

@@ -166,7 +166,7 @@ def test_java_with_pgjdbc(proxied: Make, tmp_path: Path) -> None:
     assert (ran.stdout, ran.returncode) == ("42\n", 0), ran.stderr
 
 
-def test_a_password_is_asked_for_where_one_is_set(proxied: Make) -> None:
+def test_a_password_is_required_where_one_is_set(proxied: Make) -> None:
     """By SCRAM, which every driver knows."""
     made = proxied(password="open sesame")
     assert made.connect(password="open sesame").execute("SELECT 1").fetchone() == (1,)
@@ -199,7 +199,7 @@ def test_roles_that_are_not_named_are_rejected_here(proxied: Make) -> None:
     assert made.proxy.counts.connects == {}
 
 
-def test_a_server_that_rejects_every_login_is_told(proxied: Make) -> None:
+def test_a_server_that_rejects_every_login_is_reported(proxied: Make) -> None:
     """With the reason code, and nothing of what the server wrote."""
     with pytest.raises(psycopg.OperationalError, match="login_rejected") as caught:
         proxied().connect(user="nobody_knows")

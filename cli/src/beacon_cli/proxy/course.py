@@ -1,4 +1,4 @@
-"""From the words of the command line to a running proxy: each wrong word is told, all of them at once."""
+"""From the words of the command line to a running proxy: every wrong word is reported, all at once."""
 
 from __future__ import annotations
 

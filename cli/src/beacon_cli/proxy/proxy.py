@@ -185,7 +185,7 @@ class Proxy:
         if task.cancelled() or task.exception() is not None:
             client.close()
         if not task.cancelled() and (error := task.exception()) is not None:
-            # A defect of ours costs one client, and is told by its type: its text may hold anything.
+            # A defect of ours costs one client, and the log has only its type: its text may hold anything.
             _LOGGER.error("a client could not be served: %s", type(error).__name__)
 
     async def _open(self, client: socket.socket) -> None:

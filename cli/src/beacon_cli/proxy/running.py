@@ -91,7 +91,7 @@ async def run_beside(
     async with _serving(endpoints, settings, ca_file) as places:
         known = {**program.environment, **_environment(places.listen, settings, program.user)}
         process = await asyncio.create_subprocess_exec(*program.command, env=known)
-        # Ctrl-C reaches the whole group: it is the program's to handle. What is sent to us alone goes on.
+        # Ctrl-C reaches the whole group: it is the program's to handle. A SIGTERM to us is passed on.
         loop.add_signal_handler(signal.SIGINT, lambda: None)
         loop.add_signal_handler(signal.SIGTERM, lambda: _tell(process, signal.SIGTERM))
         status = await process.wait()

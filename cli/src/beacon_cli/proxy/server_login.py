@@ -4,7 +4,7 @@ libpq hides the socket and the TLS session of a connection that it has logged in
 through it. This login has those methods of psycopg's ``PGconn`` that a race of the client uses
 (:class:`beacon.client.leg.LoggingIn`), and gives its socket away when it has won.
 
-How it failed is told in libpq's words, since :func:`beacon.outcome.classify_refusal` reads those. Of what a
+How it failed is said in libpq's words, since :func:`beacon.outcome.classify_refusal` reads those. Of what a
 server wrote about a failure, only the SQLSTATE is kept.
 """
 

@@ -1,6 +1,6 @@
 """What passes between one client and its server: who owes whom, seen from the messages' headers. Pure.
 
-Nothing is changed and no message is kept: the bytes have gone on when they are looked at here.
+Nothing is changed and no message is kept: the bytes are on their way already.
 
 ============================================================  ========================================
 what has passed                                               so the connection
@@ -58,7 +58,7 @@ class Traffic:
         self.exchanges = 0
         self.ended = False
         self._client, self._server = _Position(), _Position()
-        #: For how many ReadyForQuery the client waits, and how many of them were asked for by Sync.
+        #: For how many ReadyForQuery the client waits, and how many of them answer a Sync.
         self._waits = self._sync = 0
         self._copying = self._flushed = self._failed = False
         #: Whether a transaction or an exchange of the extended protocol is open.

@@ -1,4 +1,4 @@
-"""What a proxy is told is refused whole, with every reason."""
+"""Settings of a proxy that cannot be used are refused whole, with every reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_clients_come_from_this_machine_alone(listen: str, said: str) -> None:
         Settings(listen=listen)
 
 
-def test_every_reason_is_told_at_once() -> None:
+def test_every_reason_is_given_at_once() -> None:
     """And none hides another."""
     wrong: dict[str, Any] = {"listen": "0.0.0.0:1", "health": "x", "connects_per_s": 101, "most_clients": 0}
     with pytest.raises(ValueError, match="--listen") as caught:

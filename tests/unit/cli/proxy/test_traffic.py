@@ -1,4 +1,4 @@
-"""Who owes whom: each row of the module's table, in streams that are cut anywhere."""
+"""Which side owes an answer: each row of the module's table, in streams that are cut anywhere."""
 
 from __future__ import annotations
 
