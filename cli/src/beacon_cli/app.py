@@ -73,6 +73,11 @@ COMMANDS = {
         "Find the linked clusters and the zone, and write a samconfig.toml.",
         "beacon init --record db.example.com",
     ),
+    "proxy": Command(
+        "beacon_cli.commands.proxy:proxy",
+        "Run a PostgreSQL proxy on this machine that follows the best endpoint.",
+        "beacon proxy -- psql",
+    ),
     "release": Command(
         "beacon_cli.commands.release:release",
         "End a Region's drain, and see that DNS and SSM follow.",
@@ -101,7 +106,8 @@ for _name, _command in COMMANDS.items():
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
-    A command returns None or an :class:`ExitCode`, and raises :class:`CommandError` to end early.
+    A command returns None, an :class:`ExitCode` or the status of a program that it ran. It raises
+    :class:`CommandError` to end early.
     """
     given = with_lab_value(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -119,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone: close the stream before the interpreter tries to flush it.
         sys.stderr.close()
         return ExitCode.FAILED
-    return ended if isinstance(ended, ExitCode) else ExitCode.DONE
+    return ended if isinstance(ended, int) else ExitCode.DONE
 
 
 def _help_of(arguments: Sequence[str]) -> str:

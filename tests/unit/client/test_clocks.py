@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import pq
 from tests.instants import FIRST, monotonic_instants
 
 import beacon
@@ -356,11 +357,11 @@ class _Connection:
 _Connection.__module__ = "beacon"
 
 
-def _nowhere(_endpoint: Endpoint, _address: str) -> bytes:
-    return b"hostaddr=127.0.0.1 port=1 user=guest"
+def _nowhere(_endpoint: Endpoint, _address: str) -> pq.abc.PGconn:
+    return pq.PGconn.connect_start(b"hostaddr=127.0.0.1 port=1 user=guest")
 
 
-def _drive(race: Race, sandbox: Sandbox) -> None:
+def _drive(race: Race[Any], sandbox: Sandbox) -> None:
     for _ in range(1000):
         race.advance(dict.fromkeys(race.interests(), 0))
         sandbox.use(max(race.pause_s(), 0.001))

@@ -83,14 +83,14 @@ class Stage:
             credentials=lambda: Credentials("a", "b"),
         )
 
-    def race(self, *candidates: Candidate, timeout_s: float = 5.0, conninfo: Any = None) -> Race:  # noqa: ANN401
-        return Race(candidates, self.endpoints.surroundings, conninfo or self._conninfo, timeout_s)
+    def race(self, *candidates: Candidate, timeout_s: float = 5.0, start: Any = None) -> Race[Any]:  # noqa: ANN401
+        return Race(candidates, self.endpoints.surroundings, start or self._start, timeout_s)
 
-    def _conninfo(self, _endpoint: Endpoint, address: str) -> bytes:
+    def _start(self, _endpoint: Endpoint, address: str) -> Line:
         self.started.append((round(self.now - self.began, 6), address))
-        return address.encode()
+        return Line(address)
 
-    def run(self, race: Race, until_s: float = NEVER) -> Won | None:
+    def run(self, race: Race[Any], until_s: float = NEVER) -> Won[Any] | None:
         """Drive ``race`` as its caller does, and jump from one event to the next; ``None``: not over yet."""
         for _ in range(5000):
             ready = {line.socket: events for line in self.lines if (events := line.ready(race.interests()))}
@@ -139,10 +139,6 @@ class Line:
         self.finished = self.written = self.asked = self.sent = False
         self._descriptor = next(self._descriptors)
         self.stage.lines.append(self)
-
-    @classmethod
-    def connect_start(cls, conninfo: bytes) -> Line:
-        return cls(conninfo.decode())
 
     @property
     def socket(self) -> int:
@@ -243,7 +239,6 @@ def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Every endpoint logs in quickly unless the test says otherwise; each address is dialled by its name."""
     made = Stage()
     monkeypatch.setattr(Line, "stage", made, raising=False)
-    monkeypatch.setattr("beacon.client.race.pq.PGconn", Line)
     return made
 
 
@@ -265,7 +260,7 @@ def refusing(after_s: float = QUICK_S) -> Play:
     return Play(after_s, REFUSED)
 
 
-def fails(stage: Stage, race: Race) -> ConnectError:
+def fails(stage: Stage, race: Race[Any]) -> ConnectError:
     with pytest.raises(ConnectError) as caught:
         stage.run(race)
     return caught.value
@@ -583,13 +578,13 @@ def test_a_fault_of_ours_says_nothing_about_the_endpoint(stage: Stage, message: 
 def test_what_signing_raises_comes_out_and_no_endpoint_is_passed_over(stage: Stage) -> None:
     """There is nothing to sign with; what was on its way is closed by abandoning."""
 
-    def conninfo(endpoint: Endpoint, address: str) -> bytes:
+    def start(endpoint: Endpoint, address: str) -> Line:
         if endpoint == at("b").endpoint:
             raise NoCredentialsError("none")
-        return address.encode()
+        return Line(address)
 
     stage.plays["a"] = silent()
-    race = stage.race(at("a"), at("b"), conninfo=conninfo)
+    race = stage.race(at("a"), at("b"), start=start)
     with pytest.raises(NoCredentialsError):
         stage.run(race)
     assert stage.open_lines() == ["a"]
@@ -1022,7 +1017,7 @@ def unused_port() -> int:
 
 @pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
 def test_a_real_race_without_a_winner_leaves_nothing_open_and_tells_no_secret(
-    dial: Callable[[Dialer], Won],
+    dial: Callable[[Dialer], Won[Any]],
 ) -> None:
     """One endpoint refuses and one accepts and is silent, as a frozen database does."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -1043,7 +1038,9 @@ def test_a_real_race_without_a_winner_leaves_nothing_open_and_tells_no_secret(
 
 
 @pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
-def test_without_credentials_nothing_is_tried_and_nothing_passed_over(dial: Callable[[Dialer], Won]) -> None:
+def test_without_credentials_nothing_is_tried_and_nothing_passed_over(
+    dial: Callable[[Dialer], Won[Any]],
+) -> None:
     """In a Lambda sandbox without keys, blocking or not: one kind of error, and no verdict."""
     endpoints = real(unused_port(), credentials=CredentialChain({"AWS_LAMBDA_FUNCTION_NAME": "orders"}))
     with pytest.raises(ConnectError, match="nothing was tried: the execution role's credentials") as caught:
@@ -1070,7 +1067,7 @@ def test_an_event_loop_never_asks_for_credentials_itself(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("dial", [Dialer.dial, lambda dialer: asyncio.run(dialer.dial_async())])
 def test_where_no_endpoint_is_known_the_error_says_what_the_sources_said(
-    dial: Callable[[Dialer], Won], monkeypatch: pytest.MonkeyPatch
+    dial: Callable[[Dialer], Won[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is their trouble, and no attempt; a connect waits until they have been asked, no longer."""
     monkeypatch.setattr("beacon.client.sources._DNS_S", 0.1)
@@ -1082,3 +1079,14 @@ def test_where_no_endpoint_is_known_the_error_says_what_the_sources_said(
     assert "leads to no DSQL endpoint" in said
     assert str(caught.value) == f"no endpoint is known; dns:db.example.org: {said}"
     assert (caught.value.attempts, caught.value.problems) == ((), (f"dns:db.example.org: {said}",))
+
+
+def test_a_login_that_fails_by_its_caller_s_own_fault_passes_over_no_endpoint(stage: Stage) -> None:
+    """A proxy's client with a wrong role must not move the others."""
+    stage.plays |= {"a": Play(0.0, REFUSED), "b": Play(0.0, REFUSED)}
+    candidates = (at("a"), at("b"))
+    fails(
+        stage,
+        Race(candidates, stage.endpoints.surroundings, stage._start, 5.0, lambda line: line.address == "a"),
+    )
+    assert stage.passed_over() == {"b"}

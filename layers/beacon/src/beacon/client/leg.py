@@ -4,12 +4,14 @@ A leg looks the host up where it knows no fresh address, connects, and logs in. 
 or was silent before, the login has to answer ``SELECT 1`` as well. A leg never blocks: :meth:`Leg.advance`
 takes the next step, and says for which reason the leg has failed. :mod:`beacon.client.race` decides which
 legs start, and what a failure says about an endpoint.
+
+What logs in is the caller's: psycopg's wrapper of libpq for the client, a login of its own for a proxy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -21,7 +23,7 @@ from beacon.dsql.resolver import Flight
 from beacon.model import Endpoint
 from beacon.outcome import Reason, classify_message, classify_refusal
 
-__all__ = ["Leg", "MakeConninfo"]
+__all__ = ["Leg", "LoggingIn", "StartLogin"]
 
 #: An address that was looked up in the last ``_FRESH_S`` is used without a new look-up. An older address is
 #: used only when its new look-up takes longer than ``_LOOK_UP_S``.
@@ -35,18 +37,58 @@ _ANSWER_SHARE = 0.5
 _QUESTION = b"SELECT 1"
 _WITHIN: Final = {pq.PollingStatus.READING: READABLE, pq.PollingStatus.WRITING: WRITABLE}
 
-#: The option string of a login at the endpoint's address; signs a fresh token.
-MakeConninfo = Callable[[Endpoint, str], bytes]
+
+class LoggingIn(Protocol):
+    """A connection on its way, with those methods of psycopg's ``PGconn`` that a race uses."""
+
+    nonblocking: int
+
+    @property
+    def socket(self) -> int:
+        """The socket's descriptor."""
+
+    @property
+    def status(self) -> int:
+        """``BAD`` when it has failed, ``OK`` when it is logged in."""
+
+    def connect_poll(self) -> int:
+        """Continue to log in; what to wait for."""
+
+    def get_error_message(self) -> str:
+        """How it failed, in libpq's words."""
+
+    def send_query(self, command: bytes, /) -> None:
+        """Send a statement."""
+
+    def flush(self) -> int:
+        """Send what is left; 1 when something is still left."""
+
+    def consume_input(self) -> None:
+        """Read what has come; raises ``psycopg.OperationalError``."""
+
+    def is_busy(self) -> int:
+        """Whether an answer is missing."""
+
+    def get_result(self) -> object | None:
+        """The next result; ``None`` after the last one."""
+
+    def finish(self) -> None:
+        """Close it."""
 
 
-class Leg:
+C = TypeVar("C", bound=LoggingIn)
+#: Begins a login at the endpoint's address, with a fresh token.
+StartLogin = Callable[[Endpoint, str], C]
+
+
+class Leg(Generic[C]):
     """One candidate on its way: a look-up first where there is no address, then a connection."""
 
     def __init__(
         self,
         candidate: Candidate,
         surroundings: Surroundings,
-        conninfo: MakeConninfo,
+        start_login: StartLogin[C],
         *,
         started: float,
         stagger_s: float,
@@ -62,11 +104,11 @@ class Leg:
         #: When it was sent ``SELECT 1``, by the lasting clock; ``None`` before it is logged in.
         self.asked_at: float | None = None
         self._surroundings = surroundings
-        self._conninfo = conninfo
+        self._start_login = start_login
         #: How long the next candidate waits for it.
         self._stagger_s = stagger_s
         self._flight: Flight | None = None
-        self._pgconn: pq.abc.PGconn | None = None
+        self._pgconn: C | None = None
         self._events = WRITABLE
 
     @property
@@ -97,7 +139,11 @@ class Leg:
             return True
         return self._surroundings.clock() - self.asked_at >= self._stagger_s * _ANSWER_SHARE
 
-    def release(self) -> pq.abc.PGconn:
+    def ended_by(self, judge: Callable[[C], bool]) -> bool:
+        """Whether ``judge`` says so of its connection, if it has one."""
+        return self._pgconn is not None and judge(self._pgconn)
+
+    def release(self) -> C:
         """Give its connection to the caller, who closes it from now on."""
         pgconn, self._pgconn = self._pgconn, None
         if pgconn is None:
@@ -127,11 +173,11 @@ class Leg:
     def _connect(self, addresses: Sequence[str]) -> Reason | None:
         endpoint = self.candidate.endpoint
         address, *others = addresses
-        self._pgconn = pgconn = pq.PGconn.connect_start(self._conninfo(endpoint, address))
+        self._pgconn = pgconn = self._start_login(endpoint, address)
         self.others = tuple(others)
         return classify_refusal(pgconn.get_error_message())[0] if pgconn.status == pq.ConnStatus.BAD else None
 
-    def _poll(self, pgconn: pq.abc.PGconn) -> Reason | None:
+    def _poll(self, pgconn: C) -> Reason | None:
         if self.asked_at is not None:
             return self._hear(pgconn)
         state = pgconn.connect_poll()
@@ -150,7 +196,7 @@ class Leg:
         self.asked_at = now
         return self._hear(pgconn, ask=True)
 
-    def _hear(self, pgconn: pq.abc.PGconn, *, ask: bool = False) -> Reason | None:
+    def _hear(self, pgconn: C, *, ask: bool = False) -> Reason | None:
         """Read the answer of a login that has to give one."""
         try:
             if ask:

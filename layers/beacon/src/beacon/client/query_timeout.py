@@ -73,7 +73,7 @@ class _Settled(Protocol):
     on_silence: Callable[[], None] | None
 
 
-def settle(connection: _Settled, won: Won, surroundings: Surroundings, login: Login) -> None:
+def settle(connection: _Settled, won: Won[pq.abc.PGconn], surroundings: Surroundings, login: Login) -> None:
     """Tell a new connection its endpoint, its age, its time limit, and what to call when it is silent."""
     clock, local = surroundings.clock, surroundings.local
     opened_at, host = clock(), won.candidate.endpoint.host

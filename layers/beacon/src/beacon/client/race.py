@@ -32,7 +32,8 @@ silence. The race finds that out by the clock that counts the time in which a sa
 else in a race, its deadline above all, is monotonic.
 
 Everything happens in the caller's thread. :meth:`Race.advance` never blocks, and :meth:`Race.interests` says
-what to wait for. The race drives psycopg's own wrapper of libpq, so the winner is a psycopg connection.
+what to wait for. The client's races drive psycopg's own wrapper of libpq, so the winner is a psycopg
+connection; :class:`beacon.client.leg.LoggingIn` is all that a race needs of it.
 
 The idea is that of RFC 8305 (Happy Eyeballs), with a login in place of a TCP handshake: a frozen database
 accepts connections, and only a login proves that it works.
@@ -41,14 +42,13 @@ accepts connections, and only a login proves that it works.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-from psycopg import pq
+from typing import Generic
 
 from beacon.client.candidates import Candidate
 from beacon.client.connect_error import Attempt, ConnectError
-from beacon.client.leg import Leg, MakeConninfo
+from beacon.client.leg import C, Leg, StartLogin
 from beacon.client.surroundings import Surroundings
 from beacon.outcome import ProbeOutcome, Reason, outcome_of
 
@@ -65,10 +65,10 @@ _REJECTED = "is the role mapped with AWS IAM GRANT, and may this IAM role dsql:D
 
 
 @dataclass(frozen=True, slots=True)
-class Won:
+class Won(Generic[C]):
     """The connection that won, and where it leads."""
 
-    pgconn: pq.abc.PGconn
+    pgconn: C
     candidate: Candidate
     took_s: float
 
@@ -77,19 +77,22 @@ class Won:
 _Queued = tuple[Candidate, Sequence[str]]
 
 
-class Race:
+class Race(Generic[C]):
     """One race for one connection. Not to be shared between threads; :meth:`abandon` it in any case."""
 
     def __init__(
         self,
         candidates: Sequence[Candidate],
         surroundings: Surroundings,
-        conninfo: MakeConninfo,
+        start_login: StartLogin[C],
         timeout_s: float,
+        is_own_fault: Callable[[C], bool] = lambda _: False,
     ) -> None:
         self._surroundings = surroundings
         self._local = surroundings.local
-        self._conninfo = conninfo
+        self._start_login = start_login
+        #: Whether a login failed because of what its caller wanted: no endpoint is passed over for that.
+        self._is_own_fault = is_own_fault
         self._clock = surroundings.monotonic
         self._lasting = surroundings.clock
         self._began = self._clock()
@@ -101,7 +104,7 @@ class Race:
         self._held: list[tuple[float, _Queued]] = []
         self._last_started: Candidate | None = None
         self._last_failed: Candidate | None = None
-        self._running: list[Leg] = []
+        self._running: list[Leg[C]] = []
         self._attempts: list[Attempt] = []
         self._last_start = self._began
         self._stagger_s = 0.0
@@ -112,7 +115,7 @@ class Race:
             not each.last_resort and passed_over(each.endpoint.host, now) is None for each in candidates
         )
 
-    def advance(self, ready: Mapping[int, int]) -> Won | None:
+    def advance(self, ready: Mapping[int, int]) -> Won[C] | None:
         """Continue with what is ``ready`` (descriptor to poll events); the winner, or ``None`` so far.
 
         Raises :class:`ConnectError`, and what signing a token raises.
@@ -196,14 +199,14 @@ class Race:
             self._held.append((now + wait_s, queued))
             return
         self._stagger_s = self._local.stagger_s(candidate)
-        leg = Leg(candidate, self._surroundings, self._conninfo, started=now, stagger_s=self._stagger_s)
+        leg = Leg(candidate, self._surroundings, self._start_login, started=now, stagger_s=self._stagger_s)
         self._running.append(leg)
         self._last_start, self._last_started, self._last_failed = now, candidate, None
         self._take(leg, leg.start(addresses))
 
     # ---- how a leg ends
 
-    def _take(self, leg: Leg, reason: Reason | None) -> None:
+    def _take(self, leg: Leg[C], reason: Reason | None) -> None:
         """Take what a step of ``leg`` came to: addresses for another leg, and why it failed, if it did."""
         if leg.others:
             self._spare.append((leg.candidate, leg.others))
@@ -211,7 +214,7 @@ class Race:
         if reason is not None:
             self._fail(leg, reason)
 
-    def _win(self, leg: Leg) -> Won:
+    def _win(self, leg: Leg[C]) -> Won[C]:
         if leg.asked_at is not None:
             self._local.answered(leg.candidate.endpoint.host)
         for other in self._running[: self._running.index(leg)]:
@@ -221,18 +224,20 @@ class Race:
         self.abandon()
         return Won(pgconn, leg.candidate, self._clock() - self._began)
 
-    def _fail(self, leg: Leg, reason: Reason) -> None:
+    def _fail(self, leg: Leg[C], reason: Reason) -> None:
         took_s, endpoint = self._clock() - leg.started, leg.candidate.endpoint
         self._attempts.append(Attempt(endpoint.region, endpoint.host, reason.value, took_s))
+        own_fault = leg.ended_by(self._is_own_fault)
         self._close(leg)
         self._last_failed = leg.candidate
         if reason is Reason.TOO_MANY_CONNECTIONS:
             self._hold(leg.candidate, took_s)
             return
         left = any(candidate is leg.candidate for candidate, _ in self._spare)
-        # Three failures say nothing about the endpoint: a fault of this process, one address while others are
-        # left, and the end of a connection that the server closed while this process stood still.
-        blameless = leg.interrupted and reason is Reason.RESET
+        # Four failures say nothing about the endpoint: a fault of this process or of its caller, one address
+        # while others are left, and the end of a connection that the server closed while this process stood
+        # still.
+        blameless = own_fault or (leg.interrupted and reason is Reason.RESET)
         if not left and not blameless and outcome_of(reason) is ProbeOutcome.FAIL:
             now = self._lasting()
             if leg.asked_at is not None and reason is Reason.TIMEOUT and leg.had_time():
@@ -248,7 +253,7 @@ class Race:
         if not any(queued[0] is candidate for _, queued in self._held):
             self._held.append((self._clock(), (candidate, ())))
 
-    def _close(self, leg: Leg) -> None:
+    def _close(self, leg: Leg[C]) -> None:
         self._running.remove(leg)
         leg.close()
 

@@ -1,0 +1,1 @@
+"""A PostgreSQL proxy on this machine for programs that do not use the library."""
